@@ -1,0 +1,156 @@
+//! Tensors to answer bytes.
+
+use super::binary;
+use crate::json::{push_f32, push_f64, push_i64, push_string, push_u64};
+use crate::model::Signature;
+use crate::protocol::{DecodeError, Request, Result, WantedOutput, refuse};
+use crate::tensor::{Data, Strings, Tensor};
+
+/// What precedes the outputs in every answer of a version.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerHead<'a> {
+    /// `{"model_name":"…","model_version":"…"`, made once per version.
+    pub prefix: &'a [u8],
+    /// The request's id, or the one made for it.
+    pub id: &'a [u8],
+}
+
+/// Appends the answer to `out`; returns the length of its JSON part when binary tensors follow it.
+///
+/// # Errors
+/// When an output has no JSON form and was not asked for as binary.
+pub fn encode(
+    head: AnswerHead<'_>,
+    signature: &Signature,
+    request: &Request,
+    outputs: &[Tensor],
+    out: &mut Vec<u8>,
+) -> Result<Option<usize>> {
+    let start = out.len();
+    out.extend_from_slice(head.prefix);
+    out.extend_from_slice(b",\"id\":");
+    push_string(out, head.id);
+    out.extend_from_slice(b",\"outputs\":[");
+    let all = |index| WantedOutput { index, binary: None, classes: 0 };
+    let wanted = |position: usize| match request.outputs.as_slice() {
+        [] => (position < outputs.len()).then(|| all(position)),
+        some => some.get(position).copied(),
+    };
+    let mut any_binary = false;
+    let mut position = 0;
+    while let Some(want) = wanted(position) {
+        let name = &signature.outputs[want.index].name;
+        let binary = want.binary.unwrap_or(request.binary);
+        any_binary |= binary;
+        if position > 0 {
+            out.push(b',');
+        }
+        let tensor = &outputs[want.index];
+        if want.classes > 0 {
+            let top = classify(tensor, want.classes, signature.outputs[want.index].labels.as_deref(), name)?;
+            push_output(out, name, &top, binary, request.non_finite_tokens)?;
+        } else {
+            push_output(out, name, tensor, binary, request.non_finite_tokens)?;
+        }
+        position += 1;
+    }
+    out.extend_from_slice(b"]}");
+    if !any_binary {
+        return Ok(None);
+    }
+    let json_length = out.len() - start;
+    let mut position = 0;
+    while let Some(want) = wanted(position) {
+        position += 1;
+        if !want.binary.unwrap_or(request.binary) {
+            continue;
+        }
+        let spec = &signature.outputs[want.index];
+        if want.classes > 0 {
+            let top = classify(&outputs[want.index], want.classes, spec.labels.as_deref(), &spec.name)?;
+            binary::write(out, &top.data);
+        } else {
+            binary::write(out, &outputs[want.index].data);
+        }
+    }
+    Ok(Some(json_length))
+}
+
+fn push_output(out: &mut Vec<u8>, name: &str, tensor: &Tensor, binary: bool, tokens: bool) -> Result<()> {
+    out.extend_from_slice(b"{\"name\":");
+    push_string(out, name.as_bytes());
+    out.extend_from_slice(b",\"datatype\":\"");
+    out.extend_from_slice(tensor.datatype().name().as_bytes());
+    out.extend_from_slice(b"\",\"shape\":[");
+    for (position, &extent) in tensor.shape.iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        push_u64(out, extent as u64);
+    }
+    if binary {
+        out.extend_from_slice(b"],\"parameters\":{\"binary_data_size\":");
+        push_u64(out, binary::size(&tensor.data) as u64);
+        out.extend_from_slice(b"}}");
+        return Ok(());
+    }
+    out.extend_from_slice(b"],\"data\":[");
+    for index in 0..tensor.data.len() {
+        if index > 0 {
+            out.push(b',');
+        }
+        push_element(out, &tensor.data, index, tokens)
+            .map_err(|e| DecodeError(format!("output `{name}`: {e}")))?;
+    }
+    out.extend_from_slice(b"]}");
+    Ok(())
+}
+
+/// Appends one element as JSON.
+///
+/// # Errors
+/// For half-precision floats, which have no JSON form.
+#[inline]
+pub(in crate::protocol) fn push_element(out: &mut Vec<u8>, data: &Data, index: usize, tokens: bool) -> Result<()> {
+    match data {
+        Data::Fp32(v) => push_f32(out, v[index], tokens),
+        Data::Fp64(v) => push_f64(out, v[index], tokens),
+        Data::Bool(v) => out.extend_from_slice(if v[index] { b"true" } else { b"false" }),
+        Data::Uint8(v) => push_u64(out, v[index].into()),
+        Data::Uint16(v) => push_u64(out, v[index].into()),
+        Data::Uint32(v) => push_u64(out, v[index].into()),
+        Data::Uint64(v) => push_u64(out, v[index]),
+        Data::Int8(v) => push_i64(out, v[index].into()),
+        Data::Int16(v) => push_i64(out, v[index].into()),
+        Data::Int32(v) => push_i64(out, v[index].into()),
+        Data::Int64(v) => push_i64(out, v[index]),
+        Data::Bytes(v) => push_string(out, v.get(index).unwrap_or_default()),
+        Data::Fp16(_) | Data::Bf16(_) => {
+            refuse!("{} has no JSON form; ask for it with the parameter binary_data", data.datatype())
+        }
+    }
+    Ok(())
+}
+
+/// The classification extension: per row the `n` largest values as `value:index[:label]`.
+fn classify(tensor: &Tensor, n: usize, labels: Option<&[String]>, name: &str) -> Result<Tensor> {
+    let classes = tensor.shape.last().copied().unwrap_or(0);
+    let values: Vec<f64> = match &tensor.data {
+        Data::Fp32(v) => v.iter().map(|x| f64::from(*x)).collect(),
+        Data::Fp64(v) => v.clone(),
+        other => refuse!("output `{name}`: classification needs floats, this is {}", other.datatype()),
+    };
+    let n = n.min(classes);
+    let mut top = Strings::default();
+    let mut rows = 0;
+    for row in values.chunks_exact(classes.max(1)) {
+        rows += 1;
+        let mut order: Vec<usize> = (0..row.len()).collect();
+        order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+        for &index in &order[..n] {
+            let label = labels.and_then(|l| l.get(index)).map_or_else(String::new, |l| format!(":{l}"));
+            top.push(format!("{:.6}:{index}{label}", row[index]).as_bytes());
+        }
+    }
+    Ok(Tensor::new(&[rows, n], Data::Bytes(top)))
+}
