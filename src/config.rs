@@ -1,0 +1,267 @@
+//! What the gateway runs with: one table of keys, four layers of values, one checked [`Config`].
+//!
+//! [`KEYS`] drives everything: reading the file, the environment and the flags, the checks, the committed
+//! `config/sidegate.toml` and the dumps. Precedence is flag, environment, file, default. All problems are
+//! reported at once, each with the place it was written. Only this module reads the process environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::ModelName;
+
+mod assembly;
+mod blank;
+mod changes;
+mod check;
+mod choice;
+mod environment;
+mod file;
+mod key;
+mod keys;
+mod machine;
+mod problem;
+mod render;
+mod setting;
+mod sources;
+mod suggest;
+mod tokens;
+mod url;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use changes::{Change, changes};
+pub use choice::{EngineChoice, LogFormat, LogLevel};
+pub use key::Key;
+pub use keys::KEYS;
+pub use machine::Machine;
+pub use problem::{Origin, Problem, Problems};
+pub use render::{Shown, annotated, template, to_toml, values};
+pub use sources::{DEFAULT_FILE, Loaded, MODEL_FILE, Sources, load, load_leniently};
+pub use tokens::{TokenFileError, read_tokens};
+pub use url::RegistryUrl;
+
+/// The checked configuration: every field holds a value that can be run with.
+///
+/// Sections and fields are named as the keys, durations without their unit.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    missing_docs,
+    reason = "one field per section of the file; `KEYS` documents every key"
+)]
+pub struct Config {
+    /// The model of the founding endpoints, from `default_model` or a model's own `default`.
+    pub default_model: Option<ModelName>,
+    pub registry: Registry,
+    pub http: Http,
+    pub limits: Limits,
+    pub admin: Admin,
+    pub ops: Ops,
+    pub auth: Auth,
+    pub engine: Engine,
+    pub memory: Memory,
+    pub shutdown: Shutdown,
+    pub metrics: Metrics,
+    pub log: Log,
+    /// Models that the configuration says something of; [`Config::model`] answers for every model.
+    pub models: BTreeMap<ModelName, ModelConfig>,
+    /// The table's defaults for models that it says nothing of.
+    unnamed: ModelConfig,
+}
+
+/// `registry.*`: where models come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registry {
+    /// The folder or file.
+    pub url: RegistryUrl,
+    /// How often it is looked at.
+    pub poll_interval: Duration,
+    /// Which models; `None` is all of them.
+    pub models: Option<Vec<ModelName>>,
+    /// Which must be loaded for readiness, those of `models` if none were named. Empty: ready when every model
+    /// was tried and at least one is served.
+    pub required: Vec<ModelName>,
+    /// More models are reported, not served.
+    pub max_models: usize,
+    /// The shortest time between two swaps of one model.
+    pub min_swap_interval: Duration,
+    /// Versions of a model that stay loaded for rollback.
+    pub keep_previous: usize,
+    /// Whether loading is paced to leave the processor to requests (`auto`: under a quota).
+    pub slow_load: bool,
+}
+
+/// `http.*`: the data port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    /// Address of the data port.
+    pub listen: SocketAddr,
+    /// Path of the Unix domain socket.
+    pub uds: Option<PathBuf>,
+    /// Data-path threads.
+    pub workers: usize,
+    /// How long an idle worker spins before it sleeps; zero is off.
+    pub busy_poll: Duration,
+    /// Total time of a request.
+    pub request_timeout: Duration,
+    /// Open connections, TCP and Unix together.
+    pub max_connections: usize,
+    /// How long a request may wait for its turn.
+    pub queue_wait: Duration,
+    /// Whether `/v2/repository/models/…` may load and unload.
+    pub repository_control: bool,
+    /// Whether NaN and infinities in a request are refused.
+    pub reject_non_finite: bool,
+}
+
+/// `limits.*`: what one request and all of them may take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Bytes of one body, decompressed; never more than `inflight_bytes`.
+    pub body_bytes: usize,
+    /// Bytes of all bodies being read or answered.
+    pub inflight_bytes: usize,
+    /// Rows of one request.
+    pub max_rows: usize,
+}
+
+/// `admin.*`: the port for everything but predictions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Address of the admin port.
+    pub listen: SocketAddr,
+    /// File of bearer tokens.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `ops.*`: the read-only port for kubelet and Prometheus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ops {
+    /// Its address.
+    pub listen: Option<SocketAddr>,
+}
+
+/// `auth.*`: who may use the data port.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// File of bearer tokens.
+    pub token_file: Option<PathBuf>,
+}
+
+/// `engine.*`: what runs the graphs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Engine {
+    /// For models that choose none.
+    pub default: EngineChoice,
+    /// Path of libonnxruntime; `None` is the search.
+    pub onnxruntime: Option<PathBuf>,
+    /// Where else the environment says to look for it.
+    pub search: Search,
+}
+
+/// Hints of the environment for the search of libonnxruntime; not keys, because others define them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Search {
+    /// `ORT_DYLIB_PATH`: the library itself.
+    pub ort_dylib_path: Option<PathBuf>,
+    /// `VIRTUAL_ENV`: a Python environment that may hold the onnxruntime package.
+    pub virtual_env: Option<PathBuf>,
+}
+
+/// `memory.*`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memory {
+    /// Loads that would exceed it are refused; `None` is no budget.
+    pub budget_bytes: Option<u64>,
+}
+
+/// `shutdown.*`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shutdown {
+    /// Not ready but still accepting, before the drain begins.
+    pub drain_delay: Duration,
+    /// How long requests in flight may take to finish.
+    pub timeout: Duration,
+}
+
+/// `metrics.*`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metrics {
+    /// Label sets in all.
+    pub max_series: usize,
+}
+
+/// `log.*`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// The least severe that are written.
+    pub level: LogLevel,
+}
+
+/// `models.NAME.*` as written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// `None`: `engine.default`.
+    pub engine: Option<EngineChoice>,
+    /// Asks to be [`Config::default_model`].
+    pub default: bool,
+    /// Whether a version with another signature may replace the served one.
+    pub allow_breaking: bool,
+    /// `None`: `limits.max_rows`.
+    pub max_rows: Option<usize>,
+    /// Rows of the larger warm-up run.
+    pub warmup_rows: usize,
+}
+
+/// What holds for one model, its own settings over the general ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ModelSettings {
+    /// The engine to load it with.
+    pub engine: EngineChoice,
+    /// Whether a version with another signature may replace the served one.
+    pub allow_breaking: bool,
+    /// Rows of one request.
+    pub max_rows: usize,
+    /// Rows of the larger warm-up run, at most `max_rows`.
+    pub warmup_rows: usize,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The defaults on a machine, with no file, environment or flags.
+    pub fn defaults(machine: &Machine) -> Self {
+        // There is nothing wrong with defaults (tested); some follow from others.
+        assembly::Assembly::new(machine).finish().0
+    }
+
+    /// The settings of a model, whether or not the configuration names it.
+    pub fn model(&self, name: &str) -> ModelSettings {
+        let own = self.models.get(name).unwrap_or(&self.unnamed);
+        let max_rows = own.max_rows.unwrap_or(self.limits.max_rows);
+        ModelSettings {
+            engine: own.engine.unwrap_or(self.engine.default),
+            allow_breaking: own.allow_breaking,
+            max_rows,
+            warmup_rows: own.warmup_rows.min(max_rows),
+        }
+    }
+
+    /// What is allowed but worth one line in the log at start.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if !check::is_loopback(self.http.listen.ip()) && self.auth.token_file.is_none() {
+            warnings.push(format!(
+                "http.listen {} is reachable from other machines and auth.token_file is not set: \
+                 whoever reaches it may predict",
+                self.http.listen
+            ));
+        }
+        warnings
+    }
+}

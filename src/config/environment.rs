@@ -1,0 +1,213 @@
+//! Reads settings from environment variables: `SIDEGATE_HTTP__LISTEN`, `SIDEGATE_MODELS__CHURN__ENGINE`.
+//!
+//! Names are compared in capitals with `-` and `.` as `_`, so several models or variables can come out the same;
+//! that is a problem, never a guess.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::file::Written;
+use super::key::Key;
+use super::keys::KEYS;
+use super::problem::{Origin, Problem};
+use super::suggest;
+use super::value::Value;
+use crate::model::ModelName;
+
+/// What the variables of sidegate begin with.
+pub(super) const PREFIX: &str = "SIDEGATE_";
+
+/// Names the configuration file.
+const CONFIG: &str = "SIDEGATE_CONFIG";
+
+/// Before the name of a model.
+const MODELS: &str = "SIDEGATE_MODELS__";
+
+/// The variables that concern sidegate, by their normal form.
+pub(super) struct Environment<'a> {
+    variables: BTreeMap<String, (&'a str, &'a str)>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// A name as it is compared.
+pub(super) fn normal(name: &str) -> String {
+    name.to_ascii_uppercase().replace(['-', '.'], "_")
+}
+
+/// The variable of a key.
+pub(super) fn variable(key: &Key) -> String {
+    match key.section() {
+        "" => format!("{PREFIX}{}", normal(key.name())),
+        section => format!("{PREFIX}{}__{}", normal(section), normal(key.name())),
+    }
+}
+
+// === impl Environment ===
+
+impl<'a> Environment<'a> {
+    /// Sorts out which variables are meant.
+    pub(super) fn new(variables: &'a [(String, String)]) -> Self {
+        let mut all = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (name, value) in variables {
+            let normal = normal(name);
+            if !normal.starts_with(PREFIX) || is_service_link(&normal, value) {
+                continue;
+            }
+            if let Some((other, _)) = all.insert(normal, (name.as_str(), value.as_str())) {
+                problems.push(problem(
+                    name,
+                    format!("ambiguous, because {other} is set too; unset one of them"),
+                ));
+            }
+        }
+        Self {
+            variables: all,
+            problems,
+        }
+    }
+
+    /// The configuration file that the environment names.
+    pub(super) fn config_file(&self) -> Option<&'a str> {
+        self.variables
+            .get(CONFIG)
+            .map(|(_, value)| *value)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Settings of keys that exist once. Names that no key has are problems.
+    pub(super) fn once(&mut self) -> Vec<Written> {
+        let mut settings = Vec::new();
+        for (normal, (name, value)) in &self.variables {
+            if normal == CONFIG || normal.starts_with(MODELS) {
+                continue;
+            }
+            match KEYS
+                .iter()
+                .find(|key| !key.per_model() && variable(key) == *normal)
+            {
+                Some(key) => settings.push(written(key, None, name, value)),
+                None => {
+                    let known: Vec<String> = KEYS.iter().map(variable).chain([CONFIG.to_owned()]).collect();
+                    let hint = suggest::nearest(normal, known.iter().map(String::as_str));
+                    let hint = hint
+                        .map(|hint| format!("; did you mean `{hint}`?"))
+                        .unwrap_or_default();
+                    self.problems
+                        .push(problem(name, format!("no key has this variable{hint}")));
+                }
+            }
+        }
+        settings
+    }
+
+    /// Settings of models that are known by name from elsewhere.
+    pub(super) fn per_model(&mut self, known: &BTreeSet<ModelName>) -> Vec<Written> {
+        let mut settings = Vec::new();
+        for (normal, (name, value)) in &self.variables {
+            let Some(rest) = normal.strip_prefix(MODELS) else {
+                continue;
+            };
+            let found = KEYS.iter().filter(|key| key.per_model()).find_map(|key| {
+                let model = rest.strip_suffix(&format!("__{}", self::normal(key.name())))?;
+                Some((key, model))
+            });
+            let Some((key, model)) = found else {
+                let names: Vec<_> = KEYS.iter().filter(|key| key.per_model()).map(Key::name).collect();
+                let text = format!(
+                    "expected {MODELS}NAME__KEY with one of the keys {}",
+                    names.join(", ")
+                );
+                self.problems.push(problem(name, text));
+                continue;
+            };
+            let models: Vec<&ModelName> = known
+                .iter()
+                .filter(|m| self::normal(m.as_str()) == model)
+                .collect();
+            match models[..] {
+                [model] => settings.push(written(key, Some(model.clone()), name, value)),
+                [] => self.problems.push(problem(
+                    name,
+                    "the configuration names no such model; add it to registry.models or give it a table \
+                     [models.NAME]"
+                        .into(),
+                )),
+                _ => {
+                    let names: Vec<_> = models.iter().map(|model| format!("`{model}`")).collect();
+                    let text = format!("ambiguous, it stands for {}; use the file", names.join(" and "));
+                    self.problems.push(problem(name, text));
+                }
+            }
+        }
+        settings
+    }
+}
+
+/// Kubernetes gives every pod the addresses of the services in its namespace, and one of them may well be called
+/// `sidegate`: `SIDEGATE_SERVICE_HOST`, `SIDEGATE_PORT_8000_TCP_ADDR`, … say nothing to us.
+fn is_service_link(normal: &str, value: &str) -> bool {
+    let port = |text: &str| {
+        let (number, rest) = text.split_once('_').unwrap_or((text, ""));
+        let protocol = rest.split('_').next().unwrap_or_default();
+        !number.is_empty()
+            && number.bytes().all(|b| b.is_ascii_digit())
+            && ["TCP", "UDP", "SCTP"].contains(&protocol)
+            && ["", "_PROTO", "_PORT", "_ADDR"].contains(&&rest[protocol.len()..])
+    };
+    let service_port = |text: &str| text.is_empty() || text.starts_with('_');
+    normal.ends_with("_SERVICE_HOST")
+        || normal
+            .rsplit_once("_SERVICE_PORT")
+            .is_some_and(|(_, rest)| service_port(rest))
+        || (normal.ends_with("_PORT") && value.contains("://"))
+        || normal
+            .rmatch_indices("_PORT_")
+            .any(|(at, found)| port(&normal[at + found.len()..]))
+}
+
+fn written(key: &'static Key, model: Option<ModelName>, name: &str, value: &str) -> Written {
+    let origin = Origin::Environment(name.into());
+    Written {
+        key,
+        model,
+        value: Value::Untyped(value.into()),
+        origin,
+    }
+}
+
+fn problem(name: &str, text: String) -> Problem {
+    Problem {
+        origin: Origin::Environment(name.into()),
+        key: None,
+        text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_links_of_kubernetes_are_not_ours() {
+        for (name, value, is_link) in [
+            ("SIDEGATE_SERVICE_HOST", "10.0.0.1", true),
+            ("SIDEGATE_SERVICE_PORT", "8000", true),
+            ("SIDEGATE_SERVICE_PORT_HTTP", "8000", true),
+            ("SIDEGATE_PORT", "tcp://10.0.0.1:8000", true),
+            ("SIDEGATE_PORT_8000_TCP", "tcp://10.0.0.1:8000", true),
+            ("SIDEGATE_ADMIN_PORT_8002_TCP_ADDR", "10.0.0.1", true),
+            ("SIDEGATE_PORT", "8000", false),
+            ("SIDEGATE_PORT_X_TCP", "1", false),
+            ("SIDEGATE_HTTP__LISTEN", "127.0.0.1:1", false),
+        ] {
+            assert_eq!(is_service_link(name, value), is_link, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_key_has_a_variable_of_its_own() {
+        let variables: BTreeSet<String> = KEYS.iter().map(variable).collect();
+        assert_eq!(variables.len(), KEYS.len());
+        assert!(variables.contains("SIDEGATE_DEFAULT_MODEL") && variables.contains("SIDEGATE_REGISTRY__URL"));
+    }
+}

@@ -1,0 +1,128 @@
+//! The table: every key, in the order of `config/sidegate.toml`.
+//!
+//! A row reads: documentation; `live` or `restart`; the key, its default, its allowed numbers; where its value
+//! lives and how it is read. Adding a key is a row here and a field in [`super::Config`] (and its
+//! `blank` placeholder). A key without effect must not exist.
+
+use super::key::{Key, auto, duration, keys, per_model, plain, switch};
+use super::machine::Machine;
+
+/// Every key of the configuration.
+pub const KEYS: &[Key] = keys! {
+    /// The model of the endpoints that name none (`/predict`, `/health`, `/model/info`, `/invocations`). A
+    /// model's own `default = true` says the same. "" = the only model, if there is one.
+    live default_model = "" => plain!(default_model);
+
+    /// Where models come from: a folder, as a path or a `file:` URL, or one `.onnx` file, which is served
+    /// as version 1 of a model named after it. Relative paths start at the working folder.
+    restart registry.url = "models" => plain!(registry.url);
+    /// Milliseconds between two looks at the registry, give or take 20 %.
+    live registry.poll_interval_ms = 1000 in 50..=3_600_000
+        => duration!(registry.poll_interval, from_millis, as_millis);
+    /// Names of the models to serve. [] = all that are found.
+    live registry.models = [] => plain!(registry.models);
+    /// Names of the models that must be loaded before sidegate is ready. [] = those named in
+    /// registry.models; where that names none either, sidegate is ready when every model was tried and at
+    /// least one is served.
+    live registry.required = [] => plain!(registry.required);
+    /// The largest number of models served; more are reported, not served.
+    live registry.max_models = 32 in 1..=4096 => plain!(registry.max_models);
+    /// Milliseconds that must pass between two swaps of one model; a rollback does not wait.
+    live registry.min_swap_interval_ms = 0 in 0..=86_400_000
+        => duration!(registry.min_swap_interval, from_millis, as_millis);
+    /// Number of former versions of a model that stay loaded for rollback, memory allowing.
+    live registry.keep_previous = 1 in 0..=16 => plain!(registry.keep_previous);
+    /// Whether loading is paced to leave the processor to requests: "on", "off", or "auto" = on under a CPU
+    /// quota, which loading would use up.
+    live registry.slow_load = "auto" => switch!(registry.slow_load, Machine::has_quota);
+
+    /// ADDRESS:PORT of the data port; port 0 takes a free one. Beyond loopback it should be guarded by
+    /// auth.token_file.
+    restart http.listen = "127.0.0.1:8000" => plain!(http.listen);
+    /// Path of a Unix domain socket that serves the same as http.listen, at less cost. "" = off.
+    restart http.uds = "" => plain!(http.uds);
+    /// Number of data-path threads. "auto" = the CPU quota rounded up, 1 without a quota, never above 2.
+    restart http.workers = "auto" in 1..=64 => auto!(http.workers, Machine::workers);
+    /// Microseconds that an idle worker looks for work before it sleeps: less latency for more processor
+    /// time, so it is refused under a CPU quota. 0 = off.
+    restart http.busy_poll_us = 0 in 0..=1000 => duration!(http.busy_poll, from_micros, as_micros);
+    /// Milliseconds a request may take in all. A client may ask for less with the header
+    /// x-request-timeout-ms.
+    live http.request_timeout_ms = 10000 in 1..=3_600_000
+        => duration!(http.request_timeout, from_millis, as_millis);
+    /// The largest number of open connections on the data port and its Unix domain socket.
+    restart http.max_connections = 1024 in 1..=1_000_000 => plain!(http.max_connections);
+    /// Milliseconds a request may wait for its turn before it is answered with 503. A CPU quota can stop
+    /// the process for a period of 100 ms at a time, so less than that sheds load that could be served.
+    live http.queue_wait_ms = 100 in 0..=60_000 => duration!(http.queue_wait, from_millis, as_millis);
+    /// Whether `/v2/repository/models/NAME/load` and `…/unload` on the data port may load and unload what
+    /// the registry holds; they never name a place or bring bytes.
+    live http.repository_control = false => plain!(http.repository_control);
+    /// Whether a request with NaN or an infinity is refused with 400; otherwise the model gets them.
+    live http.reject_non_finite = false => plain!(http.reject_non_finite);
+
+    /// Bytes of one request body, after decompression; more is answered with 413. Never above
+    /// limits.inflight_bytes.
+    live limits.body_bytes = 8_388_608 in 1024..=1_073_741_824 => plain!(limits.body_bytes);
+    /// Bytes of all request bodies held at one time; more are answered with 503. "auto" = 1/8 of the memory
+    /// limit, at most 256 MiB.
+    live limits.inflight_bytes = "auto" in 1024..=1_099_511_627_776
+        => auto!(limits.inflight_bytes, Machine::inflight_bytes);
+    /// Rows of one request; more are answered with 400.
+    live limits.max_rows = 10000 in 1..=100_000_000 => plain!(limits.max_rows);
+
+    /// ADDRESS:PORT of the admin port: metrics, probes, models and the verbs. An address beyond loopback
+    /// needs admin.token_file.
+    restart admin.listen = "127.0.0.1:8002" => plain!(admin.listen);
+    /// Path of a file of bearer tokens for the admin port: one a line, any of them is valid, lines that begin
+    /// with `#` are comments. "" = none are asked for.
+    restart admin.token_file = "" => plain!(admin.token_file);
+
+    /// ADDRESS:PORT of a read-only port for the kubelet and Prometheus, which cannot reach loopback (for
+    /// example "0.0.0.0:8003"): /metrics, /livez, /readyz, /startupz. "" = off.
+    restart ops.listen = "" => plain!(ops.listen);
+
+    /// Path of a file of bearer tokens for the data port, in the form of admin.token_file. "" = none are
+    /// asked for.
+    live auth.token_file = "" => plain!(auth.token_file);
+
+    /// Engine of the models that choose none: "trees", "ort" (ONNX Runtime), "tract", or "auto" = trees if
+    /// it runs the whole graph, else ort, else tract. Applies to versions loaded from then on.
+    live engine.default = "auto" => plain!(engine.default);
+    /// Path of libonnxruntime. "" = search: the variable ORT_DYLIB_PATH, lib/ of the working folder and
+    /// beside the executable, an installed onnxruntime package, the system.
+    restart engine.onnxruntime = "" => plain!(engine.onnxruntime);
+
+    /// Bytes of memory for models; a load that would exceed it is refused with the estimate. "auto" = 80 %
+    /// of the memory limit, none without a limit. 0 = none.
+    live memory.budget_bytes = "auto" => auto!(memory.budget_bytes, Machine::budget_bytes);
+
+    /// Milliseconds between the signal to stop, when sidegate stops being ready, and the drain, when it
+    /// stops accepting: the time that a load balancer needs to notice (5000 in the plain Kubernetes
+    /// layout).
+    live shutdown.drain_delay_ms = 0 in 0..=3_600_000 => duration!(shutdown.drain_delay, from_millis, as_millis);
+    /// Milliseconds that requests in flight get to finish, counted from the drain.
+    live shutdown.timeout_ms = 20000 in 0..=3_600_000 => duration!(shutdown.timeout, from_millis, as_millis);
+
+    /// The largest number of label sets in /metrics; what is beyond is counted under `__other__`.
+    restart metrics.max_series = 5000 in 100..=1_000_000 => plain!(metrics.max_series);
+
+    /// Form of the log on standard error: "text" or "json".
+    restart log.format = "text" => plain!(log.format);
+    /// The least severe lines that are written: "off", "error", "warn", "info", "debug", "trace".
+    live log.level = "info" => plain!(log.level);
+
+    /// Engine of this model, as engine.default. "" = engine.default. Applies to versions loaded from then
+    /// on.
+    live models.NAME.engine = "" => per_model!(engine);
+    /// Whether this is the model of the endpoints that name none; true for at most one model.
+    live models.NAME.default = false => per_model!(default);
+    /// Whether a version whose inputs or outputs have other names or types may replace the served one,
+    /// though its manifest does not say `breaking`.
+    live models.NAME.allow_breaking = false => per_model!(allow_breaking);
+    /// Rows of one request to this model, in place of limits.max_rows. 0 = limits.max_rows.
+    live models.NAME.max_rows = 0 in 0..=100_000_000 => per_model!(max_rows);
+    /// Rows of the second warm-up run before a version serves (the first has one row); never more than a
+    /// request may have.
+    live models.NAME.warmup_rows = 16 in 1..=100_000 => per_model!(warmup_rows);
+};

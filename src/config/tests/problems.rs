@@ -1,0 +1,259 @@
+//! What is refused, in which words, and where it is said to be.
+
+use super::*;
+
+#[test]
+fn all_problems_are_reported_at_once_where_they_were_written() {
+    let file = "defaultmodel = \"x\"\nhttp = 5\n\n[regisrty]\nurl = \"x\"\n[limits]\nbody_bytes = \"8 MiB\"\n\
+        max_rows = 0\nmax_row = 1\n[registry]\nurl = \"s3://bucket\"\nmodels = [\"a\", 5]\nrequired = [\"_\"]\n\
+        [log]\nlevel = \"loud\"\n[models.x.y]\nengine = \"ort\"\n[models.\"-\"]\n[ops]\nlisten = 8003\n";
+    let env = [
+        ("SIDEGATE_HTTP_LISTEN", "x"),
+        ("SIDEGATE_ADMIN__LISTEN", "8002"),
+        ("SIDEGATE_NONSENSE", ""),
+    ];
+    let flags = [("engine.default", "gpu"), ("http.workers", "-1")];
+    refused(
+        Layers {
+            file,
+            env: &env,
+            flags: &flags,
+            ..Layers::default()
+        },
+        &[
+            "c.toml:1: defaultmodel: unknown key; did you mean `default_model`?",
+            "c.toml:2: http: expected a table, [http]",
+            "c.toml:4: [regisrty]: unknown section; did you mean `registry`?",
+            "c.toml:7: limits.body_bytes: expected a whole number from 1024 to 1073741824, got `8 MiB`",
+            "c.toml:8: limits.max_rows: expected a whole number from 1 to 100000000, got 0",
+            "c.toml:9: limits.max_row: unknown key; did you mean `limits.max_rows`?",
+            "c.toml:11: registry.url: `s3:` is not supported by this version; name a folder, as a path or a file: URL",
+            "c.toml:12: registry.models: expected a string, got 5",
+            "c.toml:13: registry.required: `_` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`",
+            "c.toml:15: log.level: expected one of: off error warn info debug trace, got `loud`",
+            "c.toml:16: models.x.y: unknown key; a model's name with dots is quoted: [models.\"x.y\"]",
+            "c.toml:18: models.-: `-` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`",
+            "c.toml:20: ops.listen: expected ADDRESS:PORT such as 127.0.0.1:8000 (port 0 takes a free one), got 8003",
+            "SIDEGATE_ADMIN__LISTEN: admin.listen: expected ADDRESS:PORT such as 127.0.0.1:8000 (port 0 takes a free one), got `8002`",
+            "SIDEGATE_HTTP_LISTEN: no key has this variable; did you mean `SIDEGATE_HTTP__LISTEN`?",
+            "SIDEGATE_NONSENSE: no key has this variable",
+            "--engine: engine.default: expected one of: auto trees ort tract, got `gpu`",
+            "--workers: http.workers: expected a whole number from 1 to 64, got `-1`; \"auto\" asks the machine",
+        ],
+    );
+}
+
+#[test]
+fn broken_toml_is_reported_by_line_and_not_twice() {
+    let got = load_file("[http]\nlisten = \n[log]\nlevel = \"info\nformat = 3\n").unwrap_err();
+    let lines: Vec<&str> = got.lines().collect();
+    assert!(
+        lines.iter().any(|l| l.starts_with("c.toml:2: "))
+            && lines.iter().any(|l| l.starts_with("c.toml:4: ")),
+        "{got}"
+    );
+    assert_eq!(
+        lines.iter().filter(|l| l.starts_with("c.toml:2: ")).count(),
+        1,
+        "{got}"
+    );
+}
+
+#[test]
+fn contradictions_are_problems() {
+    let check = |file: &str, machine: Machine, problems: &[&str]| {
+        refused(
+            Layers {
+                file,
+                machine,
+                ..Layers::default()
+            },
+            problems,
+        );
+    };
+    for (file, problem) in [
+        (
+            "[http]\nbusy_poll_us = 50",
+            "c.toml:2: http.busy_poll_us: spinning would use up the CPU quota of 1.50; leave it 0 under a quota",
+        ),
+        (
+            "[limits]\nbody_bytes = 16_777_216",
+            "c.toml:2: limits.body_bytes: a body of 16777216 bytes never fits into limits.inflight_bytes, 8388608",
+        ),
+    ] {
+        assert_eq!(load_file(file).map(drop), Ok(()), "{file}: without limits");
+        check(file, QUOTA, &[problem]);
+    }
+    for (file, problem) in [
+        (
+            "[admin]\nlisten = \"0.0.0.0:8002\"",
+            "c.toml:2: admin.listen: 0.0.0.0:8002 can be reached from other machines, which needs admin.token_file",
+        ),
+        (
+            "[http]\nlisten = \"0.0.0.0:8002\"",
+            "c.toml:2: http.listen: admin.listen 127.0.0.1:8002 and http.listen 0.0.0.0:8002 cannot share a port",
+        ),
+        (
+            "[ops]\nlisten = \"127.0.0.1:8000\"",
+            "c.toml:2: ops.listen: ops.listen 127.0.0.1:8000 and http.listen 127.0.0.1:8000 cannot share a port",
+        ),
+        (
+            "default_model = \"a\"\n[models.b]\ndefault = true",
+            "c.toml:3: models.b.default: `a` is the default model already; keep one of them",
+        ),
+        (
+            "default_model = \"a\"\n[models.a]\ndefault = false",
+            "c.toml:3: models.a.default: false, but default_model is `a`",
+        ),
+        (
+            "[models.a]\ndefault = true\n[models.b]\ndefault = true",
+            "c.toml:4: models.b.default: `a` is the default model already; keep one of them",
+        ),
+        (
+            "default_model = \"b\"\n[registry]\nmodels = [\"a\"]",
+            "c.toml:1: default_model: `b` is not among the models to be served",
+        ),
+        (
+            "[registry]\nmodels = [\"a\"]\nrequired = [\"b\"]",
+            "c.toml:3: registry.required: `b` is not among the models to be served, so readiness would never come",
+        ),
+        (
+            "[registry]\nmodels = [\"a\", \"b\"]\nmax_models = 1",
+            "c.toml:2: registry.models: names 2 models, registry.max_models allows 1",
+        ),
+        (
+            "[registry]\nmodels = [\"a\"]\nurl = \"b.onnx\"",
+            "c.toml:2: registry.models: does not name `b`, the only model of file:b.onnx",
+        ),
+    ] {
+        check(file, NO_LIMITS, &[problem]);
+    }
+    let uds = format!("[http]\nuds = \"/{}\"", "x".repeat(107));
+    check(
+        &uds,
+        NO_LIMITS,
+        &["c.toml:2: http.uds: a socket's path has at most 107 bytes, got 108"],
+    );
+    assert_eq!(
+        load_file("[admin]\nlisten = \"0.0.0.0:8002\"\ntoken_file = \"t\"").map(drop),
+        Ok(())
+    );
+    assert_eq!(
+        load_file("[http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"").map(drop),
+        Ok(())
+    );
+    // The token file was meant to be there: one problem, not two.
+    check(
+        "[admin]\nlisten = \"0.0.0.0:8002\"\ntoken_file = 1",
+        NO_LIMITS,
+        &["c.toml:3: admin.token_file: expected a path, got 1"],
+    );
+}
+
+#[test]
+fn variables_of_models_name_exactly_one() {
+    let file = "[registry]\nmodels = [\"a-b\", \"a.b\", \"c__d\", \"e\"]\n[models.f]\n";
+    for (variable, problem) in [
+        ("SIDEGATE_MODELS__E__ENGINE", None),
+        ("SIDEGATE_MODELS__F__ENGINE", None),
+        ("SIDEGATE_MODELS__C__D__ENGINE", None),
+        ("sidegate_models__e__engine", None),
+        (
+            "SIDEGATE_MODELS__A_B__ENGINE",
+            Some("ambiguous, it stands for `a-b` and `a.b`; use the file"),
+        ),
+        (
+            "SIDEGATE_MODELS__G__ENGINE",
+            Some(
+                "the configuration names no such model; add it to registry.models or give it a table [models.NAME]",
+            ),
+        ),
+        (
+            "SIDEGATE_MODELS__E__COLOR",
+            Some(
+                "expected SIDEGATE_MODELS__NAME__KEY with one of the keys engine, default, allow_breaking, max_rows, warmup_rows",
+            ),
+        ),
+    ] {
+        let env = [(variable, "ort")];
+        let layers = Layers {
+            file,
+            env: &env,
+            ..Layers::default()
+        };
+        match problem {
+            Some(problem) => refused(layers, &[&format!("{variable}: {problem}")]),
+            None => assert!(
+                load_layers(&layers)
+                    .unwrap()
+                    .models
+                    .values()
+                    .any(|m| m.engine == Some(EngineChoice::Ort))
+            ),
+        }
+    }
+    let env = [("SIDEGATE_LOG__LEVEL", "warn"), ("sidegate_log__level", "warn")];
+    let problem = "sidegate_log__level: ambiguous, because SIDEGATE_LOG__LEVEL is set too; unset one of them";
+    refused(
+        Layers {
+            env: &env,
+            ..Layers::default()
+        },
+        &[problem],
+    );
+}
+
+#[test]
+fn one_file_is_served_without_set_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = dir.path().join("my model.onnx");
+    fs::write(&model, b"x").unwrap();
+    let flags = [(MODEL_FILE, model.to_str().unwrap())];
+    let env = [("SIDEGATE_MODELS__MY_MODEL__MAX_ROWS", "5")];
+    let config = load_layers(&Layers {
+        flags: &flags,
+        env: &env,
+        ..Layers::default()
+    })
+    .unwrap();
+    assert_eq!(config.registry.url, RegistryUrl::SingleFile(model));
+    assert_eq!(
+        (
+            config.model("my-model").max_rows,
+            config.model("my-model").warmup_rows
+        ),
+        (5, 5)
+    );
+    let flags = [(MODEL_FILE, "gone.ubj")];
+    let problem = "MODEL_FILE: registry.url: only .onnx files can be served by this version, got `gone.ubj`";
+    refused(
+        Layers {
+            flags: &flags,
+            ..Layers::default()
+        },
+        &[problem],
+    );
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let env = [("sidegate_config".to_owned(), "/nowhere/c.toml".to_owned())];
+    let mut sources = Sources {
+        env: env.to_vec(),
+        ..Sources::default()
+    };
+    let problems = load(&sources).unwrap_err().to_string();
+    assert!(
+        problems.contains("\n  /nowhere/c.toml: cannot be read: No such file"),
+        "{problems}"
+    );
+    sources.file = Some(DEFAULT_FILE.replace("sidegate", "gone").into());
+    assert!(load(&sources).is_err());
+    sources.file = Some("/elsewhere/c.toml".into());
+    assert_eq!(
+        sources.config_file(),
+        Path::new("/elsewhere/c.toml"),
+        "the flag wins"
+    );
+    assert_eq!(Sources::default().config_file(), Path::new(DEFAULT_FILE));
+}

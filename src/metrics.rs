@@ -1,0 +1,327 @@
+//! Every metric: name, help, labels and buckets, declared here and nowhere else.
+//!
+//! A version's series are looked up once, when it loads ([`VersionMetrics`]), so that the data path touches
+//! only atomics. Labels come from the registry and the configuration, never from a request.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::model::REASONS;
+
+/// Latency buckets in seconds, 5 µs to 10 s in 1-2-5 steps.
+const LATENCY_BUCKETS: [f64; 20] = [
+    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
+
+/// Label value for models and versions beyond `metrics.max_series`.
+const OTHER: &str = "__other__";
+
+/// How a request ended; the `outcome` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered with a prediction.
+    Ok,
+    /// Refused because of what the client sent.
+    ClientError,
+    /// Failed here.
+    Error,
+    /// Refused because of overload.
+    Shed,
+    /// Past its deadline.
+    Timeout,
+}
+
+const OUTCOMES: [(Outcome, &str); 5] = [
+    (Outcome::Ok, "ok"),
+    (Outcome::ClientError, "client_error"),
+    (Outcome::Error, "error"),
+    (Outcome::Shed, "shed"),
+    (Outcome::Timeout, "timeout"),
+];
+
+/// What a stage of a request is called; the `stage` label.
+const STAGES: [&str; 4] = ["decode", "queue", "infer", "encode"];
+
+/// All metrics of the process.
+pub struct Metrics {
+    registry: Registry,
+    predictions: IntCounterVec,
+    rows: IntCounterVec,
+    duration: HistogramVec,
+    stages: HistogramVec,
+    loads: IntCounterVec,
+    load_failures: IntCounterVec,
+    swaps: IntCounterVec,
+    info: IntGaugeVec,
+    dropped_labels: IntCounter,
+    /// Label sets in use by models and versions, against `metrics.max_series`.
+    series: AtomicUsize,
+    /// 1 while the registry answers.
+    pub registry_up: IntGauge,
+    /// Seconds since the registry last answered.
+    pub registry_staleness: Gauge,
+    /// Requests read and not yet answered.
+    pub inflight: IntGauge,
+    /// Open connections of the data port.
+    pub connections: IntGauge,
+    /// Connections turned away at the cap.
+    pub connections_refused: IntCounter,
+    /// Requests refused before a model was known, by status.
+    pub http_errors: IntCounterVec,
+    /// Configuration reloads by result.
+    pub config_reloads: IntCounterVec,
+    /// Panics caught on the data path.
+    pub panics: IntCounter,
+}
+
+/// One version's series.
+#[derive(Clone)]
+pub struct VersionMetrics {
+    outcomes: [IntCounter; OUTCOMES.len()],
+    /// Rows predicted.
+    pub rows: IntCounter,
+    /// Whole requests, in seconds.
+    pub duration: Histogram,
+    /// Decoding.
+    pub decode: Histogram,
+    /// Waiting for a turn.
+    pub queue: Histogram,
+    /// The engine's run.
+    pub infer: Histogram,
+    /// Encoding.
+    pub encode: Histogram,
+}
+
+/// The labels of a version.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "one field per label")]
+pub struct VersionLabels<'a> {
+    pub model: &'a str,
+    pub version: &'a str,
+    pub stage: &'a str,
+    pub engine: &'a str,
+    pub digest: &'a str,
+}
+
+impl Metrics {
+    /// All metrics, registered.
+    ///
+    /// # Errors
+    /// When two declarations clash.
+    #[expect(clippy::too_many_lines, reason = "the one table of all metrics")]
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(None, None)?;
+        let latency = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
+        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let metrics = Self {
+            predictions: counter(
+                "model_predictions_total",
+                "Answered prediction requests by outcome: ok, client_error, error, shed, timeout",
+                &["model", "version", "variant", "outcome"],
+            )?,
+            rows: counter("sidegate_prediction_rows_total", "Predicted rows", &["model", "version"])?,
+            duration: HistogramVec::new(
+                latency("model_prediction_duration_seconds", "Time from the whole request to its answer"),
+                &["model", "version"],
+            )?,
+            stages: HistogramVec::new(
+                latency("sidegate_stage_duration_seconds", "Time of one stage: decode, queue, infer, encode"),
+                &["model", "stage"],
+            )?,
+            loads: counter("sidegate_model_loads_total", "Attempts to load a version, by result", &["model", "result"])?,
+            load_failures: counter(
+                "sidegate_model_load_failures_total",
+                "Versions that were refused, by reason code",
+                &["model", "reason"],
+            )?,
+            swaps: counter("sidegate_model_swaps_total", "Changes of the served version", &["model"])?,
+            info: IntGaugeVec::new(
+                Opts::new("sidegate_model_info", "1 for each loaded version, with what it is"),
+                &["model", "version", "stage", "engine", "digest"],
+            )?,
+            dropped_labels: IntCounter::new(
+                "sidegate_dropped_labels_total",
+                "Versions counted under __other__ because metrics.max_series was reached",
+            )?,
+            series: AtomicUsize::new(0),
+            registry_up: IntGauge::new("sidegate_registry_up", "1 while the registry answers")?,
+            registry_staleness: Gauge::new(
+                "sidegate_registry_staleness_seconds",
+                "Seconds since the registry last answered",
+            )?,
+            inflight: IntGauge::new("sidegate_inflight_requests", "Requests read and not yet answered")?,
+            connections: IntGauge::new("sidegate_connections", "Open connections of the data port")?,
+            connections_refused: IntCounter::new(
+                "sidegate_connections_refused_total",
+                "Connections closed at once because http.max_connections was reached",
+            )?,
+            http_errors: counter(
+                "sidegate_http_errors_total",
+                "Requests refused before a model was known, by status",
+                &["status"],
+            )?,
+            config_reloads: counter("sidegate_config_reloads_total", "Configuration reloads by result", &["result"])?,
+            panics: IntCounter::new("sidegate_panics_total", "Panics that were caught while answering a request")?,
+            registry,
+        };
+        let build = IntGaugeVec::new(Opts::new("sidegate_build_info", "1, with the version of sidegate"), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let all: [Box<dyn Collector>; 17] = [
+            Box::new(metrics.predictions.clone()),
+            Box::new(metrics.rows.clone()),
+            Box::new(metrics.duration.clone()),
+            Box::new(metrics.stages.clone()),
+            Box::new(metrics.loads.clone()),
+            Box::new(metrics.load_failures.clone()),
+            Box::new(metrics.swaps.clone()),
+            Box::new(metrics.info.clone()),
+            Box::new(metrics.dropped_labels.clone()),
+            Box::new(metrics.registry_up.clone()),
+            Box::new(metrics.registry_staleness.clone()),
+            Box::new(metrics.inflight.clone()),
+            Box::new(metrics.connections.clone()),
+            Box::new(metrics.connections_refused.clone()),
+            Box::new(metrics.http_errors.clone()),
+            Box::new(metrics.config_reloads.clone()),
+            Box::new(metrics.panics.clone()),
+        ];
+        for collector in all {
+            metrics.registry.register(collector)?;
+        }
+        metrics.registry.register(Box::new(build))?;
+        #[cfg(target_os = "linux")]
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// The series of a version, all at zero from the start so that rates are right from the first request.
+    pub fn version(&self, labels: &VersionLabels<'_>, max_series: usize) -> VersionMetrics {
+        let (mut model, mut version) = (labels.model, labels.version);
+        // Five outcomes, rows, duration and info of the version, four stages of the model.
+        if self.series.fetch_add(8, Ordering::Relaxed) + 12 > max_series {
+            (model, version) = (OTHER, OTHER);
+            self.dropped_labels.inc();
+        } else {
+            self.info.with_label_values(&[model, version, labels.stage, labels.engine, labels.digest]).set(1);
+        }
+        let stage = |name| self.stages.with_label_values(&[model, name]);
+        VersionMetrics {
+            outcomes: OUTCOMES.map(|(_, name)| self.predictions.with_label_values(&[model, version, "", name])),
+            rows: self.rows.with_label_values(&[model, version]),
+            duration: self.duration.with_label_values(&[model, version]),
+            decode: stage(STAGES[0]),
+            queue: stage(STAGES[1]),
+            infer: stage(STAGES[2]),
+            encode: stage(STAGES[3]),
+        }
+    }
+
+    /// Drops the series of a version that is gone, so that thousands of swaps do not pile up.
+    pub fn forget_version(&self, labels: &VersionLabels<'_>) {
+        self.series.fetch_sub(8, Ordering::Relaxed);
+        // A series under `__other__` is not there by its own name; that is fine.
+        for (_, outcome) in OUTCOMES {
+            drop(self.predictions.remove_label_values(&[labels.model, labels.version, "", outcome]));
+        }
+        drop(self.rows.remove_label_values(&[labels.model, labels.version]));
+        drop(self.duration.remove_label_values(&[labels.model, labels.version]));
+        drop(self.info.remove_label_values(&[labels.model, labels.version, labels.stage, labels.engine, labels.digest]));
+    }
+
+    /// Moves the info series of a version to another stage.
+    pub fn restage(&self, old: &VersionLabels<'_>, stage: &str) {
+        let labels = [old.model, old.version, old.stage, old.engine, old.digest];
+        if self.info.remove_label_values(&labels).is_ok() {
+            self.info.with_label_values(&[old.model, old.version, stage, old.engine, old.digest]).set(1);
+        }
+    }
+
+    /// Counts a load attempt; `reason` is the published code of a refusal.
+    pub fn count_load(&self, model: &str, reason: Option<crate::model::Reason>) {
+        let result = if reason.is_some() { "error" } else { "ok" };
+        self.loads.with_label_values(&[model, result]).inc();
+        if let Some(reason) = reason {
+            self.load_failures.with_label_values(&[model, reason.name()]).inc();
+        }
+    }
+
+    /// Makes a model's load series visible before anything was loaded.
+    pub fn announce_model(&self, model: &str) {
+        for result in ["ok", "error"] {
+            self.loads.with_label_values(&[model, result]);
+        }
+        for reason in REASONS {
+            self.load_failures.with_label_values(&[model, reason.name()]);
+        }
+        self.swaps.with_label_values(&[model]);
+    }
+
+    /// Counts a change of the served version.
+    pub fn count_swap(&self, model: &str) {
+        self.swaps.with_label_values(&[model]).inc();
+    }
+
+    /// Everything in the Prometheus text format.
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            tracing::error!(%error, "metrics cannot be encoded");
+        }
+        out
+    }
+}
+
+impl VersionMetrics {
+    /// Counts an answered request.
+    #[inline]
+    pub fn count(&self, outcome: Outcome) {
+        self.outcomes[outcome as usize].inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LABELS: VersionLabels<'_> =
+        VersionLabels { model: "m", version: "1", stage: "Production", engine: "trees", digest: "sha256:0" };
+
+    fn text(metrics: &Metrics) -> String {
+        String::from_utf8(metrics.render()).unwrap()
+    }
+
+    #[test]
+    fn a_version_has_all_its_series_until_it_is_forgotten() {
+        let metrics = Metrics::new().unwrap();
+        let version = metrics.version(&LABELS, 5000);
+        version.count(Outcome::Shed);
+        let rendered = text(&metrics);
+        assert!(rendered.contains(r#"model_predictions_total{model="m",outcome="ok",variant="",version="1"} 0"#), "{rendered}");
+        assert!(rendered.contains(r#"model_predictions_total{model="m",outcome="shed",variant="",version="1"} 1"#));
+        metrics.restage(&LABELS, "Archived");
+        assert!(text(&metrics).contains(r#"stage="Archived""#));
+        metrics.forget_version(&VersionLabels { stage: "Archived", ..LABELS });
+        assert!(!text(&metrics).contains(r#"version="1""#));
+    }
+
+    #[test]
+    fn beyond_the_cap_versions_share_one_label() {
+        let metrics = Metrics::new().unwrap();
+        metrics.version(&LABELS, 5).rows.inc_by(3);
+        let rendered = text(&metrics);
+        assert!(rendered.contains(r#"sidegate_prediction_rows_total{model="__other__",version="__other__"} 3"#));
+        assert!(rendered.contains("sidegate_dropped_labels_total 1"));
+    }
+
+    #[test]
+    fn outcomes_are_in_the_order_of_their_numbers() {
+        for (position, (outcome, _)) in OUTCOMES.into_iter().enumerate() {
+            assert_eq!(outcome as usize, position);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The registry: which models and versions exist, and their verified bytes.
+//!
+//! A [`Store`] is dumb storage; [`layout`] alone spells its keys; [`manifest`] holds the stored formats.
+//! Reading needs no more than `GET`, `HEAD` and a list without change tokens, so that every object store fits.
+
+pub mod digest;
+pub mod layout;
+pub mod manifest;
+pub mod store;
+
+use std::collections::BTreeMap;
+
+use crate::model::{LoadError, ModelName, Reason, Stage, Version};
+use digest::Digest;
+use manifest::{Index, Manifest};
+use store::{Store, StoreError};
+
+/// Largest `model.json`, manifest or golden file that is read, in bytes.
+const MAX_JSON_BYTES: u64 = 16 << 20;
+/// Largest model file that is read, in bytes.
+pub const MAX_MODEL_BYTES: u64 = 2 << 30;
+
+/// Reading half of a registry.
+pub struct Registry {
+    store: Box<dyn Store>,
+}
+
+/// What a model's folder offers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    /// By version, ascending.
+    pub versions: Vec<Listed>,
+    /// Movable names.
+    pub aliases: BTreeMap<String, Version>,
+    /// Whether a `model.json` decides (else every complete version counts).
+    pub managed: bool,
+}
+
+/// One version as listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number.
+    pub version: Version,
+    /// Its stage; `None` in a bare repository.
+    pub stage: Stage,
+    /// When it was registered, RFC 3339.
+    pub created: Option<String>,
+    /// Digest of its manifest, where `model.json` names one.
+    pub manifest: Option<Digest>,
+    /// Changes when the version's files change.
+    pub token: String,
+    /// Whether the files are known to be complete; else the token has to be equal on two looks.
+    pub settled: bool,
+}
+
+/// The verified bytes of one version.
+pub struct Artefact {
+    /// The model file.
+    pub model: Vec<u8>,
+    /// Digest of the model file.
+    pub digest: Digest,
+    /// Golden examples, if the version has any.
+    pub golden: Option<Vec<u8>>,
+    /// The manifest, unless the repository is bare.
+    pub manifest: Option<Manifest>,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// A registry on `store`.
+    pub fn new(store: Box<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The models that have a folder, in order; names that no model can have are left out.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub fn models(&self) -> Result<Vec<ModelName>, StoreError> {
+        let mut names: Vec<ModelName> = self.store.list("")?.iter().filter_map(|name| name.parse().ok()).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// What `model` offers now.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] for a `model.json` that cannot be used, [`Reason::MissingFile`] when the store fails.
+    pub fn catalog(&self, model: &ModelName) -> Result<Catalog, LoadError> {
+        match self.read(&layout::index(model), MAX_JSON_BYTES)? {
+            Some(bytes) => {
+                let index = Index::parse(&bytes)?;
+                if index.model != model.as_str() {
+                    let detail = format!("model.json is that of `{}`, not of `{model}`", index.model);
+                    return Err(LoadError::new(Reason::Parse, detail));
+                }
+                index.catalog()
+            }
+            None => self.bare_catalog(model),
+        }
+    }
+
+    /// Versions without a `model.json`: every numbered folder that holds a model file.
+    fn bare_catalog(&self, model: &ModelName) -> Result<Catalog, LoadError> {
+        let mut catalog = Catalog::default();
+        for name in self.store.list(&layout::model(model)).map_err(unreachable)? {
+            let Ok(version) = name.parse::<Version>() else { continue };
+            let (mut token, mut settled) = (String::new(), true);
+            for key in [layout::file(model, version, layout::MODEL), layout::file(model, version, layout::MANIFEST)] {
+                if let Some(stat) = self.store.stat(&key).map_err(unreachable)? {
+                    token.push_str(&format!("{}:{};", stat.bytes, stat.token));
+                    settled &= stat.settled;
+                } else if key.ends_with(layout::MODEL) {
+                    break;
+                }
+            }
+            if !token.is_empty() {
+                catalog.versions.push(Listed { version, stage: Stage::None, created: None, manifest: None, token, settled });
+            }
+        }
+        catalog.versions.sort_by_key(|listed| listed.version);
+        Ok(catalog)
+    }
+
+    /// Reads and verifies a version. `pace` is called between slices of work so that the caller can yield.
+    ///
+    /// # Errors
+    /// The reason, as published.
+    pub fn fetch(&self, model: &ModelName, listed: &Listed, pace: &mut dyn FnMut()) -> Result<Artefact, LoadError> {
+        let version = listed.version;
+        let manifest = match self.read(&layout::file(model, version, layout::MANIFEST), MAX_JSON_BYTES)? {
+            Some(bytes) => {
+                if listed.manifest.as_ref().is_some_and(|want| *want != Digest::of(&bytes, &mut || ())) {
+                    return Err(LoadError::new(Reason::BadDigest, "manifest.json is not the one model.json names"));
+                }
+                Some(Manifest::parse(&bytes, model, version)?)
+            }
+            None if listed.manifest.is_some() => {
+                return Err(LoadError::new(Reason::MissingFile, "manifest.json is not there"));
+            }
+            None => None,
+        };
+        let file = |name: &str, max: u64, pace: &mut dyn FnMut()| -> Result<Option<(Vec<u8>, Digest)>, LoadError> {
+            let key = layout::file(model, version, name);
+            let Some(bytes) = self.read(&key, max)? else { return Ok(None) };
+            pace();
+            let digest = Digest::of(&bytes, pace);
+            if let Some(manifest) = &manifest {
+                manifest.verify(name, &bytes, &digest)?;
+            }
+            Ok(Some((bytes, digest)))
+        };
+        let Some((bytes, digest)) = file(layout::MODEL, MAX_MODEL_BYTES, pace)? else {
+            return Err(LoadError::new(Reason::MissingFile, format!("{} is not there", layout::MODEL)));
+        };
+        let golden = file(layout::GOLDEN, MAX_JSON_BYTES, pace)?.map(|(bytes, _)| bytes);
+        if golden.is_none() && manifest.as_ref().is_some_and(|m| m.files.contains_key(layout::GOLDEN)) {
+            return Err(LoadError::new(Reason::MissingFile, format!("{} is not there", layout::GOLDEN)));
+        }
+        Ok(Artefact { model: bytes, digest, golden, manifest })
+    }
+
+    fn read(&self, key: &str, max: u64) -> Result<Option<Vec<u8>>, LoadError> {
+        self.store.read(key, max).map_err(unreachable)
+    }
+}
+
+/// The store's own words; a size cap is a reason of its own.
+fn unreachable(error: StoreError) -> LoadError {
+    let code = if matches!(error, StoreError::TooLarge { .. }) { Reason::TooLarge } else { Reason::MissingFile };
+    LoadError::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

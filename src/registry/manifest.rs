@@ -1,0 +1,217 @@
+//! The stored formats: `model.json` and `manifest.json`. Every one carries `format`; a higher one is refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::digest::Digest;
+use super::{Catalog, Listed};
+use crate::model::{LoadError, ModelName, Reason, Signature, Stage, TensorSpec, Version};
+
+/// The highest format this program reads.
+pub const FORMAT: u64 = 1;
+
+/// `model.json`: which versions a model has and which one serves.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Index {
+    /// The model's name.
+    pub model: String,
+    /// Grows with every change.
+    #[serde(default)]
+    pub generation: u64,
+    versions: Vec<IndexVersion>,
+    #[serde(default)]
+    aliases: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct IndexVersion {
+    version: u64,
+    #[serde(default)]
+    stage: Stage,
+    manifest: Option<String>,
+    created: Option<String>,
+    /// `ready` or an object `uploading`.
+    #[serde(default)]
+    state: Value,
+}
+
+/// `manifest.json`: what a version consists of and how it is meant.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Manifest {
+    model: String,
+    version: u64,
+    /// When it was made, RFC 3339.
+    pub created: Option<String>,
+    /// Digest and size of each file.
+    pub files: BTreeMap<String, ManifestFile>,
+    signature: Option<ManifestSignature>,
+    /// Feature names of a model with one tensor input, in order.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// The output that `/predict` answers with.
+    pub prediction: Option<String>,
+    /// Class labels, in the order of the probabilities.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Whether changed inputs or outputs are meant.
+    #[serde(default)]
+    pub breaking: bool,
+    /// Evaluation metrics.
+    #[serde(default)]
+    pub metrics: Value,
+    /// Training parameters.
+    #[serde(default)]
+    pub params: Value,
+    /// Free labels.
+    #[serde(default)]
+    pub tags: Value,
+    /// Where it came from.
+    #[serde(default)]
+    pub lineage: Value,
+}
+
+/// One entry of [`Manifest::files`].
+#[derive(Clone, Debug, Deserialize)]
+pub struct ManifestFile {
+    sha256: String,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ManifestSignature {
+    inputs: Vec<ManifestTensor>,
+    outputs: Vec<ManifestTensor>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct ManifestTensor {
+    name: String,
+    datatype: String,
+    shape: Vec<i64>,
+}
+
+/// The JSON value of a stored object whose format this program knows.
+fn parse<T: for<'de> Deserialize<'de>>(what: &str, bytes: &[u8]) -> Result<T, LoadError> {
+    let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
+    let value: Value = serde_json::from_slice(bytes).map_err(|e| refuse(format!("{what} is not JSON: {e}")))?;
+    match value.get("format").and_then(Value::as_u64) {
+        Some(1..=FORMAT) => {}
+        Some(format) => {
+            let detail = format!("{what} has format {format}, this version reads up to {FORMAT}; update sidegate");
+            return Err(refuse(detail));
+        }
+        None => return Err(refuse(format!("{what} has no `format`"))),
+    }
+    serde_json::from_value(value).map_err(|e| refuse(format!("{what}: {e}")))
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Reads a `model.json`.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] with what is wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
+        parse("model.json", bytes)
+    }
+
+    /// The versions that are complete, as a catalog.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] for version 0, a version listed twice, or an alias of a version that is not listed.
+    pub fn catalog(&self) -> Result<Catalog, LoadError> {
+        let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
+        let mut catalog = Catalog { managed: true, ..Catalog::default() };
+        for entry in &self.versions {
+            let Some(version) = Version::new(entry.version) else {
+                return Err(refuse("model.json lists version 0; versions start at 1".into()));
+            };
+            if catalog.versions.iter().any(|listed| listed.version == version) {
+                return Err(refuse(format!("model.json lists version {version} twice")));
+            }
+            // A version that is still being uploaded does not exist yet.
+            if entry.state.is_object() || entry.state.as_str().is_some_and(|s| s != "ready") {
+                continue;
+            }
+            let manifest = entry.manifest.as_deref().map(str::parse::<Digest>).transpose();
+            let manifest = manifest.map_err(|e| refuse(format!("model.json, version {version}: {e}")))?;
+            catalog.versions.push(Listed {
+                version,
+                stage: entry.stage,
+                created: entry.created.clone(),
+                manifest,
+                token: manifest.map(|d| d.to_string()).unwrap_or_default(),
+                settled: true,
+            });
+        }
+        catalog.versions.sort_by_key(|listed| listed.version);
+        for (alias, number) in &self.aliases {
+            let version = Version::new(*number).filter(|v| catalog.versions.iter().any(|l| l.version == *v));
+            let Some(version) = version else {
+                return Err(refuse(format!("model.json: alias `{alias}` names version {number}, which is not listed")));
+            };
+            catalog.aliases.insert(alias.clone(), version);
+        }
+        Ok(catalog)
+    }
+}
+
+// === impl Manifest ===
+
+impl Manifest {
+    /// Reads the manifest of a version.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] with what is wrong, also when it belongs to another version.
+    pub fn parse(bytes: &[u8], model: &ModelName, version: Version) -> Result<Self, LoadError> {
+        let manifest: Self = parse("manifest.json", bytes)?;
+        if manifest.model != model.as_str() || manifest.version != version.get() {
+            let detail = format!("manifest.json is that of {}/{}", manifest.model, manifest.version);
+            return Err(LoadError::new(Reason::Parse, detail));
+        }
+        Ok(manifest)
+    }
+
+    /// Checks a file against its entry.
+    ///
+    /// # Errors
+    /// [`Reason::BadDigest`] when it is not listed or differs.
+    pub fn verify(&self, name: &str, bytes: &[u8], digest: &Digest) -> Result<(), LoadError> {
+        let Some(want) = self.files.get(name) else {
+            return Err(LoadError::new(Reason::BadDigest, format!("{name} is not listed in manifest.json")));
+        };
+        let expected: Result<Digest, _> = want.sha256.parse();
+        if bytes.len() as u64 == want.bytes && expected.is_ok_and(|expected| expected == *digest) {
+            return Ok(());
+        }
+        let detail = format!("{name} has {} bytes and {digest}, manifest.json says {} and {}", bytes.len(), want.bytes, want.sha256);
+        Err(LoadError::new(Reason::BadDigest, detail))
+    }
+
+    /// Checks the signature it declares against the graph's, by name and datatype.
+    ///
+    /// # Errors
+    /// [`Reason::SignatureChanged`] naming the first difference.
+    pub fn check_signature(&self, actual: &Signature) -> Result<(), LoadError> {
+        let Some(declared) = &self.signature else { return Ok(()) };
+        let sides = [("input", &declared.inputs, &actual.inputs), ("output", &declared.outputs, &actual.outputs)];
+        for (side, declared, actual) in sides {
+            for (position, spec) in actual.iter().enumerate() {
+                let fits = |d: &ManifestTensor| d.name == *spec.name && d.datatype == spec.datatype.name() && same_rank(d, spec);
+                if !declared.get(position).is_some_and(fits) {
+                    let detail = format!("manifest.json and the graph differ in {side} `{}`", spec.name);
+                    return Err(LoadError::new(Reason::SignatureChanged, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ranks agree, where a declared rank means anything: exporters get those of outputs wrong.
+fn same_rank(declared: &ManifestTensor, actual: &TensorSpec) -> bool {
+    declared.shape.len() == actual.shape.len() || actual.labels.is_some()
+}

@@ -1,0 +1,99 @@
+use std::fs;
+use std::path::Path;
+
+use super::store::Folder;
+use super::*;
+
+fn put(root: &Path, key: &str, bytes: &[u8]) {
+    let path = root.join(key);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Digest::of(bytes, &mut || ()).to_string()
+}
+
+/// A managed model `m` with one version whose model file holds `bytes`.
+fn managed(root: &Path, bytes: &[u8]) -> Registry {
+    let sha = &digest(bytes)["sha256:".len()..];
+    let manifest = format!(
+        r#"{{"format":1,"model":"m","version":7,"files":{{"model.onnx":{{"sha256":"{sha}","bytes":{}}}}}}}"#,
+        bytes.len()
+    );
+    put(root, "m/7/model.onnx", bytes);
+    put(root, "m/7/manifest.json", manifest.as_bytes());
+    let index = format!(
+        r#"{{"format":1,"model":"m","versions":[{{"version":7,"stage":"Production","manifest":"{}","state":"ready","new_field":1}},
+            {{"version":8,"state":{{"uploading":{{"owner":"x"}}}}}}],"aliases":{{"champion":7}}}}"#,
+        digest(manifest.as_bytes())
+    );
+    put(root, "m/model.json", index.as_bytes());
+    Registry::new(Box::new(Folder::new(root)))
+}
+
+fn fetch(registry: &Registry) -> Result<Artefact, LoadError> {
+    let name: ModelName = "m".parse().unwrap();
+    let catalog = registry.catalog(&name)?;
+    registry.fetch(&name, catalog.versions.last().expect("a version"), &mut || ())
+}
+
+#[test]
+fn a_managed_version_is_verified() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = managed(root.path(), b"model");
+    let catalog = registry.catalog(&"m".parse().unwrap()).unwrap();
+    assert!(catalog.managed && catalog.versions.len() == 1 && catalog.versions[0].stage == Stage::Production);
+    assert_eq!(catalog.aliases["champion"].get(), 7);
+    assert_eq!(fetch(&registry).unwrap().model, b"model");
+}
+
+#[test]
+fn changed_bytes_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = managed(root.path(), b"model");
+    put(root.path(), "m/7/model.onnx", b"mudel");
+    assert_eq!(fetch(&registry).err().unwrap().code, Reason::BadDigest);
+    fs::remove_file(root.path().join("m/7/model.onnx")).unwrap();
+    assert_eq!(fetch(&registry).err().unwrap().code, Reason::MissingFile);
+    put(root.path(), "m/7/manifest.json", b"{}");
+    assert_eq!(fetch(&registry).err().unwrap().code, Reason::BadDigest);
+    fs::remove_file(root.path().join("m/7/manifest.json")).unwrap();
+    assert_eq!(fetch(&registry).err().unwrap().code, Reason::MissingFile);
+}
+
+#[test]
+fn unusable_indexes_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = managed(root.path(), b"model");
+    for bad in [
+        "<html>",
+        "{}",
+        r#"{"format":2,"model":"m","versions":[]}"#,
+        r#"{"format":1,"model":"other","versions":[]}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":0}]}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":1},{"version":1}]}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":1,"manifest":"md5:1"}]}"#,
+        r#"{"format":1,"model":"m","versions":[],"aliases":{"champion":3}}"#,
+    ] {
+        put(root.path(), "m/model.json", bad.as_bytes());
+        assert_eq!(registry.catalog(&"m".parse().unwrap()).unwrap_err().code, Reason::Parse, "{bad}");
+    }
+}
+
+#[test]
+fn a_bare_repository_lists_complete_versions() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), "m/2/model.onnx", b"two");
+    put(root.path(), "m/10/model.onnx", b"ten");
+    put(root.path(), "m/11/config.pbtxt", b"");
+    put(root.path(), "m/notes/model.onnx", b"");
+    put(root.path(), "_locks/1/model.onnx", b"");
+    put(root.path(), "README.md", b"");
+    let registry = Registry::new(Box::new(Folder::new(root.path())));
+    assert_eq!(registry.models().unwrap(), ["m".parse().unwrap()]);
+    let catalog = registry.catalog(&"m".parse().unwrap()).unwrap();
+    let versions: Vec<u64> = catalog.versions.iter().map(|l| l.version.get()).collect();
+    assert_eq!((versions, catalog.managed), (vec![2, 10], false));
+    assert_eq!(fetch(&registry).unwrap().model, b"ten");
+}
