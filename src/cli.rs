@@ -1,0 +1,153 @@
+//! The command line: what each command takes, and the file that carries it out.
+//!
+//! Exit codes: 0 clean, 1 a failure at run time, 2 wrong usage or configuration (every problem is listed).
+
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Problems;
+
+mod admin_client;
+mod args;
+mod check;
+mod models;
+mod probe;
+pub mod serve;
+mod status;
+mod table;
+
+pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs};
+
+/// A failure at run time: a port in use, a server that does not answer.
+pub const FAILURE: u8 = 1;
+
+/// Wrong usage or configuration.
+pub const USAGE: u8 = 2;
+
+const EXAMPLES: &str = "\
+Examples:
+  sidegate                              serve the folder models/ on 127.0.0.1:8000
+  sidegate serve ./model.onnx           serve one file
+  sidegate serve --registry /srv/models --http 0.0.0.0:8000 --workers 2
+  sidegate check                        is the configuration right, and who says what?
+
+Configuration: flag, then environment (SIDEGATE_HTTP__LISTEN), then config/sidegate.toml, then default.
+Exit codes: 0 clean, 1 failure at run time, 2 wrong usage or configuration.";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  sidegate serve                                   the folder models/, or what the configuration names
+  sidegate serve ./model.onnx                      one file, as version 1 of the model `model`
+  sidegate serve --registry file:///srv/models --uds /run/sidegate.sock
+  SIDEGATE_MODELS__CHURN__ENGINE=ort sidegate serve --config /etc/sidegate.toml";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  sidegate check                                   the effective configuration with the origin of each value
+  sidegate check --config /etc/sidegate.toml       exit code 2 and every problem, if there is any
+  sidegate check --json | jq '.values[] | select(.origin != \"default\")'";
+
+const MODELS_EXAMPLES: &str = "\
+Examples:
+  sidegate models                                  what is loaded, and why something is not
+  sidegate models --admin 127.0.0.1:8002 --json | jq '.[].name'";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  sidegate status                                  one page on a running sidegate
+  sidegate status --admin 10.0.0.7:8002 --token-file /run/secrets/admin-token";
+
+const PROBE_EXAMPLES: &str = "\
+Examples:
+  sidegate probe                                   exit code 0 when ready, else 1
+  sidegate probe live --admin 127.0.0.1:8002       for a health check without curl";
+
+/// What the user typed.
+#[derive(Debug, Parser)]
+#[command(name = "sidegate", version, after_help = EXAMPLES)]
+#[command(about = "Serves ONNX models over HTTP beside an app, and swaps in new versions as they come.")]
+pub struct Args {
+    /// `None` serves with the default configuration.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// One per file of `cli/`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve models (also what `sidegate` alone does)
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServeArgs),
+    /// Check the configuration and show what holds, with the origin of each value
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(CheckArgs),
+    /// List the models of a running sidegate
+    #[command(after_help = MODELS_EXAMPLES)]
+    Models(ShowArgs),
+    /// Show the state of a running sidegate on one page
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(ShowArgs),
+    /// Ask a running sidegate whether it is live, ready or started
+    #[command(after_help = PROBE_EXAMPLES)]
+    Probe(ProbeArgs),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are asked for; everything else is wrong usage.
+            let text = error.render().to_string();
+            if error.use_stderr() {
+                complain(&text)
+            } else {
+                say(&text)
+            }
+            return if error.use_stderr() {
+                USAGE.into()
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match args
+        .command
+        .unwrap_or_else(|| Command::Serve(ServeArgs::default()))
+    {
+        Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Models(args) => models::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Probe(args) => probe::run(&args),
+    }
+}
+
+/// Writes to standard output; a reader that has gone (`| head`) is no failure.
+pub(crate) fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes to standard error.
+pub(crate) fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Says everything that is wrong with the configuration.
+pub(crate) fn usage_error(problems: &Problems) -> ExitCode {
+    complain(&format!("sidegate: {problems}\n"));
+    USAGE.into()
+}
+
+/// Says what went wrong at run time.
+pub(crate) fn runtime_error(error: &dyn fmt::Display) -> ExitCode {
+    complain(&format!("sidegate: {error}\n"));
+    FAILURE.into()
+}
+
+#[cfg(test)]
+mod tests;

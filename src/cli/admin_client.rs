@@ -1,0 +1,284 @@
+//! Asks the admin port of a running sidegate: one blocking GET, with a deadline.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{AdminArgs, USAGE, runtime_error};
+use crate::config::{Origin, Problems, Sources, load_leniently, read_tokens};
+
+/// For connecting and for the whole exchange: what takes longer on this machine is as good as down.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// No answer of the admin port is larger; another server's might be endless.
+const MAX_ANSWER: usize = 16 << 20;
+
+/// Most headers that are looked at; ours has a handful.
+const MAX_HEADERS: usize = 64;
+
+/// Where to ask and what to show there.
+#[derive(Debug)]
+pub(super) struct Client {
+    address: String,
+    token: Option<String>,
+}
+
+/// What came back.
+#[derive(Debug, PartialEq)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+/// Why there is nothing to show.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The flags or the configuration say nothing that can be asked.
+    #[error("{0}")]
+    Usage(String),
+    /// It could be asked, in vain.
+    #[error("{0}")]
+    Failed(String),
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// Says so on standard error.
+    pub(super) fn exit(&self) -> ExitCode {
+        let code = runtime_error(self);
+        match self {
+            Self::Usage(_) => USAGE.into(),
+            Self::Failed(_) => code,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// The client for these flags and the configuration of this process.
+    pub(super) fn new(args: &AdminArgs) -> Result<Self, Failure> {
+        Self::from_sources(
+            args,
+            &Sources {
+                file: args.config.clone(),
+                ..Sources::from_process(Vec::new())
+            },
+        )
+    }
+
+    fn from_sources(args: &AdminArgs, sources: &Sources) -> Result<Self, Failure> {
+        // Leniently: a server runs on when its file breaks, and must stay within reach.
+        let (loaded, mut problems) = load_leniently(sources);
+        let admin = loaded.config.admin;
+        let taken_over = |key: &str| match key {
+            "admin.listen" => args.admin.is_some(),
+            "admin.token_file" => args.token_file.is_some(),
+            _ => true,
+        };
+        problems.retain(|problem| match (&problem.key, &problem.origin) {
+            (Some(key), _) => !taken_over(key),
+            // A file that was asked for by name is meant to be read.
+            (None, origin) => args.config.is_some() && matches!(origin, Origin::File(_, 0)),
+        });
+        if !problems.is_empty() {
+            return Err(Failure::Usage(Problems(problems).to_string()));
+        }
+        let address = match &args.admin {
+            Some(address) => address.clone(),
+            None => reachable(admin.listen)?.to_string(),
+        };
+        let token = match args.token_file.as_ref().or(admin.token_file.as_ref()) {
+            Some(path) => read_tokens(path)
+                .map_err(|error| Failure::Usage(error.to_string()))?
+                .into_iter()
+                .next(),
+            None => None,
+        };
+        Ok(Self { address, token })
+    }
+
+    /// Asks for JSON; also its text as it came.
+    pub(super) fn json(&self, path: &str) -> Result<(Value, String), Failure> {
+        let Answer { status, body } = self.get(path)?;
+        let text = String::from_utf8_lossy(&body).into_owned();
+        let value: Option<Value> = serde_json::from_str(&text).ok();
+        let address = &self.address;
+        match (status, value) {
+            (200, Some(value)) => Ok((value, text)),
+            (401 | 403, _) => Err(Failure::Failed(format!(
+                "{address} asks for another token: name the file that its admin.token_file names, with --token-file"
+            ))),
+            (_, value) => {
+                let said = value.as_ref().and_then(|value| value["error"].as_str());
+                let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+                Err(Failure::Failed(format!(
+                    "{address} answered {path} with status {status}{said}; is it sidegate's admin port?"
+                )))
+            }
+        }
+    }
+
+    /// Asks, whatever the status of the answer.
+    pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
+        let address = &self.address;
+        let addresses: Vec<SocketAddr> = match address.to_socket_addrs() {
+            Ok(addresses) => addresses.collect(),
+            Err(error) => {
+                let text = format!("`{address}` is no address like 127.0.0.1:8002 ({error})");
+                return Err(Failure::Usage(text));
+            }
+        };
+        self.exchange(&addresses, path).map_err(|error| {
+            Failure::Failed(format!(
+                "no answer from the admin port {address}: {error}; is sidegate running? Its line `listening …` \
+                 names the port, --admin chooses another"
+            ))
+        })
+    }
+
+    fn exchange(&self, addresses: &[SocketAddr], path: &str) -> Result<Answer, String> {
+        let mut error = "the name has no address".to_owned();
+        let connected = addresses.iter().find_map(|address| {
+            TcpStream::connect_timeout(address, TIMEOUT)
+                .map_err(|e| error = e.to_string())
+                .ok()
+        });
+        let mut stream = connected.ok_or(error)?;
+        let authorization = self
+            .token
+            .as_ref()
+            .map(|token| format!("authorization: Bearer {token}\r\n"));
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sidegate/{}\r\naccept: application/json\r\n{}\
+             connection: close\r\n\r\n",
+            self.address,
+            env!("CARGO_PKG_VERSION"),
+            authorization.unwrap_or_default(),
+        );
+        let deadline = Instant::now() + TIMEOUT;
+        let text = |error: std::io::Error| error.to_string();
+        stream.set_write_timeout(Some(TIMEOUT)).map_err(text)?;
+        stream.write_all(request.as_bytes()).map_err(text)?;
+        let (mut buffer, mut chunk) = (Vec::new(), [0; 8192]);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("nothing complete within {} s", TIMEOUT.as_secs()));
+            }
+            stream.set_read_timeout(Some(left)).map_err(text)?;
+            let read = match stream.read(&mut chunk) {
+                Ok(read) => read,
+                // Both mean that the time is up, which the next turn says.
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) =>
+                {
+                    continue;
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e.to_string()),
+            };
+            buffer.extend_from_slice(&chunk[..read]);
+            if let Some(answer) = parse(&buffer, read == 0)? {
+                return Ok(answer);
+            }
+            if buffer.len() > MAX_ANSWER {
+                return Err(format!("more than {} MiB", MAX_ANSWER >> 20));
+            }
+        }
+    }
+}
+
+/// The address to ask for a server that listens there.
+fn reachable(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    if listen.port() == 0 {
+        let text =
+            "admin.listen leaves the port open (0); name the one of the line `listening …` with --admin";
+        return Err(Failure::Usage(text.into()));
+    }
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(SocketAddr::new(ip, listen.port()))
+}
+
+/// The answer, once `buffer` holds all of it; `ended` says that nothing more comes.
+fn parse(buffer: &[u8], ended: bool) -> Result<Option<Answer>, String> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut response = httparse::Response::new(&mut headers);
+    let early = || {
+        if ended {
+            Err("the answer ends early".to_owned())
+        } else {
+            Ok(None)
+        }
+    };
+    let head = match response.parse(buffer) {
+        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial) => return early(),
+        Err(error) => return Err(format!("what answers does not speak HTTP ({error})")),
+    };
+    let status = response.code.unwrap_or_default();
+    let header = |name: &str| {
+        let found = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name));
+        found.map(|header| String::from_utf8_lossy(header.value).trim().to_ascii_lowercase())
+    };
+    let rest = &buffer[head..];
+    let body = if header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
+        unchunk(rest)?
+    } else if let Some(length) = header("content-length") {
+        let length: usize = length
+            .parse()
+            .map_err(|_| "a content-length that is no number".to_owned())?;
+        rest.get(..length).map(<[u8]>::to_vec)
+    } else {
+        ended.then(|| rest.to_vec())
+    };
+    match body {
+        Some(body) => Ok(Some(Answer { status, body })),
+        None => early(),
+    }
+}
+
+/// The body inside of chunks; `None` when the last one is not there yet.
+fn unchunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    let mut body = Vec::new();
+    loop {
+        let Ok(size) = httparse::parse_chunk_size(rest) else {
+            return Err("a chunk without a size".into());
+        };
+        let httparse::Status::Complete((start, size)) = size else {
+            return Ok(None);
+        };
+        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_ANSWER);
+        let Some(size) = size else {
+            return Err("a chunk beyond all measure".into());
+        };
+        if size == 0 {
+            return Ok(Some(body));
+        }
+        let Some(chunk) = rest.get(start..start + size) else {
+            return Ok(None);
+        };
+        body.extend_from_slice(chunk);
+        let Some(next) = rest.get(start + size + 2..) else {
+            return Ok(None);
+        };
+        rest = next;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! What each command takes.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::config::{MODEL_FILE, Sources};
+
+/// Flags of `sidegate serve`. Values are texts: the configuration checks them along with everything else, so that
+/// all problems are listed at once.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ServeArgs {
+    /// One .onnx file to serve by itself, as version 1 of a model named after it
+    #[arg(value_name = "MODEL_FILE", conflicts_with = "registry")]
+    pub model_file: Option<String>,
+    /// Configuration file [default: config/sidegate.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of models, as a path or a file: URL
+    #[arg(long, value_name = "URL")]
+    pub registry: Option<String>,
+    /// Address of the data port; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+    /// Address of the admin port; beyond loopback it needs admin.token_file
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// Serve on a Unix domain socket too
+    #[arg(long, value_name = "PATH")]
+    pub uds: Option<String>,
+    /// Engine of the models that choose none: auto, trees, ort or tract
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
+    /// Number of data-path threads
+    #[arg(long, value_name = "N")]
+    pub workers: Option<String>,
+    /// Form of the log: text or json
+    #[arg(long, value_name = "FORMAT")]
+    pub log: Option<String>,
+}
+
+/// Flags of `sidegate check`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct CheckArgs {
+    /// Those of `sidegate serve`, to see what they would do.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How to reach a running sidegate.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AdminArgs {
+    /// Address of the admin port [default: that of the configuration]
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<String>,
+    /// File with the token of the admin port [default: that of the configuration]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Configuration file that names both [default: config/sidegate.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Flags of the commands that print what the admin port says.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ShowArgs {
+    /// Where to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Print the JSON of the admin port
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `sidegate probe`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProbeArgs {
+    /// What to ask
+    #[arg(value_enum, default_value = "ready")]
+    pub probe: Probe,
+    /// Where to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
+/// The probes of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Probe {
+    /// Does it run?
+    Live,
+    /// May it be sent requests?
+    Ready,
+    /// Has it come up?
+    Startup,
+}
+
+// === impl ServeArgs ===
+
+impl ServeArgs {
+    /// The layers of the configuration, with the environment and machine of this process.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            file: self.config.clone(),
+            ..Sources::from_process(self.flags())
+        }
+    }
+
+    /// The keys that were given a flag.
+    pub(super) fn flags(&self) -> Vec<(String, String)> {
+        let flags = [
+            (MODEL_FILE, &self.model_file),
+            ("registry.url", &self.registry),
+            ("http.listen", &self.http),
+            ("admin.listen", &self.admin),
+            ("http.uds", &self.uds),
+            ("engine.default", &self.engine),
+            ("http.workers", &self.workers),
+            ("log.format", &self.log),
+        ];
+        let given = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        given.collect()
+    }
+}

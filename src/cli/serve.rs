@@ -1,0 +1,184 @@
+//! `sidegate serve`: start, announce, follow the configuration, run until a signal.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::json;
+
+use super::ServeArgs;
+use crate::config::{self, Config, RegistryUrl, Sources, read_tokens};
+use crate::gateway::{self, Gateway, Reloads, Settings};
+use crate::model::TensorSpec;
+use crate::registry::Registry;
+use crate::registry::store::{Folder, SingleFile, Store};
+use crate::serving::{ServedVersion, Serving};
+use crate::telemetry::{self, LevelHandle};
+use crate::tensor::Datatype;
+
+/// How long the models of the first look may take before the announcement stops waiting for them.
+const ANNOUNCE: Duration = Duration::from_secs(60);
+
+/// Runs the gateway.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let sources = args.sources();
+    let (loaded, problems) = config::load_leniently(&sources);
+    if !problems.is_empty() {
+        return super::usage_error(&config::Problems(problems));
+    }
+    let config = loaded.config;
+    let log = telemetry::start(&config.log);
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
+    crate::engine::configure(&config.engine);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return super::runtime_error(&error),
+    };
+    let registry = Registry::new(store(&config.registry.url));
+    let mut follower = Follower::new(sources, &config, log);
+    let result = runtime.block_on(gateway::run(config, registry, announce, |gateway, now| follower.look(gateway, now)));
+    // A thread stuck in an engine must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::runtime_error(&error),
+    }
+}
+
+fn store(url: &RegistryUrl) -> Box<dyn Store> {
+    match url {
+        RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
+        RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
+    }
+}
+
+/// Prints where it listens at once, and a line per model and a command to try when the first look is over.
+fn announce(addresses: &gateway::Addresses, gateway: &Gateway) {
+    print(&addresses.line());
+    let (serving, http) = (gateway.serving.clone(), addresses.http);
+    crate::task::spawn("announcement", async move {
+        let start = Instant::now();
+        while first_look_is_over(&serving).is_none() && start.elapsed() < ANNOUNCE {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let snapshot = serving.snapshot.load_full();
+        let mut models: Vec<_> = snapshot.models.values().filter_map(|m| m.default.as_ref()).collect();
+        models.sort_by(|a, b| a.model.cmp(&b.model));
+        for version in &models {
+            print(&format!(
+                "model {} version={} engine={} load_ms={:.1}",
+                version.model,
+                version.version,
+                version.engine.name(),
+                version.load_time.as_secs_f64() * 1e3
+            ));
+        }
+        if let Some(version) = models.first() {
+            print(&format!("try: {}", curl(http, version)));
+        }
+    });
+}
+
+/// Some once every model was tried or the registry turned out to be out of reach.
+fn first_look_is_over(serving: &Arc<Serving>) -> Option<()> {
+    let status = serving.status.load();
+    let waiting = status.not_ready.as_deref().is_some_and(|r| r.starts_with("starting") || r.ends_with("still loading"));
+    let loading = status.models.iter().flat_map(|m| &m.versions).any(|v| v.state == crate::serving::status::State::Loading);
+    (!waiting && !loading).then_some(())
+}
+
+/// A request that can be pasted: zeros and empty strings in the right shapes.
+fn curl(http: std::net::SocketAddr, version: &ServedVersion) -> String {
+    let input = |spec: &TensorSpec| {
+        let shape: Vec<i64> = spec.shape.iter().map(|d| if *d < 0 { 1 } else { *d }).collect();
+        let count = shape.iter().product::<i64>().clamp(0, 4096) as usize;
+        let value = match spec.datatype {
+            Datatype::Bytes => json!(""),
+            Datatype::Bool => json!(false),
+            _ => json!(0),
+        };
+        json!({"name": &*spec.name, "shape": shape, "datatype": spec.datatype.name(), "data": vec![value; count]})
+    };
+    let inputs: Vec<_> = version.signature.inputs.iter().map(input).collect();
+    format!(
+        "curl -s -H 'content-type: application/json' http://{http}/v2/models/{}/infer -d '{}'",
+        version.model,
+        json!({"inputs": inputs})
+    )
+}
+
+/// Standard output may be closed by whoever waited for the first line; that is no reason to end.
+fn print(line: &str) {
+    let mut out = std::io::stdout().lock();
+    drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+}
+
+/// Watches the configuration file and the token file, and takes over what changed.
+struct Follower {
+    sources: Sources,
+    /// The configuration this process started with: what waits for a restart is what differs from it.
+    started_with: Config,
+    log: LevelHandle,
+    seen: [Option<SystemTime>; 2],
+    first: bool,
+}
+
+impl Follower {
+    fn new(sources: Sources, config: &Config, log: LevelHandle) -> Self {
+        let mut follower = Self { sources, started_with: config.clone(), log, seen: [None; 2], first: true };
+        follower.seen = follower.modified(config);
+        follower
+    }
+
+    /// When the two files were last written.
+    fn modified(&self, config: &Config) -> [Option<SystemTime>; 2] {
+        let modified = |path: &Path| std::fs::metadata(path).ok()?.modified().ok();
+        [modified(&self.sources.config_file()), config.auth.token_file.as_deref().and_then(modified)]
+    }
+
+    /// Looks for changes; `now` asks for a reload even without one.
+    fn look(&mut self, gateway: &Gateway, now: bool) {
+        if std::mem::replace(&mut self.first, false) {
+            let file = Some(self.sources.config_file()).filter(|file| file.exists());
+            let file = file.map(|file| file.display().to_string());
+            gateway.reloads.store(Arc::new(Reloads { file, ..Reloads::default() }));
+        }
+        let modified = self.modified(&gateway.config.load());
+        if std::mem::replace(&mut self.seen, modified) != modified || now {
+            self.reload(gateway);
+        }
+    }
+
+    /// A bad file changes nothing and says everything that is wrong with it.
+    fn reload(&self, gateway: &Gateway) {
+        let mut reloads = (**gateway.reloads.load()).clone();
+        let loaded = config::load(&self.sources).map_err(|problems| problems.to_string());
+        let result = loaded.and_then(|new| {
+            let tokens = new.auth.token_file.as_deref().map(read_tokens).transpose().map_err(|e| e.to_string())?;
+            Ok((new, tokens))
+        });
+        match result {
+            Ok((new, tokens)) => {
+                let changed: Vec<String> =
+                    config::changes(&gateway.config.load(), &new).into_iter().map(|change| change.key).collect();
+                let waiting = config::changes(&self.started_with, &new).into_iter().filter(|change| change.restart);
+                reloads.pending_restart = waiting.map(|change| change.key).collect();
+                reloads.count += 1;
+                reloads.last_error = None;
+                gateway.metrics.config_reloads.with_label_values(&["ok"]).inc();
+                tracing::info!(?changed, restart = ?reloads.pending_restart, "configuration reloaded");
+                self.log.set(&new.log);
+                gateway.settings.store(Arc::new(Settings::new(&new, tokens)));
+                gateway.config.store(Arc::new(new));
+            }
+            Err(problems) => {
+                gateway.metrics.config_reloads.with_label_values(&["error"]).inc();
+                tracing::error!(%problems, "the configuration is wrong and changes nothing");
+                reloads.last_error = Some(problems);
+            }
+        }
+        gateway.reloads.store(Arc::new(reloads));
+    }
+}

@@ -1,0 +1,216 @@
+//! Trees as any file describes them, checked and brought to one form: "left if x ≤ t, else right".
+//!
+//! Files know six comparisons and say per node where a missing value (NaN) goes. All of it becomes a single
+//! kind of node, because the columns that a node looks at are prepared per row: numbers become integers of
+//! the same order, and NaN becomes one below or above all numbers, whichever goes where the file says.
+
+use std::collections::HashMap;
+
+use super::real::{Key, Real};
+
+/// How a node compares its feature with its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Leq,
+    Lt,
+    Gte,
+    Gt,
+    Eq,
+    Neq,
+}
+
+/// A node as a file describes it; places are indices into one list for the whole forest.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Raw<T> {
+    Branch {
+        feature: u32,
+        mode: Mode,
+        value: T,
+        /// Whether NaN takes the true branch, whatever the comparison says.
+        missing: bool,
+        yes: u32,
+        no: u32,
+    },
+    /// What is stored at the leaf; its meaning is the caller's.
+    Leaf(T),
+}
+
+/// What a node compares: a feature, with NaN replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Column {
+    pub(super) feature: u32,
+    pub(super) missing: Missing,
+}
+
+/// What NaN becomes in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Missing {
+    /// Below every number, so that it goes left.
+    Left,
+    /// Above every number, so that it goes right.
+    Right,
+}
+
+/// A node in the one form.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Link<T: Real> {
+    Leaf(T),
+    Split { column: u32, threshold: T::Key, left: u32, right: u32 },
+    /// Always goes on there.
+    Jump(u32),
+}
+
+/// A checked forest.
+#[derive(Debug)]
+pub(super) struct Forest<T: Real> {
+    pub(super) links: Vec<Link<T>>,
+    pub(super) roots: Vec<u32>,
+    /// Splits on the longest path from each node.
+    pub(super) heights: Vec<u32>,
+    /// By the number that [`Link::Split`] holds. Column 0 is not a feature: it is below every number.
+    pub(super) columns: Vec<Column>,
+}
+
+/// More levels than any trainer makes; a walk costs time per level.
+const MAX_HEIGHT: u32 = 4096;
+/// Columns are numbered in 16 bits in compact nodes.
+pub(super) const MAX_COLUMNS: usize = 1 << 16;
+
+impl<T: Real> Forest<T> {
+    /// Checks and normalises; `Err` says what is wrong with which node.
+    pub(super) fn new(raw: &[Raw<T>], roots: Vec<u32>) -> Result<Self, String> {
+        let mut forest = Self {
+            links: vec![Link::Jump(0); raw.len()],
+            roots,
+            heights: Vec::new(),
+            columns: vec![Column { feature: 0, missing: Missing::Left }],
+        };
+        let mut numbers = HashMap::new();
+        for (place, node) in raw.iter().enumerate() {
+            forest.links[place] = match *node {
+                Raw::Leaf(value) => Link::Leaf(value),
+                Raw::Branch { yes, no, .. } if yes as usize >= raw.len() || no as usize >= raw.len() => {
+                    return Err(format!("node {place} leads to a node that is not there"));
+                }
+                Raw::Branch { feature, mode, value, missing, yes, no } => {
+                    forest.branch(feature, mode, value, missing, (yes, no), &mut numbers)
+                }
+            };
+        }
+        if forest.columns.len() > MAX_COLUMNS {
+            return Err(format!("more than {MAX_COLUMNS} features"));
+        }
+        forest.measure()?;
+        Ok(forest)
+    }
+
+    fn branch(
+        &mut self,
+        feature: u32,
+        mode: Mode,
+        value: T,
+        missing: bool,
+        (yes, no): (u32, u32),
+        numbers: &mut HashMap<Column, u32>,
+    ) -> Link<T> {
+        let mut leq = |threshold, missing, left, right| {
+            let column = Column { feature, missing: if missing { Missing::Left } else { Missing::Right } };
+            let column = *numbers.entry(column).or_insert_with(|| {
+                self.columns.push(column);
+                (self.columns.len() - 1) as u32
+            });
+            Link::Split { column, threshold, left, right }
+        };
+        // Nothing compares with NaN: it is as if all numbers were above, or below.
+        let (all, none) = (T::of_f32(f32::INFINITY).key(), T::of_f32(f32::NEG_INFINITY).key().before());
+        let key = value.key();
+        let (value, gte, gt) = if value.is_nan() { (none, all, all) } else { (key, key.before(), key) };
+        match mode {
+            Mode::Leq => leq(value, missing, yes, no),
+            // x < t is x ≤ the number before t.
+            Mode::Lt => leq(value.before(), missing, yes, no),
+            // The negated comparison with the branches swapped; NaN passes no comparison.
+            Mode::Gte => leq(gte, !missing, no, yes),
+            Mode::Gt => leq(gt, !missing, no, yes),
+            // x = t is x ≤ t and not x < t.
+            Mode::Eq => {
+                let below = leq(value.before(), false, no, yes);
+                let upper = leq(value, missing, self.links.len() as u32, no);
+                self.links.push(below);
+                upper
+            }
+            Mode::Neq => {
+                let below = leq(value.before(), false, yes, no);
+                let upper = leq(value, false, self.links.len() as u32, yes);
+                self.links.push(below);
+                upper
+            }
+        }
+    }
+
+    /// Heights of all nodes that can be reached, which only exist when no path leads back to where it was.
+    fn measure(&mut self) -> Result<(), String> {
+        const UNKNOWN: u32 = u32::MAX;
+        const OPEN: u32 = u32::MAX - 1;
+        self.heights = vec![UNKNOWN; self.links.len()];
+        let mut stack = Vec::new();
+        for &root in &self.roots {
+            if root as usize >= self.links.len() {
+                return Err(format!("root {root} is not there"));
+            }
+            stack.push(root);
+            while let Some(&place) = stack.last() {
+                let children = self.links[place as usize].children();
+                let height = self.heights[place as usize];
+                if height == UNKNOWN {
+                    self.heights[place as usize] = OPEN;
+                    for child in children.into_iter().flatten() {
+                        match self.heights[child as usize] {
+                            UNKNOWN => stack.push(child),
+                            OPEN => return Err(format!("the path from node {child} leads back to it")),
+                            _ => {}
+                        }
+                    }
+                    continue;
+                }
+                stack.pop();
+                // A node can be on the stack twice: two parents met it before it was opened.
+                if height == OPEN {
+                    let below = children.into_iter().flatten().map(|child| self.heights[child as usize]).max();
+                    let splits = matches!(self.links[place as usize], Link::Split { .. });
+                    let height = below.unwrap_or(0) + u32::from(splits);
+                    if height > MAX_HEIGHT {
+                        return Err(format!("a tree is higher than {MAX_HEIGHT} levels"));
+                    }
+                    self.heights[place as usize] = height;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The node at a place, jumps followed.
+    pub(super) fn resolve(&self, mut place: u32) -> (u32, Link<T>) {
+        loop {
+            match self.links[place as usize] {
+                Link::Jump(next) => place = next,
+                link => return (place, link),
+            }
+        }
+    }
+
+    /// How wide a row must be.
+    pub(super) fn width(&self) -> usize {
+        self.columns[1..].iter().map(|column| column.feature as usize + 1).max().unwrap_or(0)
+    }
+}
+
+impl<T: Real> Link<T> {
+    fn children(&self) -> [Option<u32>; 2] {
+        match *self {
+            Self::Leaf(_) => [None, None],
+            Self::Split { left, right, .. } => [Some(left), Some(right)],
+            Self::Jump(next) => [Some(next), None],
+        }
+    }
+}

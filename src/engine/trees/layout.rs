@@ -1,0 +1,183 @@
+//! Trees laid out for walking: small nodes, whole runs of trees that are walked the same way.
+
+use super::forest::{Column, Forest, Link, Missing};
+use super::real::{Key, Real};
+
+/// A node of a full tree: its children stand at twice its place, and one after.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Full<K> {
+    pub(super) threshold: K,
+    pub(super) column: u16,
+}
+
+/// A node that says where its children are. A leaf leads to itself: column 0 is below whatever stands in the
+/// place of its threshold, which is its value's bits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Linked<K> {
+    pub(super) threshold: K,
+    /// The left child; the right one comes next.
+    pub(super) left: u32,
+    pub(super) column: u16,
+}
+
+/// Consecutive trees of one kind.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Run {
+    /// Full trees of `levels` splits: `2^levels` places of `fulls` (the first is not used) and of `leaves`.
+    Full { levels: u32, trees: usize, nodes: usize, leaves: usize },
+    /// Trees of `roots` that reach their leaf after `levels` splits or sooner.
+    Linked { levels: u32, trees: usize, first: usize },
+}
+
+/// A forest ready to be walked.
+#[derive(Debug)]
+pub(super) struct Layout<T: Real> {
+    /// Per column, the feature it reads and what NaN becomes; column 0 reads nothing.
+    pub(super) features: Vec<u32>,
+    pub(super) missing: Vec<T::Key>,
+    pub(super) runs: Vec<Run>,
+    pub(super) fulls: Vec<Full<T::Key>>,
+    pub(super) leaves: Vec<T>,
+    pub(super) linked: Vec<Linked<T::Key>>,
+    pub(super) roots: Vec<u32>,
+    pub(super) trees: usize,
+    /// How wide a row must be.
+    pub(super) width: usize,
+}
+
+/// So many trees are walked at once; each such group is laid out alike.
+pub(super) const GROUP: usize = 8;
+/// Full trees double with each level.
+pub(super) const MAX_FULL_LEVELS: u32 = 8;
+/// A full tree may take so many times the places of a linked one: it needs fewer instructions per level, but
+/// more of the cache.
+const MAX_FULL_WASTE: usize = 4;
+
+impl<T: Real> Layout<T> {
+    pub(super) fn new(forest: &Forest<T>) -> Self {
+        let mut out = Self {
+            features: forest.columns.iter().map(|column| column.feature).collect(),
+            missing: forest.columns.iter().map(|column| missing(*column)).collect(),
+            runs: Vec::new(),
+            fulls: Vec::new(),
+            leaves: Vec::new(),
+            linked: Vec::new(),
+            roots: Vec::new(),
+            trees: forest.roots.len(),
+            width: forest.width(),
+        };
+        let mut pairs = vec![0; forest.links.len()];
+        for roots in forest.roots.chunks(GROUP) {
+            // A tree of nothing but a leaf is walked like any other.
+            let levels = roots.iter().map(|root| forest.heights[*root as usize]).max().unwrap_or(0).max(1);
+            let nodes: usize = roots.iter().map(|root| size(forest, *root, roots.len() << levels.min(16))).sum();
+            if levels <= MAX_FULL_LEVELS && roots.len() << levels <= nodes * MAX_FULL_WASTE {
+                out.full(forest, roots, levels);
+            } else {
+                out.link(forest, roots, levels, &mut pairs);
+            }
+        }
+        out
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.features)
+            + size_of_val(&*self.missing)
+            + size_of_val(&*self.fulls)
+            + size_of_val(&*self.leaves)
+            + size_of_val(&*self.linked)
+            + size_of_val(&*self.roots)
+    }
+
+    fn full(&mut self, forest: &Forest<T>, roots: &[u32], levels: u32) {
+        let places = 1 << levels;
+        let (nodes, leaves) = (self.fulls.len(), self.leaves.len());
+        match self.runs.last_mut() {
+            Some(Run::Full { levels: same, trees, .. }) if *same == levels => *trees += roots.len(),
+            _ => self.runs.push(Run::Full { levels, trees: roots.len(), nodes, leaves }),
+        }
+        for &root in roots {
+            let nodes = self.fulls.len();
+            self.fulls.resize(nodes + places, Full::default());
+            let leaves = self.leaves.len();
+            self.leaves.resize(leaves + places, T::default());
+            let mut todo = vec![(1_usize, root)];
+            while let Some((at, place)) = todo.pop() {
+                let (_, link) = forest.resolve(place);
+                if at >= places {
+                    if let Link::Leaf(value) = link {
+                        self.leaves[leaves + at - places] = value;
+                    }
+                    continue;
+                }
+                match link {
+                    Link::Split { column, threshold, left, right } => {
+                        self.fulls[nodes + at] = Full { threshold, column: column as u16 };
+                        todo.extend([(2 * at, left), (2 * at + 1, right)]);
+                    }
+                    // A default node compares column 0: what is below a leaf always goes left.
+                    _ => todo.push((2 * at, place)),
+                }
+            }
+        }
+    }
+
+    /// `pairs` remembers where the children of a split stand: several parents may lead to one node.
+    fn link(&mut self, forest: &Forest<T>, roots: &[u32], levels: u32, pairs: &mut [u32]) {
+        let first = self.roots.len();
+        match self.runs.last_mut() {
+            Some(Run::Linked { levels: most, trees, .. }) => {
+                *most = levels.max(*most);
+                *trees += roots.len();
+            }
+            _ => self.runs.push(Run::Linked { levels, trees: roots.len(), first }),
+        }
+        for &root in roots {
+            let mut at = self.linked.len();
+            self.roots.push(at as u32);
+            self.linked.push(Linked::default());
+            // Level by level; the places from `at` on are laid out, but do not know their children yet.
+            let mut todo = std::collections::VecDeque::from([root]);
+            while let Some(place) = todo.pop_front() {
+                let (place, link) = forest.resolve(place);
+                self.linked[at] = match link {
+                    Link::Split { column, threshold, left, right } => {
+                        if pairs[place as usize] == 0 {
+                            pairs[place as usize] = self.linked.len() as u32;
+                            self.linked.extend([Linked::default(); 2]);
+                            todo.extend([left, right]);
+                        }
+                        Linked { threshold, left: pairs[place as usize], column: column as u16 }
+                    }
+                    Link::Leaf(value) => Linked { threshold: value.bits(), left: at as u32, column: 0 },
+                    Link::Jump(_) => Linked::default(),
+                };
+                at += 1;
+            }
+        }
+    }
+}
+
+fn missing<K: Key>(column: Column) -> K {
+    match column.missing {
+        Missing::Left => K::LEAST,
+        Missing::Right => K::MOST,
+    }
+}
+
+/// Nodes below a root, counted up to `most`.
+fn size<T: Real>(forest: &Forest<T>, root: u32, most: usize) -> usize {
+    let mut count = 0;
+    let mut todo = vec![root];
+    while let Some(place) = todo.pop() {
+        count += 1;
+        if count >= most {
+            break;
+        }
+        if let (_, Link::Split { left, right, .. }) = forest.resolve(place) {
+            todo.extend([left, right]);
+        }
+    }
+    count
+}

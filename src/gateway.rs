@@ -1,0 +1,102 @@
+//! The network side: listeners, connections, the life of a request, and what is shared between them.
+//!
+//! The data port is one plain path per request: [`connection`] reads it, [`route`] names what it asks for,
+//! [`predict`] decodes, runs and encodes it, inline on the worker that owns the connection or, when it is
+//! heavy, on an offload [`lane`]. Admin and ops ports are hyper services on another thread.
+
+pub mod admin;
+pub mod http;
+
+mod acceptor;
+mod connection;
+mod deadline;
+mod dispatch;
+mod frontend;
+mod id;
+mod inflate;
+mod lane;
+mod overload;
+mod predict;
+mod route;
+mod run;
+mod settings;
+mod stream;
+mod worker;
+mod workspace;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::serving::Serving;
+use crate::serving::loader::Command;
+
+pub use run::{Failure, run};
+pub use settings::Settings;
+
+/// What every request, listener and task shares.
+pub struct Gateway {
+    /// The served models.
+    pub serving: Arc<Serving>,
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+    /// What the data path needs of it, ready to use.
+    pub settings: ArcSwap<Settings>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Orders for the loader.
+    pub loader: Sender<Command>,
+    /// Requests read and not yet answered.
+    pub inflight: AtomicUsize,
+    /// Bytes of bodies being read or answered.
+    pub inflight_bytes: AtomicUsize,
+    /// Open connections of the data port.
+    pub connections: AtomicUsize,
+    /// Set once: no longer ready, connections close after their answer.
+    pub draining: AtomicBool,
+    /// When the process started.
+    pub started: Instant,
+    /// Where it listens; filled in before the first request.
+    pub addresses: Addresses,
+    /// What became of configuration reloads.
+    pub reloads: ArcSwap<Reloads>,
+}
+
+/// The bound addresses.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "one field per listener")]
+pub struct Addresses {
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
+    pub ops: Option<SocketAddr>,
+    pub uds: Option<std::path::PathBuf>,
+}
+
+/// What became of configuration reloads.
+#[derive(Clone, Debug, Default)]
+pub struct Reloads {
+    /// The configuration file, if there is one.
+    pub file: Option<String>,
+    /// Successful reloads.
+    pub count: u64,
+    /// Why the last one changed nothing.
+    pub last_error: Option<String>,
+    /// Changed keys that wait for a restart.
+    pub pending_restart: Vec<String>,
+}
+
+impl Gateway {
+    /// Why this process should get no traffic; `None` is ready.
+    pub fn not_ready(&self) -> Option<String> {
+        if self.draining.load(std::sync::atomic::Ordering::Relaxed) {
+            return Some("draining: this process is shutting down".into());
+        }
+        self.serving.status.load().not_ready.clone()
+    }
+}

@@ -1,0 +1,271 @@
+//! From a whole request to what has to be done: a prediction, an order for the loader, or an answer at once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::frontend::{founding, oip};
+use super::http::{Answer, ContentType, Head};
+use super::lane::Job;
+use super::predict::{Form, INLINE_BODY_BYTES, Prediction, Runner};
+use super::route::{NoRoute, Route, query, route};
+use super::settings::Settings;
+use super::workspace::Workspace;
+use super::Gateway;
+use crate::model::{ModelName, Reference, Selector, Version};
+use crate::protocol::Policy;
+use crate::serving::loader::Command;
+use crate::serving::{ServedVersion, Snapshot, StageNanos};
+
+/// What is left to do after dispatch.
+pub(super) enum Call {
+    Predict(Box<Prediction>),
+    Control(Control),
+}
+
+/// An order for the loader.
+pub(super) enum Control {
+    Load(ModelName),
+    Unload(ModelName),
+}
+
+/// Reads what a request asks for.
+///
+/// # Errors
+/// The answer, when it can be given at once; not every one of them is an error.
+pub(super) fn call(gateway: &Gateway, head: &Head, work: &mut Workspace, arrived: Instant) -> Result<Call, Answer> {
+    // Path and query are taken out so that the answer can be written into the same buffers.
+    let path = text(&work.input, &head.path);
+    let found = match route(head.method, &path) {
+        Ok(found) => found,
+        Err(NoRoute::NotFound) => return Err(refuse(gateway, work, 404, "not_found", "there is nothing at this path")),
+        Err(NoRoute::MethodNotAllowed) => {
+            return Err(refuse(gateway, work, 405, "method_not_allowed", "this path takes another method"));
+        }
+    };
+    let settings = gateway.settings.load();
+    let open = matches!(found, Route::ServerLive | Route::ServerReady | Route::Ping);
+    let authorization = head.authorization.clone().map(|range| &work.input[range]);
+    if !open && settings.tokens.as_ref().is_some_and(|tokens| !tokens.allow(authorization)) {
+        let message = "a bearer token is needed: Authorization: Bearer …";
+        return Err(refuse(gateway, work, 401, "unauthorized", message));
+    }
+    let parameters = text(&work.input, &head.query);
+    let snapshot = gateway.serving.snapshot.load();
+    match found {
+        Route::Infer { model, version } => {
+            let selector = selector(version).ok_or_else(|| unknown_version(work, model, version))?;
+            let version = resolve(&snapshot, model, &selector, work)?;
+            let form = oip_form(head, work)?;
+            predict(version, form, head, work, &settings, arrived)
+        }
+        Route::Predict | Route::Invocations => {
+            let version = founding_target(&snapshot, &parameters, work)?;
+            let form = table_form(head, work, found == Route::Invocations)?;
+            predict(version, form, head, work, &settings, arrived)
+        }
+        Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
+            if !settings.repository_control {
+                let message = "loading by request is off; set http.repository_control, or change the registry";
+                return Err(work.fail(400, "repository_control_off", message));
+            }
+            let name: ModelName = model.parse().map_err(|e| work.fail(400, "invalid_request", &format!("{e}")))?;
+            oip::check_control_body(work)?;
+            let unload = matches!(found, Route::RepositoryUnload { .. });
+            Ok(Call::Control(if unload { Control::Unload(name) } else { Control::Load(name) }))
+        }
+        Route::Unsupported => Err(work.fail(501, "unsupported", "this extension is not supported")),
+        Route::Ping | Route::Health | Route::ModelInfo => Err(founding::answer(found, gateway, &snapshot, &parameters, work)),
+        other => Err(oip::answer(other, gateway, &snapshot, work)),
+    }
+}
+
+/// A path or query as owned text; heads were checked to be ASCII without control characters.
+fn text(input: &[u8], range: &std::ops::Range<usize>) -> String {
+    String::from_utf8_lossy(&input[range.clone()]).into_owned()
+}
+
+/// An error before any model is known, counted by its status.
+fn refuse(gateway: &Gateway, work: &mut Workspace, status: u16, code: &str, message: &str) -> Answer {
+    gateway.metrics.http_errors.with_label_values(&[&status.to_string()]).inc();
+    work.fail(status, code, message)
+}
+
+/// The selector of an optional version in a path; `None` for one that no version can have.
+pub(super) fn selector(version: Option<&str>) -> Option<Selector> {
+    match version {
+        None => Some(Selector::Default),
+        Some(version) => version.parse::<Version>().ok().map(Selector::Version),
+    }
+}
+
+fn unknown_version(work: &mut Workspace, model: &str, version: Option<&str>) -> Answer {
+    let (model, version) = (crate::model::shorten(model), crate::model::shorten(version.unwrap_or_default()));
+    work.fail(404, "not_found", &format!("model `{model}` has no version `{version}`"))
+}
+
+/// The version a name and selector mean.
+///
+/// # Errors
+/// 404 with the name.
+pub(super) fn resolve<'a>(
+    snapshot: &'a Snapshot,
+    model: &str,
+    selector: &Selector,
+    work: &mut Workspace,
+) -> Result<&'a Arc<ServedVersion>, Answer> {
+    snapshot.resolve(model, selector).map_err(|e| work.fail(404, "not_found", &e.to_string()))
+}
+
+/// The model of a founding endpoint: `?model=NAME[@ref]`, else the default or only one.
+fn founding_target<'a>(snapshot: &'a Snapshot, parameters: &str, work: &mut Workspace) -> Result<&'a Arc<ServedVersion>, Answer> {
+    let named = query(parameters, "model").map_err(|e| work.fail(400, "invalid_request", &e))?;
+    let reference: Cow<'_, str> = match &named {
+        Some(name) => Cow::Borrowed(name),
+        None => match snapshot.only_model() {
+            Some(name) => Cow::Owned(name.to_string()),
+            None if snapshot.models.is_empty() => return Err(work.fail(503, "not_ready", "no model is served yet")),
+            None => {
+                let message = "several models are served: name one with ?model=NAME or set default_model";
+                return Err(work.fail(400, "model_needed", message));
+            }
+        },
+    };
+    let reference: Reference = reference.parse().map_err(|e| work.fail(404, "not_found", &format!("{e}")))?;
+    resolve(snapshot, reference.name.as_str(), &reference.selector, work)
+}
+
+fn predict(
+    version: &Arc<ServedVersion>,
+    form: Form,
+    head: &Head,
+    work: &mut Workspace,
+    settings: &Settings,
+    arrived: Instant,
+) -> Result<Call, Answer> {
+    let mut timeout = settings.request_timeout;
+    if let Some(range) = &head.timeout_ms {
+        let wanted = std::str::from_utf8(&work.input[range.clone()]).ok().and_then(|t| t.parse::<u64>().ok());
+        match wanted.filter(|ms| *ms > 0) {
+            Some(ms) => timeout = timeout.min(Duration::from_millis(ms)),
+            None => {
+                let message = "x-request-timeout-ms is not a whole number of milliseconds from 1";
+                return Err(work.fail(400, "invalid_request", message));
+            }
+        }
+    }
+    let id = head.request_id.clone().map_or(&[][..], |range| &work.input[range]);
+    Ok(Call::Predict(Box::new(Prediction {
+        version: version.clone(),
+        form,
+        policy: Policy { max_rows: settings.max_rows(&version.model), reject_non_finite: settings.reject_non_finite },
+        arrived,
+        deadline: arrived + timeout,
+        request_id: if id.len() <= crate::protocol::MAX_ID_BYTES { id.to_vec() } else { Vec::new() },
+        times: StageNanos::default(),
+        decoded: false,
+    })))
+}
+
+/// A media type without its parameters, and the parameters.
+fn media_type<'a>(head: &Head, work: &'a Workspace) -> Option<(&'a [u8], &'a [u8])> {
+    let value = &work.input[head.content_type.clone()?];
+    let end = value.iter().position(|b| *b == b';').unwrap_or(value.len());
+    Some((value[..end].trim_ascii(), value[end..].trim_ascii()))
+}
+
+fn is(media: &[u8], name: &str) -> bool {
+    media.eq_ignore_ascii_case(name.as_bytes())
+}
+
+/// JSON, octet-stream or nothing: official clients send no type at all.
+fn is_json_or_binary(media: &[u8]) -> bool {
+    media.is_empty() || is(media, "application/json") || is(media, "application/octet-stream")
+}
+
+fn wrong_type(work: &mut Workspace) -> Answer {
+    work.fail(415, "unsupported_media_type", "send application/json or application/octet-stream, or no Content-Type")
+}
+
+/// How an OIP body is to be read.
+fn oip_form(head: &Head, work: &mut Workspace) -> Result<Form, Answer> {
+    let accepted = media_type(head, work).is_none_or(|(media, _)| is_json_or_binary(media));
+    if !accepted {
+        return Err(wrong_type(work));
+    }
+    let Some(range) = head.header_length.clone() else {
+        return Ok(Form::Oip { json_length: None, carrier: ContentType::Binary });
+    };
+    let digits = &work.input[range];
+    let length = if digits.iter().all(u8::is_ascii_digit) { std::str::from_utf8(digits).ok() } else { None };
+    match length.and_then(|text| text.parse::<usize>().ok()) {
+        Some(0) => Ok(Form::OipRaw),
+        Some(length) => Ok(Form::Oip { json_length: Some(length), carrier: ContentType::Binary }),
+        None => Err(work.fail(400, "invalid_request", "Inference-Header-Content-Length is not a usable number")),
+    }
+}
+
+/// How the body of a founding endpoint is to be read.
+fn table_form(head: &Head, work: &mut Workspace, invocations: bool) -> Result<Form, Answer> {
+    let Some((media, parameters)) = media_type(head, work) else { return Ok(Form::Table) };
+    if is_json_or_binary(media) {
+        return Ok(Form::Table);
+    }
+    if invocations && is(media, "text/csv") {
+        return Ok(Form::Csv);
+    }
+    if invocations && is(media, "application/vnd.sagemaker-triton.binary+json") {
+        let size = parameters.strip_prefix(b";json-header-size=").and_then(|size| std::str::from_utf8(size).ok());
+        return match size.and_then(|size| size.parse().ok()) {
+            Some(length) => Ok(Form::Oip { json_length: Some(length), carrier: ContentType::SageMakerBinary }),
+            None => Err(work.fail(400, "invalid_request", "json-header-size is not a usable number")),
+        };
+    }
+    Err(wrong_type(work))
+}
+
+impl Prediction {
+    /// Runs here if it is light; `None` leaves it to a lane, decoded or not.
+    pub(super) fn inline(&mut self, work: &mut Workspace, runner: &mut Runner) -> Option<Answer> {
+        if work.body().len() > INLINE_BODY_BYTES {
+            return None;
+        }
+        if let Err(answer) = self.decode(work) {
+            return Some(answer);
+        }
+        if self.is_heavy(work) {
+            return None;
+        }
+        Some(self.run(work, runner))
+    }
+}
+
+/// Moves a prediction and its buffers into a job; the receiver gets them back with the answer.
+pub(super) fn offload(
+    prediction: Prediction,
+    work: &mut Box<Workspace>,
+) -> (oneshot::Receiver<(Box<Workspace>, Answer)>, Job) {
+    let (reply, answer) = oneshot::channel();
+    (answer, Job { prediction, work: std::mem::take(work), queued: Instant::now(), reply })
+}
+
+impl Control {
+    /// Has the loader do it and waits for the result.
+    pub(super) async fn perform(self, gateway: &Gateway, work: &mut Workspace) -> Answer {
+        let (reply, result) = oneshot::channel();
+        let (command, name, verb) = match self {
+            Self::Load(name) => (Command::Sync(Some(name.clone()), reply), name, "load"),
+            Self::Unload(name) => (Command::Unload(name.clone(), reply), name, "unload"),
+        };
+        let sent = gateway.loader.send(command).is_ok();
+        match result.await {
+            Ok(Ok(())) => work.reply(200, &serde_json::json!({"name": name.as_str(), verb: true})),
+            Ok(Err(message)) => work.fail(400, "load_failed", &message),
+            Err(_) if sent => work.fail(503, "not_ready", "the loader is shutting down"),
+            Err(_) => work.fail(503, "not_ready", "the loader has ended"),
+        }
+    }
+}
+

@@ -1,0 +1,83 @@
+//! Offload lanes: threads for predictions that would hold up a worker's other connections.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::Gateway;
+use super::http::Answer;
+use super::overload::Admission;
+use super::predict::{Prediction, Runner};
+use super::workspace::Workspace;
+
+/// Most jobs that wait for a lane. The wait is bounded by time; this only bounds memory.
+const QUEUE: usize = 1024;
+
+/// A prediction on its way to a lane and back.
+pub(super) struct Job {
+    pub(super) prediction: Prediction,
+    pub(super) work: Box<Workspace>,
+    pub(super) queued: Instant,
+    pub(super) reply: oneshot::Sender<(Box<Workspace>, Answer)>,
+}
+
+/// The way to the lanes.
+#[derive(Clone)]
+pub(super) struct Lanes {
+    jobs: SyncSender<Job>,
+}
+
+impl Lanes {
+    /// Starts one lane per runner. They end when every [`Lanes`] is gone.
+    pub(super) fn start(gateway: &Arc<Gateway>, runners: Vec<Runner>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let (jobs, receiver) = sync_channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let spawn = |(number, runner): (usize, Runner)| {
+            let (gateway, receiver) = (gateway.clone(), receiver.clone());
+            std::thread::Builder::new()
+                .name(format!("lane-{number}"))
+                .spawn(move || run(&gateway, &receiver, runner))
+        };
+        let threads = runners.into_iter().enumerate().map(spawn).collect::<std::io::Result<_>>()?;
+        Ok((Self { jobs }, threads))
+    }
+
+    /// Hands a job over; gives it back when too many wait.
+    pub(super) fn submit(&self, job: Job) -> Result<(), Box<Job>> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
+        })
+    }
+}
+
+fn run(gateway: &Gateway, jobs: &Mutex<Receiver<Job>>, mut runner: Runner) {
+    let mut admission = Admission::new(Instant::now());
+    loop {
+        // Whoever holds the lock waits for the next job; the others wait for the lock.
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(mut job) = next else { return };
+        // Work whose caller has gone is not started.
+        if job.reply.is_closed() {
+            continue;
+        }
+        let now = Instant::now();
+        let answer = if admission.admit(now, now - job.queued, gateway.settings.load().queue_wait) {
+            perform(&mut job, &mut runner)
+        } else {
+            job.prediction.shed(&mut job.work)
+        };
+        drop(job.reply.send((job.work, answer)));
+    }
+}
+
+fn perform(job: &mut Job, runner: &mut Runner) -> Answer {
+    if !job.prediction.decoded {
+        if let Err(answer) = job.prediction.decode(&mut job.work) {
+            return answer;
+        }
+    }
+    job.prediction.run(&mut job.work, runner)
+}

@@ -1,0 +1,227 @@
+//! A prediction between its bytes and its answer: decode, run, encode. The same for every protocol and for
+//! both places it may run, inline on a worker or on an offload lane.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::http::{Answer, ContentType};
+use super::id::Ids;
+use super::workspace::Workspace;
+use crate::engine::{RunError, Scratch};
+use crate::json::push_string;
+use crate::metrics::{Metrics, Outcome};
+use crate::protocol::oip::{AnswerHead, decode, decode_raw, encode};
+use crate::protocol::{DecodeError, Policy, table};
+use crate::serving::{ServedVersion, StageNanos};
+
+/// Bodies above this are decoded on a lane: reading them takes a fair part of [`INLINE_NANOS`].
+pub(super) const INLINE_BODY_BYTES: usize = 512 << 10;
+/// Runs expected to take longer leave the worker to others.
+const INLINE_NANOS: u64 = 1_000_000;
+
+/// One prediction on its way.
+pub(super) struct Prediction {
+    pub(super) version: Arc<ServedVersion>,
+    pub(super) form: Form,
+    pub(super) policy: Policy,
+    /// When the whole request had been read.
+    pub(super) arrived: Instant,
+    pub(super) deadline: Instant,
+    /// The client's `x-request-id`, used where the body holds no id.
+    pub(super) request_id: Vec<u8>,
+    pub(super) times: StageNanos,
+    pub(super) decoded: bool,
+}
+
+/// How the body is to be read, and so how the answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// OIP JSON, with the length of its JSON part when binary tensors follow.
+    Oip { json_length: Option<usize>, carrier: ContentType },
+    /// The body is the only input.
+    OipRaw,
+    /// Records, columns or rows.
+    Table,
+    /// `text/csv`.
+    Csv,
+}
+
+/// What a thread that runs predictions owns.
+pub(super) struct Runner {
+    pub(super) scratch: Scratch,
+    pub(super) ids: Ids,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Prediction {
+    /// Decodes the body into the workspace's request.
+    ///
+    /// # Errors
+    /// The answer for the client; it is counted.
+    pub(super) fn decode(&mut self, work: &mut Workspace) -> Result<(), Answer> {
+        let start = Instant::now();
+        // Taken out for the time being so that body and request can be borrowed side by side.
+        let mut request = std::mem::take(&mut work.request);
+        let version = &*self.version;
+        let (signature, columns) = (&version.signature, version.columns.as_slice());
+        let body = work.body();
+        let result = match self.form {
+            Form::Oip { json_length, .. } => decode(body, json_length, signature, self.policy, &mut request),
+            Form::OipRaw => decode_raw(body, signature, self.policy, &mut request),
+            Form::Table => table::decode(body, signature, columns, self.policy, &mut request),
+            Form::Csv => table::decode_csv(body, signature, columns, self.policy, &mut request),
+        };
+        if let Some(limit) = request.timeout_us {
+            self.deadline = self.deadline.min(self.arrived + Duration::from_micros(limit));
+        }
+        work.request = request;
+        self.decoded = true;
+        let now = Instant::now();
+        self.times.queue = nanos(start - self.arrived);
+        self.times.decode = nanos(now - start);
+        result.map_err(|DecodeError(message)| self.fail(work, 400, "invalid_request", &message, Outcome::ClientError))
+    }
+
+    /// Whether the run is expected to be too long for a worker.
+    #[inline]
+    pub(super) fn is_heavy(&self, work: &Workspace) -> bool {
+        let row = self.version.row_nanos.load(std::sync::atomic::Ordering::Relaxed);
+        row.saturating_mul(work.request.rows() as u64) > INLINE_NANOS
+    }
+
+    /// Runs the decoded request and encodes the answer.
+    pub(super) fn run(&mut self, work: &mut Workspace, runner: &mut Runner) -> Answer {
+        let start = Instant::now();
+        if start >= self.deadline {
+            return self.fail(work, 504, "deadline_exceeded", "the request's time was over before it ran", Outcome::Timeout);
+        }
+        self.times.queue = nanos(start - self.arrived).saturating_sub(self.times.decode);
+        let version = self.version.clone();
+        let session = &*version.session;
+        let (scratch, outputs) = (&mut runner.scratch, &mut work.outputs);
+        let inputs = work.request.inputs.as_slice();
+        let result = catch_unwind(AssertUnwindSafe(|| session.run(inputs, scratch, outputs)));
+        let ran = Instant::now();
+        self.times.infer = nanos(ran - start);
+        let rows = work.request.rows();
+        match result {
+            Ok(Ok(())) => {}
+            Ok(Err(RunError::Input(message))) => {
+                return self.fail(work, 400, "invalid_input", &message, Outcome::ClientError);
+            }
+            Ok(Err(RunError::Engine(message))) => {
+                tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
+                return self.fail(work, 500, "engine_failed", "the engine failed on this request", Outcome::Error);
+            }
+            Err(_) => {
+                runner.metrics.panics.inc();
+                tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
+                return self.fail(work, 500, "engine_failed", "the engine failed on this request", Outcome::Error);
+            }
+        }
+        version.observe_run(rows, self.times.infer);
+        work.out.clear();
+        let encoded = match self.form {
+            Form::Oip { carrier, .. } => self.encode_oip(work, runner, carrier),
+            Form::OipRaw => self.encode_oip(work, runner, ContentType::Binary),
+            Form::Table | Form::Csv => self.encode_table(work, runner),
+        };
+        let answer = match encoded {
+            Ok(answer) => answer,
+            Err(DecodeError(message)) => {
+                return self.fail(work, 400, "invalid_request", &message, Outcome::ClientError);
+            }
+        };
+        let done = Instant::now();
+        self.times.encode = nanos(done - ran);
+        self.times.total = nanos(done - self.arrived);
+        self.succeeded(rows);
+        Answer { times: Some(self.times), ..answer }
+    }
+
+    fn succeeded(&self, rows: usize) {
+        let (metrics, times) = (&self.version.metrics, &self.times);
+        let seconds = |nanos: u64| nanos as f64 * 1e-9;
+        metrics.count(Outcome::Ok);
+        metrics.rows.inc_by(rows as u64);
+        metrics.duration.observe(seconds(times.total));
+        metrics.decode.observe(seconds(times.decode));
+        metrics.queue.observe(seconds(times.queue));
+        metrics.infer.observe(seconds(times.infer));
+        metrics.encode.observe(seconds(times.encode));
+        self.version.statistics.succeeded(times, rows);
+    }
+
+    fn encode_oip(&self, work: &mut Workspace, runner: &mut Runner, carrier: ContentType) -> Result<Answer, DecodeError> {
+        self.give_id(work, runner);
+        let (version, request) = (&*self.version, &work.request);
+        let head = AnswerHead { prefix: &version.answer_prefix, id: &request.id };
+        let json_length = encode(head, &version.signature, request, &work.outputs, &mut work.out)?;
+        let content_type = match json_length {
+            None => ContentType::Json,
+            Some(_) if carrier == ContentType::SageMakerBinary => carrier,
+            Some(_) => ContentType::Binary,
+        };
+        Ok(Answer { content_type, json_length, ..Answer::json(200) })
+    }
+
+    fn encode_table(&self, work: &mut Workspace, runner: &mut Runner) -> Result<Answer, DecodeError> {
+        self.give_id(work, runner);
+        let (version, request, out) = (&*self.version, &work.request, &mut work.out);
+        out.push(b'{');
+        table::push_predictions(out, &version.signature, &work.outputs, version.prediction, request.non_finite_tokens)?;
+        // The prefix opens an object of its own.
+        out.push(b',');
+        out.extend_from_slice(&version.answer_prefix[1..]);
+        out.extend_from_slice(b",\"variant\":null,\"id\":");
+        push_string(out, &request.id);
+        out.extend_from_slice(b",\"timestamp\":\"");
+        out.extend_from_slice(timestamp().as_bytes());
+        out.extend_from_slice(b"\"}");
+        Ok(Answer::json(200))
+    }
+
+    /// Every answer has an id: the body's, else the header's, else a new one.
+    fn give_id(&self, work: &mut Workspace, runner: &mut Runner) {
+        let id = &mut work.request.id;
+        if id.is_empty() {
+            if self.request_id.is_empty() {
+                runner.ids.push(id);
+            } else {
+                id.extend_from_slice(&self.request_id);
+            }
+        }
+    }
+
+    /// An error answer, counted.
+    pub(super) fn fail(&self, work: &mut Workspace, status: u16, code: &str, message: &str, outcome: Outcome) -> Answer {
+        self.version.metrics.count(outcome);
+        self.version.statistics.failed(nanos(self.arrived.elapsed()));
+        work.fail(status, code, message)
+    }
+
+    /// 503 for a request that waited too long or found its queue full.
+    #[cold]
+    pub(super) fn shed(&self, work: &mut Workspace) -> Answer {
+        self.version.metrics.count(Outcome::Shed);
+        overloaded(work)
+    }
+}
+
+/// 503 with a jittered `Retry-After`, so that clients do not come back all at once.
+pub(super) fn overloaded(work: &mut Workspace) -> Answer {
+    let answer = work.fail(503, "overloaded", "too many requests are waiting; try again shortly");
+    Answer { retry_after: Some(rand::random_range(1..=3)), ..answer }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
+}
+
+/// Now, as RFC 3339 in UTC with milliseconds.
+fn timestamp() -> String {
+    let now = time::OffsetDateTime::now_utc();
+    let now = now.replace_nanosecond(now.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(now);
+    now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+}

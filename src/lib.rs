@@ -1,0 +1,26 @@
+//! sidegate: an inference gateway that runs as a sidecar next to an app.
+//!
+//! The code map, from the bottom up (ARCHITECTURE.md says how requests, models and signals flow through it, and
+//! `tests/architecture.rs` keeps the directions):
+//!
+//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`]
+//! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
+//! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
+//! - [`cli`]: the commands
+
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod gateway;
+pub mod json;
+pub mod metrics;
+pub mod model;
+pub mod native;
+pub mod onnx;
+pub mod process;
+pub mod protocol;
+pub mod registry;
+pub mod serving;
+pub mod task;
+pub mod telemetry;
+pub mod tensor;

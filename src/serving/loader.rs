@@ -1,0 +1,279 @@
+//! The loader: watches the registry and keeps [`Serving`] equal to it, on a thread of its own.
+//!
+//! A look compares what the registry offers with what is loaded; what is missing is read, verified, built and
+//! tried away from the threads that answer requests; then one atomic store makes it visible. Any failure
+//! leaves what served before, with its reason code in log, metric and status.
+
+mod load;
+mod plan;
+mod publish;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
+
+use super::retire::Retired;
+use super::{ServedVersion, Serving};
+use crate::config::{Config, EngineChoice};
+use crate::engine::Scratch;
+use crate::metrics::Metrics;
+use crate::model::{LoadError, ModelName, Stage, Version};
+use crate::registry::{Catalog, Registry};
+
+/// How soon a file that may still be written is looked at again.
+const SETTLE: Duration = Duration::from_millis(200);
+/// Longest pause between two attempts at a version that failed for a passing reason.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// What others ask of the loader.
+pub enum Command {
+    /// Look now, at one model or at all; the answer says what is wrong with the model, if anything.
+    Sync(Option<ModelName>, oneshot::Sender<Result<(), String>>),
+    /// Stop serving a model until it is synced again.
+    Unload(ModelName, oneshot::Sender<Result<(), String>>),
+    /// End the thread.
+    Stop,
+}
+
+/// The loader's own state; consumed by [`Loader::run`].
+pub struct Loader {
+    registry: Registry,
+    config: Arc<ArcSwap<Config>>,
+    metrics: Arc<Metrics>,
+    serving: Arc<Serving>,
+    /// Threads that call sessions: workers and offload lanes.
+    callers: usize,
+    scratch: Scratch,
+    models: BTreeMap<ModelName, ModelState>,
+    retired: Retired,
+    registry_seen: Option<Instant>,
+    registry_error: Option<String>,
+    /// Something changes soon: look again before the interval is over.
+    hurry: bool,
+    /// The configuration of the last look.
+    looked_with: Arc<Config>,
+}
+
+/// What the loader knows of one model.
+#[derive(Default)]
+struct ModelState {
+    catalog: Catalog,
+    problem: Option<LoadError>,
+    loaded: BTreeMap<Version, Loaded>,
+    failed: BTreeMap<Version, Failed>,
+    /// Change tokens at the last look, for files that may still be written.
+    looks: BTreeMap<Version, String>,
+    /// What the plain name answers with.
+    default: Option<Version>,
+    /// Former defaults that stay loaded, newest first.
+    previous: Vec<Version>,
+    loading: Option<Version>,
+    last_swap: Option<Instant>,
+    /// Unloaded by an operator.
+    stopped: bool,
+    /// Every wanted version was tried at least once.
+    tried: bool,
+}
+
+struct Loaded {
+    version: Arc<ServedVersion>,
+    token: String,
+    stage: Stage,
+    /// The engine that was asked for; another choice is a reason to load again.
+    choice: EngineChoice,
+}
+
+struct Failed {
+    token: String,
+    error: LoadError,
+    attempts: u32,
+    retry: Option<Instant>,
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// A loader for `registry`. `callers` threads will call the sessions it builds.
+    pub fn new(
+        registry: Registry,
+        config: Arc<ArcSwap<Config>>,
+        metrics: Arc<Metrics>,
+        serving: Arc<Serving>,
+        callers: usize,
+    ) -> Self {
+        Self {
+            looked_with: config.load_full(),
+            registry,
+            config,
+            metrics,
+            serving,
+            callers,
+            scratch: Scratch::new(0),
+            models: BTreeMap::new(),
+            retired: Retired::default(),
+            registry_seen: None,
+            registry_error: None,
+            hurry: false,
+        }
+    }
+
+    /// Looks, then waits for commands or the next look, until told to stop.
+    pub fn run(mut self, commands: &Receiver<Command>) {
+        self.look(None);
+        // From here on requests may be served: whatever a load costs, it takes the processor's spare time.
+        crate::native::lower_priority();
+        loop {
+            match commands.recv_timeout(self.pause()) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Command::Sync(name, reply)) => {
+                    for (_, model) in self.models.iter_mut().filter(|(n, _)| name.as_ref().is_none_or(|w| w == *n)) {
+                        model.stopped = false;
+                        model.failed.clear();
+                    }
+                    self.look(name.as_ref());
+                    drop(reply.send(self.outcome(name.as_ref())));
+                }
+                Ok(Command::Unload(name, reply)) => {
+                    let known = self.models.get_mut(&name).map(|model| model.stopped = true);
+                    self.look(Some(&name));
+                    drop(reply.send(known.ok_or_else(|| format!("model `{name}` is not known"))));
+                }
+                Err(RecvTimeoutError::Timeout) => self.look(None),
+            }
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        if self.hurry {
+            return SETTLE;
+        }
+        // Jitter keeps many sidecars from asking a shared store at once.
+        self.config.load().registry.poll_interval.mul_f64(rand::random_range(0.8..1.2))
+    }
+
+    /// What to answer a sync with.
+    fn outcome(&self, name: Option<&ModelName>) -> Result<(), String> {
+        if let Some(error) = &self.registry_error {
+            return Err(error.clone());
+        }
+        let Some(name) = name else { return Ok(()) };
+        let Some(model) = self.models.get(name) else { return Err(format!("model `{name}` is not in the registry")) };
+        let failure = model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
+        match failure {
+            Some(error) => Err(error.to_string()),
+            None if model.default.is_none() => Err(format!("model `{name}` has no version to serve")),
+            None => Ok(()),
+        }
+    }
+
+    /// One look at the registry: all models, or `only` one.
+    fn look(&mut self, only: Option<&ModelName>) {
+        self.hurry = false;
+        let config = self.config.load_full();
+        if !Arc::ptr_eq(&config, &self.looked_with) {
+            // Another configuration may accept what this one refused.
+            self.models.values_mut().for_each(|model| model.failed.clear());
+            self.looked_with = config.clone();
+        }
+        match self.registry.models() {
+            Ok(names) => {
+                self.registry_seen = Some(Instant::now());
+                self.registry_error = None;
+                let chosen = config.registry.models.as_ref();
+                let names = names.into_iter().filter(|name| chosen.is_none_or(|models| models.contains(name)));
+                for (position, name) in names.enumerate() {
+                    if only.is_some_and(|only| *only != name) {
+                        continue;
+                    }
+                    if position >= config.registry.max_models {
+                        self.leave_out(name, config.registry.max_models);
+                    } else {
+                        self.look_at(&name, &config);
+                    }
+                }
+            }
+            Err(error) => {
+                let error = format!("the registry cannot be read: {error}");
+                if self.registry_error.as_ref() != Some(&error) {
+                    tracing::warn!(%error, "the registry did not answer; what is loaded keeps serving");
+                }
+                self.registry_error = Some(error);
+            }
+        }
+        self.metrics.registry_up.set(i64::from(self.registry_error.is_none()));
+        if self.retired.sweep() {
+            self.hurry = true;
+        }
+        self.publish_status(&config);
+    }
+
+    fn leave_out(&mut self, name: ModelName, cap: usize) {
+        let detail = format!("beyond registry.max_models = {cap}; raise it or name models in registry.models");
+        let model = self.models.entry(name.clone()).or_default();
+        if model.problem.is_none() {
+            tracing::warn!(model = %name, %detail, "model is left out");
+            self.metrics.count_load(name.as_str(), Some(crate::model::Reason::Unsupported));
+        }
+        model.problem = Some(LoadError::new(crate::model::Reason::Unsupported, detail));
+        model.tried = true;
+    }
+
+    /// Brings one model to what the registry says.
+    fn look_at(&mut self, name: &ModelName, config: &Config) {
+        if !self.models.contains_key(name) {
+            self.metrics.announce_model(name.as_str());
+        }
+        let catalog = self.registry.catalog(name);
+        let model = self.models.entry(name.clone()).or_default();
+        match catalog {
+            Ok(catalog) => {
+                model.catalog = catalog;
+                model.problem = None;
+            }
+            Err(error) => {
+                if model.problem.as_ref() != Some(&error) {
+                    tracing::warn!(model = %name, code = %error.code, detail = %error.detail, "model cannot be read");
+                    self.metrics.count_load(name.as_str(), Some(error.code));
+                }
+                model.problem = Some(error);
+                model.tried = true;
+                return;
+            }
+        }
+        let wanted = if model.stopped { Vec::new() } else { model.catalog.wanted() };
+        let swap_allowed = model.last_swap.is_none_or(|at| at.elapsed() >= config.registry.min_swap_interval);
+        let mut complete = true;
+        for (position, version) in wanted.iter().enumerate() {
+            // Below the first choice only what is asked for by stage or alias, or a stand-in when nothing serves.
+            let stand_in = !self.models[name].catalog.is_named(*version) && position > 0;
+            if stand_in && (self.models[name].default.is_some() || self.models[name].serves_any(&wanted)) {
+                break;
+            }
+            match self.due(name, *version, config) {
+                Due::Loaded | Due::Failed => {}
+                Due::Settling => complete = false,
+                Due::Load if !swap_allowed => self.hurry = true,
+                Due::Load => self.load(name, *version, config),
+            }
+        }
+        self.hurry |= !complete;
+        self.arrange(name, &wanted, config.registry.keep_previous, config);
+        if let Some(model) = self.models.get_mut(name) {
+            model.tried |= complete;
+        }
+    }
+}
+
+/// What is to be done about a wanted version.
+enum Due {
+    Loaded,
+    Load,
+    /// Refused, and nothing has changed since.
+    Failed,
+    /// Its files may still be written.
+    Settling,
+}

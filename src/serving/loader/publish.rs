@@ -1,0 +1,133 @@
+//! Making a model's state visible: the snapshot for requests, the status for people.
+
+use std::sync::Arc;
+
+use super::{Loader, ModelState};
+use crate::config::Config;
+use crate::model::{ModelName, Version};
+use crate::serving::status::{ModelStatus, ReasonStatus, State, Status, VersionStatus};
+use crate::serving::{ServedModel, Snapshot};
+
+impl Loader {
+    /// Whether the snapshot lacks a loaded version or an alias of the model.
+    pub(super) fn needs_publishing(&self, name: &ModelName) -> bool {
+        let snapshot = self.serving.snapshot.load();
+        let (Some(model), served) = (self.models.get(name), snapshot.models.get(name)) else { return false };
+        let Some(served) = served else { return !model.loaded.is_empty() };
+        served.aliases != model.catalog.aliases
+            || served.versions.len() != model.loaded.len()
+            || model.loaded.iter().any(|(number, loaded)| {
+                served.versions.get(number).is_none_or(|(_, version)| !Arc::ptr_eq(version, &loaded.version))
+            })
+    }
+
+    /// Stores a snapshot with the model's present state: the one atomic store of a swap.
+    pub(super) fn publish(&self, name: &ModelName, config: &Config) {
+        let Some(model) = self.models.get(name) else { return };
+        let mut models = self.serving.snapshot.load().models.clone();
+        if model.loaded.is_empty() {
+            models.remove(name);
+        } else {
+            models.insert(name.clone(), Arc::new(model.served(name)));
+        }
+        self.serving.snapshot.store(Arc::new(Snapshot { models, default_model: config.default_model.clone() }));
+    }
+
+    /// Stores what people see, and whether this process is ready.
+    pub(super) fn publish_status(&self, config: &Config) {
+        let stale = self.registry_seen.map_or(0.0, |at| at.elapsed().as_secs_f64());
+        self.metrics.registry_staleness.set(stale);
+        self.serving.status.store(Arc::new(Status {
+            models: self.models.iter().map(|(name, model)| model.status(name)).collect(),
+            not_ready: self.not_ready(config),
+            registry_up: self.registry_error.is_none(),
+            registry_seen: self.registry_seen,
+        }));
+        // The default model may have changed by a reload without any swap.
+        let snapshot = self.serving.snapshot.load();
+        if snapshot.default_model != config.default_model {
+            let models = snapshot.models.clone();
+            self.serving.snapshot.store(Arc::new(Snapshot { models, default_model: config.default_model.clone() }));
+        }
+    }
+
+    /// Why this process is not ready: a required model without a version, or nothing served at all.
+    fn not_ready(&self, config: &Config) -> Option<String> {
+        let why = |name: &ModelName, model: &ModelState| {
+            let error = model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
+            match error {
+                Some(error) => format!("model `{name}`: {error}"),
+                None => format!("model `{name}` has no version to serve"),
+            }
+        };
+        for name in &config.registry.required {
+            match self.models.get(name) {
+                Some(model) if model.default.is_some() => {}
+                Some(model) => return Some(why(name, model)),
+                None => {
+                    let error = self.registry_error.clone();
+                    return Some(error.unwrap_or_else(|| format!("model `{name}` is not in the registry")));
+                }
+            }
+        }
+        if self.models.values().any(|model| model.default.is_some()) {
+            let waiting = self.models.iter().find(|(_, model)| !model.tried);
+            return waiting.map(|(name, _)| format!("model `{name}` is still loading"));
+        }
+        let error = self.models.iter().next().map(|(name, model)| why(name, model));
+        Some(self.registry_error.clone().or(error).unwrap_or_else(|| "the registry holds no model".into()))
+    }
+}
+
+impl ModelState {
+    fn served(&self, name: &ModelName) -> ServedModel {
+        let versions = self.loaded.iter().map(|(number, loaded)| (*number, (loaded.stage, loaded.version.clone())));
+        ServedModel {
+            name: name.clone(),
+            default: self.default.and_then(|v| self.loaded.get(&v)).map(|loaded| loaded.version.clone()),
+            versions: versions.collect(),
+            aliases: self.catalog.aliases.clone(),
+        }
+    }
+
+    fn status(&self, name: &ModelName) -> ModelStatus {
+        let mut numbers: Vec<Version> = self.catalog.versions.iter().map(|listed| listed.version).collect();
+        numbers.extend(self.loaded.keys().chain(self.failed.keys()).filter(|v| !numbers.contains(v)).collect::<Vec<_>>());
+        numbers.sort_unstable();
+        numbers.dedup();
+        ModelStatus {
+            name: name.to_string(),
+            problem: self.problem.as_ref().map(ReasonStatus::from),
+            versions: numbers.into_iter().map(|number| self.version_status(number)).collect(),
+        }
+    }
+
+    fn version_status(&self, number: Version) -> VersionStatus {
+        let listed = self.catalog.versions.iter().find(|listed| listed.version == number);
+        let loaded = self.loaded.get(&number);
+        let failed = self.failed.get(&number).filter(|_| loaded.is_none() || listed.is_some());
+        let aliases: Vec<String> =
+            self.catalog.aliases.iter().filter(|(_, v)| **v == number).map(|(a, _)| a.clone()).collect();
+        let kept = self.previous.contains(&number) && self.default != Some(number) && aliases.is_empty();
+        let state = match (loaded, failed) {
+            _ if self.loading == Some(number) => State::Loading,
+            (Some(_), _) if kept => State::Standby,
+            (Some(_), _) => State::Serving,
+            (None, Some(_)) => State::Failed,
+            (None, None) => State::Standby,
+        };
+        let version = loaded.map(|l| &l.version);
+        VersionStatus {
+            version: number.to_string(),
+            stage: listed.map_or_else(|| loaded.map_or("None", |l| l.stage.name()), |listed| listed.stage.name()),
+            aliases,
+            state,
+            engine: version.map(|v| v.engine.name()),
+            engine_reason: version.map(|v| v.engine_reason.clone()),
+            digest: version.map(|v| v.digest.to_string()),
+            load_ms: version.map(|v| (v.load_time.as_secs_f64() * 1e6).round() / 1e3),
+            bytes: version.map(|v| v.memory_bytes),
+            reason: failed.map(|f| ReasonStatus::from(&f.error)),
+        }
+    }
+}
