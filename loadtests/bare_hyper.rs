@@ -7,6 +7,7 @@
 //! ```text
 //! cargo run --release --example bare_hyper -- --http 127.0.0.1:8100 --uds /tmp/bare.sock --answer-bytes 250
 //! ```
+#![expect(clippy::disallowed_methods, reason = "it is hyper and tokio with nothing of ours")]
 
 use std::convert::Infallible;
 use std::io::{self, Write as _};
@@ -43,10 +44,7 @@ struct Args {
 async fn main() -> io::Result<()> {
     let args = Args::parse();
     if !args.http.ip().is_loopback() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "--http: loopback only",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "--http: loopback only"));
     }
     let answer = answer(args.answer_bytes);
     let listener = TcpListener::bind(args.http).await?;
@@ -59,11 +57,7 @@ async fn main() -> io::Result<()> {
         }
         None => "-".to_owned(),
     };
-    writeln!(
-        io::stdout(),
-        "listening http={} admin=- uds={uds}",
-        listener.local_addr()?
-    )?;
+    writeln!(io::stdout(), "listening http={} admin=- uds={uds}", listener.local_addr()?)?;
     loop {
         // A failed accept is the client's doing (it hung up), or too many files: nothing to be done here.
         if let Ok((stream, _)) = listener.accept().await {
@@ -84,19 +78,15 @@ async fn accept_unix(listener: UnixListener, answer: Bytes) {
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send, answer: Bytes) {
     let service = service_fn(move |request| respond(request, answer.clone()));
     // The error of a connection that ended badly concerns only its client.
-    let _ = http1::Builder::new()
-        .header_read_timeout(None)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ =
+        http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn respond(request: Request<Incoming>, answer: Bytes) -> Result<Response<Full<Bytes>>, Infallible> {
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
     let mut response = Response::new(Full::new(answer));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
 

@@ -48,10 +48,7 @@ pub use url::RegistryUrl;
 ///
 /// Sections and fields are named as the keys, durations without their unit.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    missing_docs,
-    reason = "one field per section of the file; `KEYS` documents every key"
-)]
+#[expect(missing_docs, reason = "one field per section of the file; `KEYS` documents every key")]
 pub struct Config {
     /// The model of the founding endpoints, from `default_model` or a model's own `default`.
     pub default_model: Option<ModelName>,

@@ -177,7 +177,11 @@ impl<'a> Reader<'a> {
             Some(b',') if !first => {
                 self.position += 1;
                 // `[1,]` must not pass: after a comma a value has to follow.
-                if self.next_token() == Some(end) { Err(self.error("expected a value after `,`")) } else { Ok(true) }
+                if self.next_token() == Some(end) {
+                    Err(self.error("expected a value after `,`"))
+                } else {
+                    Ok(true)
+                }
             }
             Some(_) if first => Ok(true),
             _ => Err(self.error(message)),
@@ -307,7 +311,8 @@ impl<'a> Reader<'a> {
 
     fn hex4(&mut self) -> Result<u32> {
         let digits = self.bytes.get(self.position..self.position + 4);
-        let code = digits.and_then(|d| d.iter().try_fold(0, |code, &b| Some(code << 4 | (b as char).to_digit(16)?)));
+        let code =
+            digits.and_then(|d| d.iter().try_fold(0, |code, &b| Some(code << 4 | (b as char).to_digit(16)?)));
         self.position += if code.is_some() { 4 } else { 0 };
         code.ok_or_else(|| self.error("`\\u` needs four hexadecimal digits"))
     }
@@ -378,9 +383,35 @@ mod tests {
     #[test]
     fn malformed_documents_are_refused() {
         for bad in [
-            "", " ", "{", "[1,]", "[,1]", "{\"a\":}", "{\"a\" 1}", "{a:1}", "[1 2]", "01", "1.", ".5", "-", "1e",
-            "+1", "tru", "nul", "\"\\x\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"a", "\"\n\"", "1 1", "[1]]", "Inf",
-            "-Inf", "nan", "{\"a\":1,}", "\u{feff}1",
+            "",
+            " ",
+            "{",
+            "[1,]",
+            "[,1]",
+            "{\"a\":}",
+            "{\"a\" 1}",
+            "{a:1}",
+            "[1 2]",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "tru",
+            "nul",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"",
+            "\"a",
+            "\"\n\"",
+            "1 1",
+            "[1]]",
+            "Inf",
+            "-Inf",
+            "nan",
+            "{\"a\":1,}",
+            "\u{feff}1",
         ] {
             assert!(!accepts(bad.as_bytes()), "{bad:?}");
         }

@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::model::REASONS;
 
 /// Latency buckets in seconds, 5 µs to 10 s in 1-2-5 steps.
 const LATENCY_BUCKETS: [f64; 20] = [
-    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+    5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0,
+    5.0, 10.0,
 ];
 
 /// Label value for models and versions beyond `metrics.max_series`.
@@ -113,11 +114,12 @@ impl Metrics {
     ///
     /// # Errors
     /// When two declarations clash.
-    #[expect(clippy::too_many_lines, reason = "the one table of all metrics")]
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(None, None)?;
-        let latency = |name: &str, help: &str| HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
-        let counter = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let latency =
+            |name: &str, help: &str| HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let metrics = Self {
             predictions: counter(
                 "model_predictions_total",
@@ -133,7 +135,11 @@ impl Metrics {
                 latency("sidegate_stage_duration_seconds", "Time of one stage: decode, queue, infer, encode"),
                 &["model", "stage"],
             )?,
-            loads: counter("sidegate_model_loads_total", "Attempts to load a version, by result", &["model", "result"])?,
+            loads: counter(
+                "sidegate_model_loads_total",
+                "Attempts to load a version, by result",
+                &["model", "result"],
+            )?,
             load_failures: counter(
                 "sidegate_model_load_failures_total",
                 "Versions that were refused, by reason code",
@@ -165,11 +171,21 @@ impl Metrics {
                 "Requests refused before a model was known, by status",
                 &["status"],
             )?,
-            config_reloads: counter("sidegate_config_reloads_total", "Configuration reloads by result", &["result"])?,
-            panics: IntCounter::new("sidegate_panics_total", "Panics that were caught while answering a request")?,
+            config_reloads: counter(
+                "sidegate_config_reloads_total",
+                "Configuration reloads by result",
+                &["result"],
+            )?,
+            panics: IntCounter::new(
+                "sidegate_panics_total",
+                "Panics that were caught while answering a request",
+            )?,
             registry,
         };
-        let build = IntGaugeVec::new(Opts::new("sidegate_build_info", "1, with the version of sidegate"), &["version"])?;
+        let build = IntGaugeVec::new(
+            Opts::new("sidegate_build_info", "1, with the version of sidegate"),
+            &["version"],
+        )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let all: [Box<dyn Collector>; 17] = [
             Box::new(metrics.predictions.clone()),
@@ -211,7 +227,8 @@ impl Metrics {
         }
         let stage = |name| self.stages.with_label_values(&[model, name]);
         VersionMetrics {
-            outcomes: OUTCOMES.map(|(_, name)| self.predictions.with_label_values(&[model, version, "", name])),
+            outcomes: OUTCOMES
+                .map(|(_, name)| self.predictions.with_label_values(&[model, version, "", name])),
             rows: self.rows.with_label_values(&[model, version]),
             duration: self.duration.with_label_values(&[model, version]),
             decode: stage(STAGES[0]),
@@ -230,7 +247,13 @@ impl Metrics {
         }
         drop(self.rows.remove_label_values(&[labels.model, labels.version]));
         drop(self.duration.remove_label_values(&[labels.model, labels.version]));
-        drop(self.info.remove_label_values(&[labels.model, labels.version, labels.stage, labels.engine, labels.digest]));
+        drop(self.info.remove_label_values(&[
+            labels.model,
+            labels.version,
+            labels.stage,
+            labels.engine,
+            labels.digest,
+        ]));
     }
 
     /// Moves the info series of a version to another stage.
@@ -301,8 +324,14 @@ mod tests {
         let version = metrics.version(&LABELS, 5000);
         version.count(Outcome::Shed);
         let rendered = text(&metrics);
-        assert!(rendered.contains(r#"model_predictions_total{model="m",outcome="ok",variant="",version="1"} 0"#), "{rendered}");
-        assert!(rendered.contains(r#"model_predictions_total{model="m",outcome="shed",variant="",version="1"} 1"#));
+        assert!(
+            rendered.contains(r#"model_predictions_total{model="m",outcome="ok",variant="",version="1"} 0"#),
+            "{rendered}"
+        );
+        assert!(
+            rendered
+                .contains(r#"model_predictions_total{model="m",outcome="shed",variant="",version="1"} 1"#)
+        );
         metrics.restage(&LABELS, "Archived");
         assert!(text(&metrics).contains(r#"stage="Archived""#));
         metrics.forget_version(&VersionLabels { stage: "Archived", ..LABELS });
@@ -314,7 +343,9 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.version(&LABELS, 5).rows.inc_by(3);
         let rendered = text(&metrics);
-        assert!(rendered.contains(r#"sidegate_prediction_rows_total{model="__other__",version="__other__"} 3"#));
+        assert!(
+            rendered.contains(r#"sidegate_prediction_rows_total{model="__other__",version="__other__"} 3"#)
+        );
         assert!(rendered.contains("sidegate_dropped_labels_total 1"));
     }
 

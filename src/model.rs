@@ -144,7 +144,9 @@ reasons! {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     /// See [`ModelName`].
-    #[error("`{0}` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`")]
+    #[error(
+        "`{0}` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`"
+    )]
     Model(String),
     /// See [`Version`].
     #[error("`{0}` is not a version: a whole number from 1, without leading zeros")]
@@ -391,7 +393,11 @@ mod tests {
         let mut next = old.clone();
         next.outputs[0].shape = vec![-1];
         next.outputs.push(spec("more", Datatype::Int64, &[]));
-        assert_eq!(old.breaking_change(&next), None, "declared output shapes are hints, more outputs harmless");
+        assert_eq!(
+            old.breaking_change(&next),
+            None,
+            "declared output shapes are hints, more outputs harmless"
+        );
         next.inputs[0].shape = vec![-1, 5];
         assert!(old.breaking_change(&next).unwrap().contains("[-1, 5]"));
         next.inputs[0] = spec("x", Datatype::Fp64, &[-1, 4]);

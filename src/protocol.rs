@@ -132,12 +132,20 @@ fn lossy(text: &[u8]) -> String {
 }
 
 /// Appends one JSON scalar to `data`, converted to its datatype; `input` names the culprit.
-fn push_cell(data: &mut Data, cell: &table::Json, input: &str, request: &mut Flags, policy: Policy) -> Result<()> {
+fn push_cell(
+    data: &mut Data,
+    cell: &table::Json,
+    input: &str,
+    request: &mut Flags,
+    policy: Policy,
+) -> Result<()> {
     use table::Json;
     match (data, cell) {
         (Data::Bool(v), Json::Bool(b)) => v.push(*b),
         (Data::Bytes(v), Json::String(s)) => v.push(s),
-        (data, Json::Null) if data.datatype().is_float() => return push_number(data, None, input, request, policy),
+        (data, Json::Null) if data.datatype().is_float() => {
+            return push_number(data, None, input, request, policy);
+        }
         (Data::Bytes(_), _) => refuse!("input `{input}`: expected a string, got {}", cell.kind()),
         (data, Json::Number(n)) => return push_number(data, Some(*n), input, request, policy),
         (data, Json::Bool(b)) => {
@@ -171,7 +179,9 @@ fn push_number(
                 Some(Number::Unsigned(n)) => <$t>::try_from(n).ok(),
                 Some(Number::Negative(n)) => <$t>::try_from(n).ok(),
                 // 3.0 is a whole number however it is written; 2^63 as a float is not exact enough to trust.
-                Some(Number::Float { value, literal: true }) if value.fract() == 0.0 && value.abs() < 9.0e15 => {
+                Some(Number::Float { value, literal: true })
+                    if value.fract() == 0.0 && value.abs() < 9.0e15 =>
+                {
                     <$t>::try_from(value as i64).ok()
                 }
                 _ => None,

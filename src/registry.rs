@@ -78,7 +78,8 @@ impl Registry {
     /// # Errors
     /// When the store cannot be listed.
     pub fn models(&self) -> Result<Vec<ModelName>, StoreError> {
-        let mut names: Vec<ModelName> = self.store.list("")?.iter().filter_map(|name| name.parse().ok()).collect();
+        let mut names: Vec<ModelName> =
+            self.store.list("")?.iter().filter_map(|name| name.parse().ok()).collect();
         names.sort();
         Ok(names)
     }
@@ -107,7 +108,9 @@ impl Registry {
         for name in self.store.list(&layout::model(model)).map_err(unreachable)? {
             let Ok(version) = name.parse::<Version>() else { continue };
             let (mut token, mut settled) = (String::new(), true);
-            for key in [layout::file(model, version, layout::MODEL), layout::file(model, version, layout::MANIFEST)] {
+            for key in
+                [layout::file(model, version, layout::MODEL), layout::file(model, version, layout::MANIFEST)]
+            {
                 if let Some(stat) = self.store.stat(&key).map_err(unreachable)? {
                     token.push_str(&format!("{}:{};", stat.bytes, stat.token));
                     settled &= stat.settled;
@@ -116,7 +119,14 @@ impl Registry {
                 }
             }
             if !token.is_empty() {
-                catalog.versions.push(Listed { version, stage: Stage::None, created: None, manifest: None, token, settled });
+                catalog.versions.push(Listed {
+                    version,
+                    stage: Stage::None,
+                    created: None,
+                    manifest: None,
+                    token,
+                    settled,
+                });
             }
         }
         catalog.versions.sort_by_key(|listed| listed.version);
@@ -127,12 +137,20 @@ impl Registry {
     ///
     /// # Errors
     /// The reason, as published.
-    pub fn fetch(&self, model: &ModelName, listed: &Listed, pace: &mut dyn FnMut()) -> Result<Artefact, LoadError> {
+    pub fn fetch(
+        &self,
+        model: &ModelName,
+        listed: &Listed,
+        pace: &mut dyn FnMut(),
+    ) -> Result<Artefact, LoadError> {
         let version = listed.version;
         let manifest = match self.read(&layout::file(model, version, layout::MANIFEST), MAX_JSON_BYTES)? {
             Some(bytes) => {
                 if listed.manifest.as_ref().is_some_and(|want| *want != Digest::of(&bytes, &mut || ())) {
-                    return Err(LoadError::new(Reason::BadDigest, "manifest.json is not the one model.json names"));
+                    return Err(LoadError::new(
+                        Reason::BadDigest,
+                        "manifest.json is not the one model.json names",
+                    ));
                 }
                 Some(Manifest::parse(&bytes, model, version)?)
             }
@@ -141,16 +159,17 @@ impl Registry {
             }
             None => None,
         };
-        let file = |name: &str, max: u64, pace: &mut dyn FnMut()| -> Result<Option<(Vec<u8>, Digest)>, LoadError> {
-            let key = layout::file(model, version, name);
-            let Some(bytes) = self.read(&key, max)? else { return Ok(None) };
-            pace();
-            let digest = Digest::of(&bytes, pace);
-            if let Some(manifest) = &manifest {
-                manifest.verify(name, &bytes, &digest)?;
-            }
-            Ok(Some((bytes, digest)))
-        };
+        let file =
+            |name: &str, max: u64, pace: &mut dyn FnMut()| -> Result<Option<(Vec<u8>, Digest)>, LoadError> {
+                let key = layout::file(model, version, name);
+                let Some(bytes) = self.read(&key, max)? else { return Ok(None) };
+                pace();
+                let digest = Digest::of(&bytes, pace);
+                if let Some(manifest) = &manifest {
+                    manifest.verify(name, &bytes, &digest)?;
+                }
+                Ok(Some((bytes, digest)))
+            };
         let Some((bytes, digest)) = file(layout::MODEL, MAX_MODEL_BYTES, pace)? else {
             return Err(LoadError::new(Reason::MissingFile, format!("{} is not there", layout::MODEL)));
         };
@@ -168,7 +187,8 @@ impl Registry {
 
 /// The store's own words; a size cap is a reason of its own.
 fn unreachable(error: StoreError) -> LoadError {
-    let code = if matches!(error, StoreError::TooLarge { .. }) { Reason::TooLarge } else { Reason::MissingFile };
+    let code =
+        if matches!(error, StoreError::TooLarge { .. }) { Reason::TooLarge } else { Reason::MissingFile };
     LoadError::new(code, error.to_string())
 }
 

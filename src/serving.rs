@@ -187,7 +187,13 @@ impl ServedModel {
 impl ServedVersion {
     /// Its labels at `stage`, given its digest as text.
     pub fn labels<'a>(&'a self, version: &'a str, stage: Stage, digest: &'a str) -> VersionLabels<'a> {
-        VersionLabels { model: self.model.as_str(), version, stage: stage.name(), engine: self.engine.name(), digest }
+        VersionLabels {
+            model: self.model.as_str(),
+            version,
+            stage: stage.name(),
+            engine: self.engine.name(),
+            digest,
+        }
     }
 
     /// Takes note of a run: an exponentially weighted cost per row, a sixteenth of each new sample.
@@ -210,6 +216,7 @@ impl Statistics {
         self.infer_nanos.fetch_add(times.infer, Relaxed);
         self.output_nanos.fetch_add(times.encode, Relaxed);
         self.rows.fetch_add(rows as u64, Relaxed);
+        self.stamp();
     }
 
     /// Counts a failed request.
@@ -219,7 +226,7 @@ impl Statistics {
     }
 
     /// Milliseconds since 1970, as the extension wants the last inference.
-    pub fn stamp(&self) {
+    fn stamp(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_inference_millis.store(now.as_millis() as u64, Relaxed);
     }

@@ -329,7 +329,11 @@ impl Tensor {
     /// # Panics
     /// In debug builds, when the shape does not fit the number of elements.
     pub fn new(shape: &[usize], data: Data) -> Self {
-        debug_assert_eq!(shape.iter().product::<usize>(), data.len(), "shape {shape:?} does not fit the data");
+        debug_assert_eq!(
+            shape.iter().product::<usize>(),
+            data.len(),
+            "shape {shape:?} does not fit the data"
+        );
         Self { shape: Shape::from_slice(shape), data }
     }
 

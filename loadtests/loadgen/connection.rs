@@ -173,26 +173,16 @@ impl Connection {
                 },
             }
         }
-        if self.watching_writes {
-            self.watch_writes(registry, false)
-        } else {
-            Step::Wait
-        }
+        if self.watching_writes { self.watch_writes(registry, false) } else { Step::Wait }
     }
 
     fn watch_writes(&mut self, registry: &Registry, watch: bool) -> Step {
         let Some(stream) = &mut self.stream else {
             return Step::Failed(Failure::Connect);
         };
-        let interest = if watch {
-            Interest::READABLE | Interest::WRITABLE
-        } else {
-            Interest::READABLE
-        };
+        let interest = if watch { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         if watch != self.watching_writes
-            && registry
-                .reregister(stream.source(), self.token, interest)
-                .is_err()
+            && registry.reregister(stream.source(), self.token, interest).is_err()
         {
             return Step::Failed(Failure::Connect);
         }
@@ -212,11 +202,7 @@ impl Connection {
             let room = self.buffer.len() - self.filled;
             match stream.read(&mut self.buffer[self.filled..]) {
                 Ok(0) => {
-                    return Step::Failed(if self.established {
-                        Failure::Short
-                    } else {
-                        Failure::Connect
-                    });
+                    return Step::Failed(if self.established { Failure::Short } else { Failure::Connect });
                 }
                 Ok(read) => {
                     self.filled += read;
@@ -276,10 +262,7 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(gather(&mut head, &bytes[..cut]), Ok(None), "cut at {cut}");
         }
-        assert_eq!(
-            gather(&mut head, bytes).map(|head| head.map(|head| head.status)),
-            Ok(Some(200))
-        );
+        assert_eq!(gather(&mut head, bytes).map(|head| head.map(|head| head.status)), Ok(Some(200)));
         assert_eq!(gather(&mut head, &[&bytes[..], b"x"].concat()), Err(Malformed));
     }
 }

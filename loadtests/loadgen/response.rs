@@ -60,12 +60,7 @@ pub(crate) fn parse_head(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
         (Some(length), _) => length,
         (None, _) => return Err(Malformed),
     };
-    Ok(Some(Head {
-        status,
-        head_len: at,
-        body_len,
-        close,
-    }))
+    Ok(Some(Head { status, head_len: at, body_len, close }))
 }
 
 /// The next line without its end; advances `at` behind it.
@@ -88,8 +83,7 @@ fn parse_status(line: &[u8]) -> Option<(u16, bool)> {
 
 fn header_value<'a>(line: &'a [u8], name_and_colon: &[u8]) -> Option<&'a [u8]> {
     let (name, value) = line.split_at_checked(name_and_colon.len())?;
-    name.eq_ignore_ascii_case(name_and_colon)
-        .then(|| value.trim_ascii())
+    name.eq_ignore_ascii_case(name_and_colon).then(|| value.trim_ascii())
 }
 
 fn parse_number(digits: &[u8]) -> Option<usize> {
@@ -106,23 +100,14 @@ impl BodyCheck {
         if needle.is_empty() {
             return Err("the file of --expect-body is empty".into());
         }
-        Ok(Self {
-            needle,
-            last: Cell::new(0),
-        })
+        Ok(Self { needle, last: Cell::new(0) })
     }
 
     pub(crate) fn holds(&self, body: &[u8]) -> bool {
-        if body
-            .get(self.last.get()..)
-            .is_some_and(|rest| rest.starts_with(&self.needle))
-        {
+        if body.get(self.last.get()..).is_some_and(|rest| rest.starts_with(&self.needle)) {
             return true;
         }
-        match body
-            .windows(self.needle.len())
-            .position(|window| window == self.needle)
-        {
+        match body.windows(self.needle.len()).position(|window| window == self.needle) {
             Some(at) => {
                 self.last.set(at);
                 true
@@ -140,12 +125,7 @@ mod tests {
 
     #[test]
     fn head_is_read_once_it_is_whole() {
-        let head = Head {
-            status: 200,
-            head_len: OK.len() - 5,
-            body_len: 5,
-            close: false,
-        };
+        let head = Head { status: 200, head_len: OK.len() - 5, body_len: 5, close: false };
         assert_eq!(parse_head(OK), Ok(Some(head)));
         for cut in 0..OK.len() - 5 {
             assert_eq!(parse_head(&OK[..cut]), Ok(None), "cut at {cut}");
@@ -155,14 +135,8 @@ mod tests {
     #[test]
     fn close_is_noticed() {
         let close = |text: &str| parse_head(text.as_bytes()).map(|head| head.map(|head| head.close));
-        assert_eq!(
-            close("HTTP/1.1 503 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-            Ok(Some(true))
-        );
-        assert_eq!(
-            close("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
-            Ok(Some(true))
-        );
+        assert_eq!(close("HTTP/1.1 503 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"), Ok(Some(true)));
+        assert_eq!(close("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"), Ok(Some(true)));
         assert_eq!(
             close("HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n"),
             Ok(Some(false))
@@ -186,13 +160,9 @@ mod tests {
     #[test]
     fn body_check_finds_bytes_wherever_they_move() -> Result<(), BoxError> {
         let check = BodyCheck::new(b"data".to_vec())?;
-        for (body, holds) in [
-            ("data", true),
-            ("the data", true),
-            ("the date", false),
-            ("dat", false),
-            ("", false),
-        ] {
+        for (body, holds) in
+            [("data", true), ("the data", true), ("the date", false), ("dat", false), ("", false)]
+        {
             assert_eq!(check.holds(body.as_bytes()), holds, "{body:?}");
         }
         Ok(())

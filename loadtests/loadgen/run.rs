@@ -208,10 +208,7 @@ impl<'a> Run<'a> {
             Step::Wait => {}
             Step::Answer(head) => {
                 self.busy -= 1;
-                let good = self
-                    .check
-                    .as_ref()
-                    .is_none_or(|check| check.holds(connection.body(&head)));
+                let good = self.check.as_ref().is_none_or(|check| check.holds(connection.body(&head)));
                 let now = nanos(self.epoch.elapsed());
                 self.tally.answer(connection.started(), now, &head, good);
                 if self.args.no_keepalive {
@@ -228,11 +225,7 @@ impl<'a> Run<'a> {
                 self.busy -= 1;
                 self.tally.failure(connection.started(), failure);
                 connection.hang_up();
-                let pause = if failure == Failure::Connect {
-                    PAUSE_CONNECT
-                } else {
-                    PAUSE_FAILED
-                };
+                let pause = if failure == Failure::Connect { PAUSE_CONNECT } else { PAUSE_FAILED };
                 self.cooling.push((self.now() + pause, slot));
             }
             Step::Closed if self.args.no_keepalive => {

@@ -24,13 +24,7 @@ impl Schedule {
     /// `rate` in requests per second, 0 for closed loop.
     pub(crate) fn new(rate: f64, limit: Option<u64>, end: Nanos) -> Self {
         let interval = (rate > 0.0).then(|| 1e9 / rate);
-        Self {
-            interval,
-            origin: 0,
-            taken: 0,
-            left: limit.unwrap_or(u64::MAX),
-            end,
-        }
+        Self { interval, origin: 0, taken: 0, left: limit.unwrap_or(u64::MAX), end }
     }
 
     /// The starting time of a request that is to be sent now, if there is one.

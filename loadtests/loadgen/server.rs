@@ -84,11 +84,8 @@ impl Sample {
     pub(crate) fn since(&self, before: &Self, answers: u64) -> Value {
         let exact = self.schedstat_ns.saturating_sub(before.schedstat_ns);
         let ticks = self.stat_ns.saturating_sub(before.stat_ns);
-        let (cpu_ns, source) = if ticks > exact + exact / 50 + 2 * TICK_NS {
-            (ticks, "stat")
-        } else {
-            (exact, "schedstat")
-        };
+        let (cpu_ns, source) =
+            if ticks > exact + exact / 50 + 2 * TICK_NS { (ticks, "stat") } else { (exact, "schedstat") };
         let throttled = before.throttle.zip(self.throttle).map(|(before, after)| {
             json!({
                 "periods": after.periods.saturating_sub(before.periods),
@@ -130,9 +127,7 @@ fn stat_ticks(stat: &str) -> Option<u64> {
 }
 
 fn status_kib(status: &str, key: &str) -> Option<u64> {
-    status
-        .lines()
-        .find_map(|line| first_number(line.strip_prefix(key)?))
+    status.lines().find_map(|line| first_number(line.strip_prefix(key)?))
 }
 
 /// The `cpu.stat` that counts this process's throttled periods: cgroup v1 if its cpu controller is mounted, else v2.
@@ -140,14 +135,9 @@ fn cpu_stat(process: &Path) -> Option<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let groups = fs::read_to_string(process.join("cgroup")).ok()?;
     let (v1, v2) = (v1_folder(&mounts, &groups), v2_folder(&mounts, &groups));
-    [v1, v2]
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join("cpu.stat"))
-        .find(|file| {
-            fs::read_to_string(file)
-                .is_ok_and(|text| text.lines().any(|line| line.starts_with("nr_throttled ")))
-        })
+    [v1, v2].into_iter().flatten().map(|folder| folder.join("cpu.stat")).find(|file| {
+        fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("nr_throttled ")))
+    })
 }
 
 fn v1_folder(mounts: &str, groups: &str) -> Option<PathBuf> {
@@ -200,10 +190,7 @@ mod tests {
     fn proc_texts_are_read() {
         let stat = "7 (a) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0";
         assert_eq!(stat_ticks(stat), Some(300));
-        assert_eq!(
-            status_kib("Name:\tx\nVmHWM:\t  900 kB\nVmRSS:\t   812 kB\n", "VmRSS:"),
-            Some(812)
-        );
+        assert_eq!(status_kib("Name:\tx\nVmHWM:\t  900 kB\nVmRSS:\t   812 kB\n", "VmRSS:"), Some(812));
     }
 
     #[test]
@@ -213,20 +200,10 @@ mod tests {
                       cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n";
         let groups = "3:cpuset:/\n1:cpu,cpuacct:/half\n0::/pod/x\n";
         assert_eq!(v1_folder(mounts, groups), Some("/sys/fs/cgroup/cpu/half".into()));
-        assert_eq!(
-            v2_folder(mounts, groups),
-            Some("/sys/fs/cgroup/unified/pod/x".into())
-        );
+        assert_eq!(v2_folder(mounts, groups), Some("/sys/fs/cgroup/unified/pod/x".into()));
         let v1 = parse_throttle("nr_periods 9\nnr_throttled 4\nthrottled_time 5000\n");
         let v2 = parse_throttle("usage_usec 1\nnr_periods 9\nnr_throttled 4\nthrottled_usec 5\n");
-        assert_eq!(
-            v1,
-            Throttle {
-                periods: 9,
-                throttled: 4,
-                throttled_us: 5
-            }
-        );
+        assert_eq!(v1, Throttle { periods: 9, throttled: 4, throttled_us: 5 });
         assert_eq!(v1, v2);
     }
 }

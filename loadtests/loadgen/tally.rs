@@ -181,12 +181,7 @@ mod tests {
     use super::*;
 
     fn head(status: u16) -> Head {
-        Head {
-            status,
-            head_len: 0,
-            body_len: 7,
-            close: false,
-        }
+        Head { status, head_len: 0, body_len: 7, close: false }
     }
 
     #[test]
@@ -203,12 +198,7 @@ mod tests {
         tally.failure(99, Failure::Short); // belongs to the warm-up
         tally.close(1_000_000_100);
         tally.answer(200, 2_000_000_000, &head(200), true); // owed at the end: latency only
-        let report = tally.report(&Setting {
-            connections: 1,
-            rate: 0.0,
-            keepalive: true,
-            unsent: 0,
-        });
+        let report = tally.report(&Setting { connections: 1, rate: 0.0, keepalive: true, unsent: 0 });
         assert_eq!(report["requests"], 2);
         assert_eq!(report["rps"], 2.0);
         assert_eq!(report["p50_us"], 5.0);

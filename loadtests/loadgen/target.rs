@@ -92,26 +92,18 @@ fn build_request(args: &Args, host: &str, path: &str) -> Result<Vec<u8>, BoxErro
         head += &format!("{header}\r\n");
     }
     if let Some(body) = &body {
-        let typed = args
-            .headers
-            .iter()
-            .any(|h| h.to_ascii_lowercase().starts_with("content-type:"));
+        let typed = args.headers.iter().any(|h| h.to_ascii_lowercase().starts_with("content-type:"));
         if let Some(length) = args.header_length {
             if length > body.len() {
-                return Err(format!(
-                    "--header-length {length} is beyond the body's {} bytes",
-                    body.len()
-                )
-                .into());
+                return Err(
+                    format!("--header-length {length} is beyond the body's {} bytes", body.len()).into()
+                );
             }
             head += &format!("Inference-Header-Content-Length: {length}\r\n");
         }
         if !typed {
-            let kind = if args.header_length.is_some() {
-                "application/octet-stream"
-            } else {
-                "application/json"
-            };
+            let kind =
+                if args.header_length.is_some() { "application/octet-stream" } else { "application/json" };
             head += &format!("Content-Type: {kind}\r\n");
         }
         head += &format!("Content-Length: {}\r\n", body.len());
@@ -147,14 +139,10 @@ fn parse_url(url: &str) -> Result<(Address, String, String), BoxError> {
     };
     if !ip.is_loopback() {
         return Err(
-            format!("{ip} is not loopback: this generator only loads servers on its own machine").into(),
+            format!("{ip} is not loopback: this generator only loads servers on its own machine").into()
         );
     }
-    Ok((
-        Address::Tcp(SocketAddr::new(ip, port)),
-        host.to_owned(),
-        path.to_owned(),
-    ))
+    Ok((Address::Tcp(SocketAddr::new(ip, port)), host.to_owned(), path.to_owned()))
 }
 
 // === impl Stream ===
@@ -197,12 +185,9 @@ mod tests {
 
     #[test]
     fn only_loopback_is_a_target() {
-        for url in [
-            "http://127.0.0.1:8000/x",
-            "http://127.9.9.9/x",
-            "http://localhost:1/x",
-            "http://[::1]:8/x",
-        ] {
+        for url in
+            ["http://127.0.0.1:8000/x", "http://127.9.9.9/x", "http://localhost:1/x", "http://[::1]:8/x"]
+        {
             assert!(parse_url(url).is_ok(), "{url}");
         }
         for url in [

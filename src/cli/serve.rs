@@ -38,7 +38,8 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     };
     let registry = Registry::new(store(&config.registry.url));
     let mut follower = Follower::new(sources, &config, log);
-    let result = runtime.block_on(gateway::run(config, registry, announce, |gateway, now| follower.look(gateway, now)));
+    let result = runtime
+        .block_on(gateway::run(config, registry, announce, |gateway, now| follower.look(gateway, now)));
     // A thread stuck in an engine must not keep the process.
     runtime.shutdown_background();
     match result {
@@ -84,8 +85,15 @@ fn announce(addresses: &gateway::Addresses, gateway: &Gateway) {
 /// Some once every model was tried or the registry turned out to be out of reach.
 fn first_look_is_over(serving: &Arc<Serving>) -> Option<()> {
     let status = serving.status.load();
-    let waiting = status.not_ready.as_deref().is_some_and(|r| r.starts_with("starting") || r.ends_with("still loading"));
-    let loading = status.models.iter().flat_map(|m| &m.versions).any(|v| v.state == crate::serving::status::State::Loading);
+    let waiting = status
+        .not_ready
+        .as_deref()
+        .is_some_and(|r| r.starts_with("starting") || r.ends_with("still loading"));
+    let loading = status
+        .models
+        .iter()
+        .flat_map(|m| &m.versions)
+        .any(|v| v.state == crate::serving::status::State::Loading);
     (!waiting && !loading).then_some(())
 }
 
@@ -156,14 +164,18 @@ impl Follower {
         let mut reloads = (**gateway.reloads.load()).clone();
         let loaded = config::load(&self.sources).map_err(|problems| problems.to_string());
         let result = loaded.and_then(|new| {
-            let tokens = new.auth.token_file.as_deref().map(read_tokens).transpose().map_err(|e| e.to_string())?;
+            let tokens =
+                new.auth.token_file.as_deref().map(read_tokens).transpose().map_err(|e| e.to_string())?;
             Ok((new, tokens))
         });
         match result {
             Ok((new, tokens)) => {
-                let changed: Vec<String> =
-                    config::changes(&gateway.config.load(), &new).into_iter().map(|change| change.key).collect();
-                let waiting = config::changes(&self.started_with, &new).into_iter().filter(|change| change.restart);
+                let changed: Vec<String> = config::changes(&gateway.config.load(), &new)
+                    .into_iter()
+                    .map(|change| change.key)
+                    .collect();
+                let waiting =
+                    config::changes(&self.started_with, &new).into_iter().filter(|change| change.restart);
                 reloads.pending_restart = waiting.map(|change| change.key).collect();
                 reloads.count += 1;
                 reloads.last_error = None;

@@ -49,10 +49,7 @@ impl<'a> Assembly<'a> {
             machine,
         };
         for key in KEYS {
-            let scope = Scope {
-                range: &key.range,
-                machine,
-            };
+            let scope = Scope { range: &key.range, machine };
             let value = Value::from_default(key.default);
             let config = &mut assembly.config;
             let set = match &key.field {
@@ -67,18 +64,12 @@ impl<'a> Assembly<'a> {
     /// The settings of a model, which from now on is one that the configuration names.
     pub(super) fn model(&mut self, name: &ModelName) -> &mut ModelConfig {
         let unnamed = &self.config.unnamed;
-        self.config
-            .models
-            .entry(name.clone())
-            .or_insert_with(|| unnamed.clone())
+        self.config.models.entry(name.clone()).or_insert_with(|| unnamed.clone())
     }
 
     /// Takes over a value, or notes what is wrong with it.
     pub(super) fn apply(&mut self, written: Written) {
-        let scope = Scope {
-            range: &written.key.range,
-            machine: self.machine,
-        };
+        let scope = Scope { range: &written.key.range, machine: self.machine };
         let set = match (&written.key.field, &written.model) {
             (Field::Once { set, .. }, _) => set(&mut self.config, &written.value, &scope),
             (Field::PerModel { set, .. }, Some(name)) => set(self.model(name), &written.value, &scope),
@@ -94,23 +85,13 @@ impl<'a> Assembly<'a> {
             self.note("registry.url".into(), Origin::Flag(MODEL_FILE.into()), set);
             return;
         }
-        let flag = FLAGS
-            .iter()
-            .find(|(key, _)| *key == path)
-            .map_or(path, |(_, flag)| flag);
+        let flag = FLAGS.iter().find(|(key, _)| *key == path).map_or(path, |(_, flag)| flag);
         let origin = Origin::Flag(flag.into());
         match file::find(path) {
-            Some(key) => self.apply(Written {
-                key,
-                model: None,
-                value: Value::Untyped(value.into()),
-                origin,
-            }),
-            None => self.problems.push(Problem {
-                origin,
-                key: None,
-                text: "unknown key".into(),
-            }),
+            Some(key) => {
+                self.apply(Written { key, model: None, value: Value::Untyped(value.into()), origin })
+            }
+            None => self.problems.push(Problem { origin, key: None, text: "unknown key".into() }),
         }
     }
 
@@ -121,11 +102,7 @@ impl<'a> Assembly<'a> {
             }
             Err(text) => {
                 self.unread.insert(path.clone());
-                self.problems.push(Problem {
-                    origin,
-                    key: Some(path),
-                    text,
-                });
+                self.problems.push(Problem { origin, key: Some(path), text });
             }
         }
     }
@@ -133,33 +110,16 @@ impl<'a> Assembly<'a> {
     /// The models that variables of the environment may name.
     pub(super) fn known_models(&self) -> BTreeSet<ModelName> {
         let config = &self.config;
-        let named = config
-            .models
-            .keys()
-            .chain(config.registry.models.iter().flatten());
-        let named = named
-            .chain(&config.registry.required)
-            .chain(&config.default_model)
-            .cloned();
+        let named = config.models.keys().chain(config.registry.models.iter().flatten());
+        let named = named.chain(&config.registry.required).chain(&config.default_model).cloned();
         named.chain(config.registry.url.single_model()).collect()
     }
 
     /// Applies the rules between keys, and puts the problems into order.
     pub(super) fn finish(self) -> (Config, BTreeMap<String, Origin>, Vec<Problem>) {
-        let Self {
-            mut config,
-            origins,
-            unread,
-            mut problems,
-            machine,
-        } = self;
-        let check = Check {
-            config: &mut config,
-            machine,
-            origins: &origins,
-            unread: &unread,
-            problems: Vec::new(),
-        };
+        let Self { mut config, origins, unread, mut problems, machine } = self;
+        let check =
+            Check { config: &mut config, machine, origins: &origins, unread: &unread, problems: Vec::new() };
         problems.extend(check.run());
         problems.sort_by_key(|problem| problem.origin.rank());
         (config, origins, problems)

@@ -37,32 +37,15 @@ impl Config {
                 repository_control: false,
                 reject_non_finite: false,
             },
-            limits: Limits {
-                body_bytes: 0,
-                inflight_bytes: 0,
-                max_rows: 0,
-            },
-            admin: Admin {
-                listen: nowhere,
-                token_file: None,
-            },
+            limits: Limits { body_bytes: 0, inflight_bytes: 0, max_rows: 0 },
+            admin: Admin { listen: nowhere, token_file: None },
             ops: Ops { listen: None },
             auth: Auth { token_file: None },
-            engine: Engine {
-                default: EngineChoice::Auto,
-                onnxruntime: None,
-                search: Search::default(),
-            },
+            engine: Engine { default: EngineChoice::Auto, onnxruntime: None, search: Search::default() },
             memory: Memory { budget_bytes: None },
-            shutdown: Shutdown {
-                drain_delay: Duration::ZERO,
-                timeout: Duration::ZERO,
-            },
+            shutdown: Shutdown { drain_delay: Duration::ZERO, timeout: Duration::ZERO },
             metrics: Metrics { max_series: 0 },
-            log: Log {
-                format: LogFormat::Text,
-                level: LogLevel::Off,
-            },
+            log: Log { format: LogFormat::Text, level: LogLevel::Off },
             models: BTreeMap::new(),
             unnamed: ModelConfig {
                 engine: None,

@@ -24,10 +24,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     for key in KEYS {
         let mut differ = |name: Option<&ModelName>| {
-            changes.push(Change {
-                key: path(key, name),
-                restart: key.restart,
-            });
+            changes.push(Change { key: path(key, name), restart: key.restart });
         };
         match &key.field {
             Field::Once { get, .. } if get(old) != get(new) => differ(None),
@@ -36,10 +33,7 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
                 let show = |config: &Config, name: &ModelName| {
                     get(config.models.get(name).unwrap_or(&config.unnamed))
                 };
-                models
-                    .iter()
-                    .filter(|n| show(old, n) != show(new, n))
-                    .for_each(|name| differ(Some(name)));
+                models.iter().filter(|n| show(old, n) != show(new, n)).for_each(|name| differ(Some(name)));
             }
         }
     }

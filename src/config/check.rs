@@ -40,17 +40,10 @@ impl Check<'_> {
         if keys.iter().any(|key| self.unread.contains(*key)) {
             return;
         }
-        let written = keys
-            .iter()
-            .find(|key| self.origins.contains_key(**key))
-            .or(keys.first());
+        let written = keys.iter().find(|key| self.origins.contains_key(**key)).or(keys.first());
         let Some(key) = written else { return };
         let origin = self.origins.get(*key).cloned().unwrap_or(Origin::Default);
-        self.problems.push(Problem {
-            origin,
-            key: Some((*key).into()),
-            text,
-        });
+        self.problems.push(Problem { origin, key: Some((*key).into()), text });
     }
 
     fn limits(&mut self) {
@@ -69,13 +62,8 @@ impl Check<'_> {
     }
 
     fn default_model(&mut self) {
-        let claims: Vec<_> = self
-            .config
-            .models
-            .iter()
-            .filter(|(_, m)| m.default)
-            .map(|(n, _)| n.clone())
-            .collect();
+        let claims: Vec<_> =
+            self.config.models.iter().filter(|(_, m)| m.default).map(|(n, _)| n.clone()).collect();
         let key = |name| format!("models.{name}.default");
         for name in &claims {
             match &self.config.default_model {
@@ -113,21 +101,13 @@ impl Check<'_> {
                     format!("`{name}` is not among the models to be served, so readiness would never come");
                 self.report(&["registry.required", "registry.models", "registry.url"], text);
             }
-            if let Some(name) = self
-                .config
-                .default_model
-                .clone()
-                .filter(|name| !served.contains(name))
-            {
+            if let Some(name) = self.config.default_model.clone().filter(|name| !served.contains(name)) {
                 let own = format!("models.{name}.default");
                 let text = format!("`{name}` is not among the models to be served");
                 self.report(&["default_model", &own, "registry.models", "registry.url"], text);
             }
         }
-        for (key, named) in [
-            ("registry.models", models.as_ref()),
-            ("registry.required", Some(&required)),
-        ] {
+        for (key, named) in [("registry.models", models.as_ref()), ("registry.required", Some(&required))] {
             let count = named.map_or(0, Vec::len);
             if count > max_models {
                 let text = format!("names {count} models, registry.max_models allows {max_models}");
@@ -156,12 +136,7 @@ impl Check<'_> {
                 self.report(&[key, other_key], text);
             }
         }
-        let length = self
-            .config
-            .http
-            .uds
-            .as_ref()
-            .map_or(0, |path| path.as_os_str().as_bytes().len());
+        let length = self.config.http.uds.as_ref().map_or(0, |path| path.as_os_str().as_bytes().len());
         if length > MAX_UDS_BYTES {
             let text = format!("a socket's path has at most {MAX_UDS_BYTES} bytes, got {length}");
             self.report(&["http.uds"], text);
@@ -169,10 +144,7 @@ impl Check<'_> {
     }
 
     fn busy_poll(&mut self) {
-        let quota = self
-            .machine
-            .cpu_quota
-            .filter(|_| !self.config.http.busy_poll.is_zero());
+        let quota = self.machine.cpu_quota.filter(|_| !self.config.http.busy_poll.is_zero());
         if let Some(quota) = quota {
             let text = format!("spinning would use up the CPU quota of {quota:.2}; leave it 0 under a quota");
             self.report(&["http.busy_poll_us"], text);

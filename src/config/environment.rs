@@ -54,24 +54,16 @@ impl<'a> Environment<'a> {
                 continue;
             }
             if let Some((other, _)) = all.insert(normal, (name.as_str(), value.as_str())) {
-                problems.push(problem(
-                    name,
-                    format!("ambiguous, because {other} is set too; unset one of them"),
-                ));
+                problems
+                    .push(problem(name, format!("ambiguous, because {other} is set too; unset one of them")));
             }
         }
-        Self {
-            variables: all,
-            problems,
-        }
+        Self { variables: all, problems }
     }
 
     /// The configuration file that the environment names.
     pub(super) fn config_file(&self) -> Option<&'a str> {
-        self.variables
-            .get(CONFIG)
-            .map(|(_, value)| *value)
-            .filter(|value| !value.is_empty())
+        self.variables.get(CONFIG).map(|(_, value)| *value).filter(|value| !value.is_empty())
     }
 
     /// Settings of keys that exist once. Names that no key has are problems.
@@ -81,19 +73,13 @@ impl<'a> Environment<'a> {
             if normal == CONFIG || normal.starts_with(MODELS) {
                 continue;
             }
-            match KEYS
-                .iter()
-                .find(|key| !key.per_model() && variable(key) == *normal)
-            {
+            match KEYS.iter().find(|key| !key.per_model() && variable(key) == *normal) {
                 Some(key) => settings.push(written(key, None, name, value)),
                 None => {
                     let known: Vec<String> = KEYS.iter().map(variable).chain([CONFIG.to_owned()]).collect();
                     let hint = suggest::nearest(normal, known.iter().map(String::as_str));
-                    let hint = hint
-                        .map(|hint| format!("; did you mean `{hint}`?"))
-                        .unwrap_or_default();
-                    self.problems
-                        .push(problem(name, format!("no key has this variable{hint}")));
+                    let hint = hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default();
+                    self.problems.push(problem(name, format!("no key has this variable{hint}")));
                 }
             }
         }
@@ -113,17 +99,12 @@ impl<'a> Environment<'a> {
             });
             let Some((key, model)) = found else {
                 let names: Vec<_> = KEYS.iter().filter(|key| key.per_model()).map(Key::name).collect();
-                let text = format!(
-                    "expected {MODELS}NAME__KEY with one of the keys {}",
-                    names.join(", ")
-                );
+                let text = format!("expected {MODELS}NAME__KEY with one of the keys {}", names.join(", "));
                 self.problems.push(problem(name, text));
                 continue;
             };
-            let models: Vec<&ModelName> = known
-                .iter()
-                .filter(|m| self::normal(m.as_str()) == model)
-                .collect();
+            let models: Vec<&ModelName> =
+                known.iter().filter(|m| self::normal(m.as_str()) == model).collect();
             match models[..] {
                 [model] => settings.push(written(key, Some(model.clone()), name, value)),
                 [] => self.problems.push(problem(
@@ -156,31 +137,18 @@ fn is_service_link(normal: &str, value: &str) -> bool {
     };
     let service_port = |text: &str| text.is_empty() || text.starts_with('_');
     normal.ends_with("_SERVICE_HOST")
-        || normal
-            .rsplit_once("_SERVICE_PORT")
-            .is_some_and(|(_, rest)| service_port(rest))
+        || normal.rsplit_once("_SERVICE_PORT").is_some_and(|(_, rest)| service_port(rest))
         || (normal.ends_with("_PORT") && value.contains("://"))
-        || normal
-            .rmatch_indices("_PORT_")
-            .any(|(at, found)| port(&normal[at + found.len()..]))
+        || normal.rmatch_indices("_PORT_").any(|(at, found)| port(&normal[at + found.len()..]))
 }
 
 fn written(key: &'static Key, model: Option<ModelName>, name: &str, value: &str) -> Written {
     let origin = Origin::Environment(name.into());
-    Written {
-        key,
-        model,
-        value: Value::Untyped(value.into()),
-        origin,
-    }
+    Written { key, model, value: Value::Untyped(value.into()), origin }
 }
 
 fn problem(name: &str, text: String) -> Problem {
-    Problem {
-        origin: Origin::Environment(name.into()),
-        key: None,
-        text,
-    }
+    Problem { origin: Origin::Environment(name.into()), key: None, text }
 }
 
 #[cfg(test)]

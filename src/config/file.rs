@@ -41,27 +41,16 @@ struct Reader<'a> {
 /// Reads the text of the file at `path`.
 pub(super) fn read(text: &str, path: &Path) -> Layer {
     let (root, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader {
-        text,
-        path,
-        layer: Layer::default(),
-    };
+    let mut reader = Reader { text, path, layer: Layer::default() };
     reader.root(root.get_ref());
     // What the parser made of a broken line is not what was meant: the line is reported once.
-    let broken: Vec<Origin> = errors
-        .iter()
-        .map(|e| reader.at(&e.span().unwrap_or_default()))
-        .collect();
+    let broken: Vec<Origin> = errors.iter().map(|e| reader.at(&e.span().unwrap_or_default())).collect();
     let mut layer = reader.layer;
     layer.problems.retain(|problem| !broken.contains(&problem.origin));
     layer.settings.retain(|written| !broken.contains(&written.origin));
     for (error, origin) in errors.iter().zip(broken) {
         let text = error.message().lines().collect::<Vec<_>>().join(", ");
-        layer.problems.push(Problem {
-            origin,
-            key: None,
-            text,
-        });
+        layer.problems.push(Problem { origin, key: None, text });
     }
     layer
 }
@@ -147,28 +136,16 @@ impl Reader<'_> {
         name: &str,
         value: &Spanned<DeValue<'_>>,
     ) {
-        let full = if section.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{section}.{name}")
-        };
+        let full = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
         // A section's name never makes a key of the top level, nor `models.NAME` one of a model called NAME.
         if let Some(key) = find(&full).filter(|key| key.section() == section) {
             let (value, origin) = (Value::from_toml(value.get_ref()), self.at(span));
-            self.layer.settings.push(Written {
-                key,
-                model: model.cloned(),
-                value,
-                origin,
-            });
+            self.layer.settings.push(Written { key, model: model.cloned(), value, origin });
             return;
         }
         let hint = match (model, value.get_ref()) {
             (Some(model), DeValue::Table(_)) => {
-                format!(
-                    "; a model's name with dots is quoted: [models.\"{model}.{}\"]",
-                    shorten(name)
-                )
+                format!("; a model's name with dots is quoted: [models.\"{model}.{}\"]", shorten(name))
             }
             _ => suggest::key(&full),
         };
@@ -178,18 +155,11 @@ impl Reader<'_> {
 
     fn problem(&mut self, span: &Range<usize>, key: String, text: String) {
         let origin = self.at(span);
-        self.layer.problems.push(Problem {
-            origin,
-            key: Some(key),
-            text,
-        });
+        self.layer.problems.push(Problem { origin, key: Some(key), text });
     }
 
     fn at(&self, span: &Range<usize>) -> Origin {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        Origin::File(
-            self.path.into(),
-            1 + before.iter().filter(|byte| **byte == b'\n').count(),
-        )
+        Origin::File(self.path.into(), 1 + before.iter().filter(|byte| **byte == b'\n').count())
     }
 }

@@ -26,15 +26,9 @@ pub struct Key {
 /// Writes a value into its field and shows a field as TOML.
 pub(super) enum Field {
     /// A key that exists once.
-    Once {
-        set: Set<Config>,
-        get: fn(&Config) -> String,
-    },
+    Once { set: Set<Config>, get: fn(&Config) -> String },
     /// A key that exists once per model.
-    PerModel {
-        set: Set<ModelConfig>,
-        get: fn(&ModelConfig) -> String,
-    },
+    PerModel { set: Set<ModelConfig>, get: fn(&ModelConfig) -> String },
 }
 
 /// Reads a value into its field, or says what is wrong with it.
@@ -79,11 +73,7 @@ pub(super) fn store_or_derive<T: Setting>(
     derive: fn(&Machine) -> T,
 ) -> Result<(), String> {
     let read = || T::read(value, scope).map_err(|error| format!("{error}; \"auto\" asks the machine"));
-    *field = if value.text() == Some("auto") {
-        derive(scope.machine)
-    } else {
-        read()?
-    };
+    *field = if value.text() == Some("auto") { derive(scope.machine) } else { read()? };
     Ok(())
 }
 
@@ -157,14 +147,7 @@ macro_rules! switch {
             set: |config, value, scope| {
                 $crate::config::key::store_switch(&mut config.$section.$name, value, scope, $derive)
             },
-            get: |config| {
-                if config.$section.$name {
-                    r#""on""#
-                } else {
-                    r#""off""#
-                }
-                .to_owned()
-            },
+            get: |config| if config.$section.$name { r#""on""# } else { r#""off""# }.to_owned(),
         }
     };
 }

@@ -42,11 +42,7 @@ impl Machine {
         let groups = text("proc/self/cgroup");
         let mut machine = Self::default();
         for mount in text("proc/self/mountinfo").lines().filter_map(Mount::parse) {
-            for dir in mount
-                .group(&groups)
-                .iter()
-                .flat_map(|group| mount.way_up(root, group))
-            {
+            for dir in mount.group(&groups).iter().flat_map(|group| mount.way_up(root, group)) {
                 machine.cpu_quota = smaller(machine.cpu_quota, quota(&dir));
                 machine.memory_limit = smaller(machine.memory_limit, memory(&dir));
             }
@@ -62,9 +58,7 @@ impl Machine {
 
     /// Bytes of request bodies held at one time.
     pub fn inflight_bytes(&self) -> usize {
-        let bytes = self
-            .memory_limit
-            .map_or(MAX_INFLIGHT_BYTES, |limit| (limit / 8).min(MAX_INFLIGHT_BYTES));
+        let bytes = self.memory_limit.map_or(MAX_INFLIGHT_BYTES, |limit| (limit / 8).min(MAX_INFLIGHT_BYTES));
         usize::try_from(bytes).unwrap_or(usize::MAX)
     }
 
@@ -93,11 +87,7 @@ impl Mount {
             "cgroup" => Some(back.nth(1)?.split(',').map(str::to_owned).collect()),
             _ => return None,
         };
-        Some(Self {
-            root: unescape(root),
-            point: unescape(point).into(),
-            controllers,
-        })
+        Some(Self { root: unescape(root), point: unescape(point).into(), controllers })
     }
 
     /// This process's group in the hierarchy, from `/proc/self/cgroup`: `id:controllers:path`.
@@ -119,11 +109,7 @@ impl Mount {
         // A container often sees its own group as the mount's root while /proc still tells the host's path.
         let below = Path::new(group).strip_prefix(&self.root).unwrap_or(Path::new(""));
         // `/../..` is a group outside of the namespace: only the mount itself can be looked at.
-        let below = if group.contains("..") {
-            Path::new("")
-        } else {
-            below
-        };
+        let below = if group.contains("..") { Path::new("") } else { below };
         let below = below.strip_prefix("/").unwrap_or(below);
         below.ancestors().map(|part| top.join(part)).collect()
     }
@@ -161,9 +147,7 @@ fn smaller<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
 /// Undoes the octal escapes of `mountinfo` for space, tab, newline and backslash.
 fn unescape(text: &str) -> String {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
-    escapes
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    escapes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
 #[cfg(test)]

@@ -41,11 +41,7 @@ pub fn values(loaded: &Loaded) -> Vec<Shown> {
 
 /// The effective configuration as a file that loads to the same.
 pub fn to_toml(config: &Config) -> String {
-    let loaded = Loaded {
-        config: config.clone(),
-        origins: Default::default(),
-        file: None,
-    };
+    let loaded = Loaded { config: config.clone(), origins: Default::default(), file: None };
     document(&loaded, |_, line| line)
 }
 
@@ -65,10 +61,7 @@ pub fn template() -> String {
          # A flag goes before the environment, the environment before this file. The variable of a key is its\n\
          # section and name in capitals: {}. A change is picked up within 2 s, except where a\n\
          # restart is named; `sidegate check` shows what holds. This file is generated from src/config/keys.rs.\n",
-        KEYS.iter()
-            .find(|key| key.path == "http.listen")
-            .map(variable)
-            .unwrap_or_default(),
+        KEYS.iter().find(|key| key.path == "http.listen").map(variable).unwrap_or_default(),
     );
     let mut section = "";
     for key in KEYS {
@@ -96,11 +89,7 @@ fn fine_print(key: &Key) -> String {
     };
     let restart = key.restart.then(|| "needs a restart".to_owned());
     let notes: Vec<String> = [range, restart].into_iter().flatten().collect();
-    if notes.is_empty() {
-        String::new()
-    } else {
-        format!("# ({})\n", notes.join("; "))
-    }
+    if notes.is_empty() { String::new() } else { format!("# ({})\n", notes.join("; ")) }
 }
 
 /// Sections and lines of all values; `line` may add to a line.
@@ -108,17 +97,12 @@ fn document(loaded: &Loaded, line: impl Fn(&Shown, String) -> String) -> String 
     let mut text = String::new();
     let mut section = String::new();
     for shown in values(loaded) {
-        let (head, name) = match shown
-            .key
-            .strip_prefix("models.")
-            .and_then(|rest| rest.rsplit_once('.'))
-        {
+        let (head, name) = match shown.key.strip_prefix("models.").and_then(|rest| rest.rsplit_once('.')) {
             // Quoted, because a model's name may hold dots.
             Some((model, name)) => (format!("models.\"{model}\""), name),
-            None => shown
-                .key
-                .rsplit_once('.')
-                .map_or((String::new(), shown.key.as_str()), |(s, n)| (s.into(), n)),
+            None => {
+                shown.key.rsplit_once('.').map_or((String::new(), shown.key.as_str()), |(s, n)| (s.into(), n))
+            }
         };
         if head != section {
             text += &format!("\n[{head}]\n");

@@ -127,11 +127,7 @@ impl<T: Named> Setting for Option<T> {
         let Ok(text) = String::read(value, scope) else {
             return Err(value.expected(T::EXPECTED));
         };
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            T::parse(&text).map(Some)
-        }
+        if text.is_empty() { Ok(None) } else { T::parse(&text).map(Some) }
     }
 
     fn write(&self) -> String {
@@ -143,16 +139,10 @@ impl<T: Named> Setting for Option<T> {
 impl Setting for Vec<ModelName> {
     fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
         let texts: Vec<String> = match value {
-            Value::List(items) => items
-                .iter()
-                .map(|v| String::read(v, scope))
-                .collect::<Result<_, _>>()?,
-            Value::Untyped(text) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|t| !t.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            Value::List(items) => items.iter().map(|v| String::read(v, scope)).collect::<Result<_, _>>()?,
+            Value::Untyped(text) => {
+                text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
+            }
             other => return Err(other.expected("a list of model names")),
         };
         let mut names = Self::with_capacity(texts.len());
@@ -192,9 +182,7 @@ impl Named for SocketAddr {
         let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
         match local {
             Some(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
-            None => text
-                .parse()
-                .map_err(|_| Value::Text(text.into()).expected(Self::EXPECTED)),
+            None => text.parse().map_err(|_| Value::Text(text.into()).expected(Self::EXPECTED)),
         }
     }
 
@@ -207,11 +195,7 @@ impl Named for PathBuf {
     const EXPECTED: &str = "a path";
 
     fn parse(text: &str) -> Result<Self, String> {
-        if text.contains('\0') {
-            Err("a path holds no NUL".into())
-        } else {
-            Ok(text.into())
-        }
+        if text.contains('\0') { Err("a path holds no NUL".into()) } else { Ok(text.into()) }
     }
 
     fn text(&self) -> String {

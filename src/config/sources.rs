@@ -49,11 +49,7 @@ pub struct Loaded {
 /// Everything that is wrong with any layer.
 pub fn load(sources: &Sources) -> Result<Config, Problems> {
     let (loaded, problems) = load_leniently(sources);
-    if problems.is_empty() {
-        Ok(loaded.config)
-    } else {
-        Err(Problems(problems))
-    }
+    if problems.is_empty() { Ok(loaded.config) } else { Err(Problems(problems)) }
 }
 
 /// Loads what can be loaded: where a value is wrong, that of the layer below holds. For commands that need a key
@@ -79,37 +75,21 @@ pub fn load_leniently(sources: &Sources) -> (Loaded, Vec<Problem>) {
     }
     assembly.problems.append(&mut environment.problems);
     let (config, origins, problems) = assembly.finish();
-    (
-        Loaded {
-            config,
-            origins,
-            file,
-        },
-        problems,
-    )
+    (Loaded { config, origins, file }, problems)
 }
 
 // === impl Sources ===
 
 impl Sources {
     /// The flags with the environment and machine of this process: the only place that reads them.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process(flags: Vec<(String, String)>) -> Self {
         let ours = |name: &str| name.to_ascii_uppercase().starts_with(PREFIX) || FOREIGN.contains(&name);
         let env = std::env::vars_os()
-            .map(|(name, value)| {
-                (
-                    name.to_string_lossy().into_owned(),
-                    value.to_string_lossy().into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .filter(|(name, _)| ours(name))
             .collect();
-        Self {
-            flags,
-            env,
-            file: None,
-            machine: Machine::detect(),
-        }
+        Self { flags, env, file: None, machine: Machine::detect() }
     }
 
     /// The file to read and to watch: of the flag, else of the environment, else the default one. Only the last
@@ -133,33 +113,17 @@ impl Sources {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => (None, Layer::default()),
             Err(error) => {
                 let text = format!("cannot be read: {error}");
-                let problem = Problem {
-                    origin: Origin::File(path.clone(), 0),
-                    key: None,
-                    text,
-                };
-                (
-                    Some(path),
-                    Layer {
-                        problems: vec![problem],
-                        ..Layer::default()
-                    },
-                )
+                let problem = Problem { origin: Origin::File(path.clone(), 0), key: None, text };
+                (Some(path), Layer { problems: vec![problem], ..Layer::default() })
             }
         }
     }
 
     fn search(&self) -> Search {
         let [ort_dylib_path, virtual_env] = FOREIGN.map(|wanted| {
-            let found = self
-                .env
-                .iter()
-                .find(|(name, value)| name == wanted && !value.is_empty());
+            let found = self.env.iter().find(|(name, value)| name == wanted && !value.is_empty());
             found.map(|(_, value)| PathBuf::from(value))
         });
-        Search {
-            ort_dylib_path,
-            virtual_env,
-        }
+        Search { ort_dylib_path, virtual_env }
     }
 }

@@ -5,24 +5,12 @@ use super::keys::KEYS;
 /// The end of a message on an unknown key: the key that may have been meant, or nothing.
 pub(super) fn key(unknown: &str) -> String {
     let (section, name) = unknown.rsplit_once('.').unwrap_or(("", unknown));
-    let elsewhere: Vec<&str> = KEYS
-        .iter()
-        .filter(|k| k.name() == name && !k.per_model())
-        .map(|k| k.path)
-        .collect();
+    let elsewhere: Vec<&str> =
+        KEYS.iter().filter(|k| k.name() == name && !k.per_model()).map(|k| k.path).collect();
     // Mistakes in the name of a known section stay in it; a missing unit is one.
-    let within = KEYS
-        .iter()
-        .filter(|key| key.section() == section)
-        .map(|key| key.path);
-    let lacks_unit = |path: &str| {
-        path.strip_prefix(unknown)
-            .is_some_and(|unit| unit.starts_with('_'))
-    };
-    let near = within
-        .clone()
-        .find(|path| lacks_unit(path))
-        .or_else(|| nearest(unknown, within));
+    let within = KEYS.iter().filter(|key| key.section() == section).map(|key| key.path);
+    let lacks_unit = |path: &str| path.strip_prefix(unknown).is_some_and(|unit| unit.starts_with('_'));
+    let near = within.clone().find(|path| lacks_unit(path)).or_else(|| nearest(unknown, within));
     // The same name elsewhere explains a forgotten or mistaken section better than similar letters do.
     match near {
         Some(near) => meant(&[near]),
@@ -35,10 +23,7 @@ pub(super) fn key(unknown: &str) -> String {
 
 /// The same for the name of a section.
 pub(super) fn section(unknown: &str) -> String {
-    let sections = KEYS
-        .iter()
-        .map(|key| key.section())
-        .filter(|section| !section.contains("NAME"));
+    let sections = KEYS.iter().map(|key| key.section()).filter(|section| !section.contains("NAME"));
     let near = nearest(unknown, sections.chain(["models"]));
     // A key without its section looks like a section.
     near.map_or_else(|| key(unknown), |near| meant(&[near]))
@@ -81,20 +66,11 @@ mod tests {
     fn the_likely_key_is_named() {
         for (unknown, expected) in [
             ("http.lisen", "; did you mean `http.listen`?"),
-            (
-                "http.request_timeout",
-                "; did you mean `http.request_timeout_ms`?",
-            ),
+            ("http.request_timeout", "; did you mean `http.request_timeout_ms`?"),
             ("htpp.workers", "; did you mean `http.workers`?"),
             ("workers", "; did you mean `http.workers`?"),
-            (
-                "token_file",
-                "; did you mean `admin.token_file` or `auth.token_file`?",
-            ),
-            (
-                "http.token_file",
-                "; did you mean `admin.token_file` or `auth.token_file`?",
-            ),
+            ("token_file", "; did you mean `admin.token_file` or `auth.token_file`?"),
+            ("http.token_file", "; did you mean `admin.token_file` or `auth.token_file`?"),
             ("models.NAME.engin", "; did you mean `models.NAME.engine`?"),
             ("default_modell", "; did you mean `default_model`?"),
             ("zzz.qqq", ""),
@@ -108,13 +84,9 @@ mod tests {
 
     #[test]
     fn distance_counts_edits() {
-        for (a, b, edits) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "abd", 1),
-            ("abc", "bc", 1),
-            ("kitten", "sitting", 3),
-        ] {
+        for (a, b, edits) in
+            [("", "", 0), ("", "abc", 3), ("abc", "abd", 1), ("abc", "bc", 1), ("kitten", "sitting", 3)]
+        {
             assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");
         }
     }

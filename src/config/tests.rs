@@ -17,48 +17,27 @@ struct Layers<'a> {
     machine: Machine,
 }
 
-const QUOTA: Machine = Machine {
-    cpu_quota: Some(1.5),
-    memory_limit: Some(64 << 20),
-};
-const NO_LIMITS: Machine = Machine {
-    cpu_quota: None,
-    memory_limit: None,
-};
+const QUOTA: Machine = Machine { cpu_quota: Some(1.5), memory_limit: Some(64 << 20) };
+const NO_LIMITS: Machine = Machine { cpu_quota: None, memory_limit: None };
 
 fn sources(layers: &Layers<'_>, dir: &Path) -> Sources {
-    let pairs = |pairs: &[(&str, &str)]| {
-        pairs
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect()
-    };
+    let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
     let file = dir.join("c.toml");
     fs::write(&file, layers.file).unwrap();
     let machine = layers.machine.clone();
-    Sources {
-        flags: pairs(layers.flags),
-        env: pairs(layers.env),
-        file: Some(file),
-        machine,
-    }
+    Sources { flags: pairs(layers.flags), env: pairs(layers.env), file: Some(file), machine }
 }
 
 fn load_layers(layers: &Layers<'_>) -> Result<Config, String> {
     let dir = tempfile::tempdir().unwrap();
     load(&sources(layers, dir.path())).map_err(|problems| {
-        let text = problems
-            .to_string()
-            .replace(&format!("{}/", dir.path().display()), "");
+        let text = problems.to_string().replace(&format!("{}/", dir.path().display()), "");
         text.lines().skip(1).map(str::trim).collect::<Vec<_>>().join("\n")
     })
 }
 
 fn load_file(file: &str) -> Result<Config, String> {
-    load_layers(&Layers {
-        file,
-        ..Layers::default()
-    })
+    load_layers(&Layers { file, ..Layers::default() })
 }
 
 /// Every layer has exactly these problems.
@@ -78,109 +57,47 @@ fn the_published_defaults() {
     assert_eq!(config, Config::defaults(&NO_LIMITS));
     assert_eq!(config.registry.url, RegistryUrl::File("models".into()));
     assert_eq!(
-        (
-            config.registry.models,
-            config.registry.required,
-            config.registry.max_models
-        ),
+        (config.registry.models, config.registry.required, config.registry.max_models),
         (None, vec![], 32)
     );
     assert_eq!(config.registry.poll_interval, Duration::from_secs(1));
-    assert_eq!(
-        (config.registry.keep_previous, config.registry.slow_load),
-        (1, false)
-    );
+    assert_eq!((config.registry.keep_previous, config.registry.slow_load), (1, false));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8000");
-    assert_eq!(
-        (config.http.uds, config.http.workers, config.http.max_connections),
-        (None, 1, 1024)
-    );
-    assert_eq!(
-        (config.http.busy_poll, config.http.queue_wait),
-        (Duration::ZERO, Duration::from_millis(100))
-    );
+    assert_eq!((config.http.uds, config.http.workers, config.http.max_connections), (None, 1, 1024));
+    assert_eq!((config.http.busy_poll, config.http.queue_wait), (Duration::ZERO, Duration::from_millis(100)));
     assert_eq!(config.http.request_timeout, Duration::from_secs(10));
-    assert_eq!(
-        (config.http.repository_control, config.http.reject_non_finite),
-        (false, false)
-    );
-    let limits = Limits {
-        body_bytes: 8 << 20,
-        inflight_bytes: 256 << 20,
-        max_rows: 10_000,
-    };
+    assert_eq!((config.http.repository_control, config.http.reject_non_finite), (false, false));
+    let limits = Limits { body_bytes: 8 << 20, inflight_bytes: 256 << 20, max_rows: 10_000 };
     assert_eq!(config.limits, limits);
     assert_eq!(config.admin.listen.to_string(), "127.0.0.1:8002");
-    assert_eq!(
-        (config.admin.token_file, config.auth.token_file, config.ops.listen),
-        (None, None, None)
-    );
-    assert_eq!(
-        (config.engine.default, config.engine.onnxruntime),
-        (EngineChoice::Auto, None)
-    );
-    assert_eq!(
-        (config.memory.budget_bytes, config.metrics.max_series),
-        (None, 5000)
-    );
-    let shutdown = Shutdown {
-        drain_delay: Duration::ZERO,
-        timeout: Duration::from_secs(20),
-    };
+    assert_eq!((config.admin.token_file, config.auth.token_file, config.ops.listen), (None, None, None));
+    assert_eq!((config.engine.default, config.engine.onnxruntime), (EngineChoice::Auto, None));
+    assert_eq!((config.memory.budget_bytes, config.metrics.max_series), (None, 5000));
+    let shutdown = Shutdown { drain_delay: Duration::ZERO, timeout: Duration::from_secs(20) };
     assert_eq!(config.shutdown, shutdown);
-    assert_eq!(
-        config.log,
-        Log {
-            format: LogFormat::Text,
-            level: LogLevel::Info
-        }
-    );
+    assert_eq!(config.log, Log { format: LogFormat::Text, level: LogLevel::Info });
 }
 
 #[test]
 fn defaults_derive_from_the_limits_of_the_machine() {
     let config = Config::defaults(&QUOTA);
     assert_eq!((config.http.workers, config.registry.slow_load), (2, true));
-    assert_eq!(
-        (config.limits.body_bytes, config.limits.inflight_bytes),
-        (8 << 20, 8 << 20)
-    );
+    assert_eq!((config.limits.body_bytes, config.limits.inflight_bytes), (8 << 20, 8 << 20));
     assert_eq!(config.memory.budget_bytes, Some((64 << 20) / 5 * 4));
-    let tiny = Config::defaults(&Machine {
-        cpu_quota: None,
-        memory_limit: Some(16 << 20),
-    });
-    assert_eq!(
-        (tiny.limits.body_bytes, tiny.limits.inflight_bytes),
-        (2 << 20, 2 << 20)
-    );
+    let tiny = Config::defaults(&Machine { cpu_quota: None, memory_limit: Some(16 << 20) });
+    assert_eq!((tiny.limits.body_bytes, tiny.limits.inflight_bytes), (2 << 20, 2 << 20));
 }
 
 #[test]
 fn written_values_win_over_the_machine() {
     let file = "[http]\nworkers = 3\n[registry]\nslow_load = \"off\"\n[memory]\nbudget_bytes = 0\n";
-    let config = load_layers(&Layers {
-        file,
-        machine: QUOTA,
-        ..Layers::default()
-    })
-    .unwrap();
+    let config = load_layers(&Layers { file, machine: QUOTA, ..Layers::default() }).unwrap();
     assert_eq!(
-        (
-            config.http.workers,
-            config.registry.slow_load,
-            config.memory.budget_bytes
-        ),
+        (config.http.workers, config.registry.slow_load, config.memory.budget_bytes),
         (3, false, None)
     );
     let env = [("SIDEGATE_HTTP__WORKERS", "auto")];
-    let config = load_layers(&Layers {
-        file,
-        env: &env,
-        machine: QUOTA,
-        ..Layers::default()
-    })
-    .unwrap();
+    let config = load_layers(&Layers { file, env: &env, machine: QUOTA, ..Layers::default() }).unwrap();
     assert_eq!(config.http.workers, 2, "auto takes a written value back");
 }
 
@@ -197,13 +114,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
         (file, &[], flags, 3),
         ("", env, &[], 2),
     ] {
-        let config = load_layers(&Layers {
-            file,
-            env,
-            flags,
-            ..Layers::default()
-        })
-        .unwrap();
+        let config = load_layers(&Layers { file, env, flags, ..Layers::default() }).unwrap();
         assert_eq!(config.http.listen.port(), port);
     }
 }
@@ -221,50 +132,21 @@ fn every_layer_has_every_type() {
         ("SIDEGATE_MODELS__A_B__ENGINE", "tract"),
     ];
     let from_file = load_file(file).unwrap();
-    assert_eq!(
-        load_layers(&Layers {
-            env: &env,
-            ..Layers::default()
-        })
-        .unwrap(),
-        from_file
-    );
-    assert_eq!(
-        from_file.registry.required,
-        [name("churn"), name("a.b")],
-        "those named in registry.models"
-    );
+    assert_eq!(load_layers(&Layers { env: &env, ..Layers::default() }).unwrap(), from_file);
+    assert_eq!(from_file.registry.required, [name("churn"), name("a.b")], "those named in registry.models");
     assert_eq!(
         (from_file.model("a.b").engine, from_file.model("churn").engine),
         (EngineChoice::Tract, EngineChoice::Auto)
     );
     let env = [("SIDEGATE_HTTP__UDS", ""), ("SIDEGATE_DEFAULT_MODEL", "")];
-    let config = load_layers(&Layers {
-        file,
-        env: &env,
-        ..Layers::default()
-    })
-    .unwrap();
-    assert_eq!(
-        (config.http.uds, config.default_model),
-        (None, None),
-        "empty takes a written value back"
-    );
+    let config = load_layers(&Layers { file, env: &env, ..Layers::default() }).unwrap();
+    assert_eq!((config.http.uds, config.default_model), (None, None), "empty takes a written value back");
 }
 
 #[test]
 fn the_search_for_onnxruntime_follows_the_environment() {
     let env = [("ORT_DYLIB_PATH", "/lib/o.so"), ("VIRTUAL_ENV", "/venv")];
-    let search = load_layers(&Layers {
-        env: &env,
-        ..Layers::default()
-    })
-    .unwrap()
-    .engine
-    .search;
-    let expected = Search {
-        ort_dylib_path: Some("/lib/o.so".into()),
-        virtual_env: Some("/venv".into()),
-    };
+    let search = load_layers(&Layers { env: &env, ..Layers::default() }).unwrap().engine.search;
+    let expected = Search { ort_dylib_path: Some("/lib/o.so".into()), virtual_env: Some("/venv".into()) };
     assert_eq!(search, expected);
 }

@@ -35,14 +35,8 @@ pub enum TokenFileError {
 /// # Errors
 /// When the file cannot be read, holds no token, or holds one that is too short or could not be sent in a header.
 pub fn read_tokens(path: &Path) -> Result<Vec<String>, TokenFileError> {
-    let content = |what: String| TokenFileError::Content {
-        path: path.into(),
-        what,
-    };
-    let read = |error| TokenFileError::Read {
-        path: path.into(),
-        error,
-    };
+    let content = |what: String| TokenFileError::Content { path: path.into(), what };
+    let read = |error| TokenFileError::Read { path: path.into(), error };
     let meta = std::fs::metadata(path).map_err(read)?;
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(content(format!("expected a file of at most {MAX_BYTES} bytes")));
@@ -61,18 +55,11 @@ pub fn read_tokens(path: &Path) -> Result<Vec<String>, TokenFileError> {
             )));
         }
         if !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(content(format!(
-                "line {}: a token is printable ASCII without spaces",
-                number + 1
-            )));
+            return Err(content(format!("line {}: a token is printable ASCII without spaces", number + 1)));
         }
         tokens.push(token.to_owned());
     }
-    if tokens.is_empty() {
-        Err(content("holds no token".into()))
-    } else {
-        Ok(tokens)
-    }
+    if tokens.is_empty() { Err(content("holds no token".into())) } else { Ok(tokens) }
 }
 
 #[cfg(test)]
@@ -96,22 +83,9 @@ mod tests {
             ("0123456789 abcdef\n", "line 1: a token is printable"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(
-                error.contains(message) && !error.contains("short\n"),
-                "{text:?}: {error}"
-            );
+            assert!(error.contains(message) && !error.contains("short\n"), "{text:?}: {error}");
         }
-        assert!(
-            read_tokens(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("expected a file")
-        );
-        assert!(
-            read_tokens(&dir.path().join("gone"))
-                .unwrap_err()
-                .to_string()
-                .contains("No such file")
-        );
+        assert!(read_tokens(dir.path()).unwrap_err().to_string().contains("expected a file"));
+        assert!(read_tokens(&dir.path().join("gone")).unwrap_err().to_string().contains("No such file"));
     }
 }

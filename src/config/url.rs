@@ -31,9 +31,9 @@ impl RegistryUrl {
     pub fn single_model(&self) -> Option<ModelName> {
         match self {
             Self::File(_) => None,
-            Self::SingleFile(path) => Some(ModelName::sanitized(
-                &path.file_stem().unwrap_or_default().to_string_lossy(),
-            )),
+            Self::SingleFile(path) => {
+                Some(ModelName::sanitized(&path.file_stem().unwrap_or_default().to_string_lossy()))
+            }
         }
     }
 
@@ -42,14 +42,10 @@ impl RegistryUrl {
         let path = PathBuf::from(text);
         let shown = shorten(text);
         if path.is_dir() {
-            return Err(format!(
-                "`{shown}` is a folder; serve its models with --registry {shown}"
-            ));
+            return Err(format!("`{shown}` is a folder; serve its models with --registry {shown}"));
         }
         if !is_onnx(&path) {
-            return Err(format!(
-                "only .onnx files can be served by this version, got `{shown}`"
-            ));
+            return Err(format!("only .onnx files can be served by this version, got `{shown}`"));
         }
         match std::fs::metadata(&path) {
             Ok(meta) if meta.is_file() => Ok(Self::SingleFile(path)),
@@ -73,11 +69,7 @@ impl RegistryUrl {
         }
         let path = PathBuf::from(path);
         // A folder may be called anything; a file that is not there yet is still meant as a file.
-        if is_onnx(&path) && !path.is_dir() {
-            Ok(Self::SingleFile(path))
-        } else {
-            Ok(Self::File(path))
-        }
+        if is_onnx(&path) && !path.is_dir() { Ok(Self::SingleFile(path)) } else { Ok(Self::File(path)) }
     }
 }
 
@@ -101,17 +93,14 @@ impl fmt::Display for RegistryUrl {
 }
 
 fn is_onnx(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
 /// Splits `scheme:rest` (RFC 3986); a plain path has none.
 fn scheme(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once(':')?;
     let valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
     valid.then_some((scheme, rest))
 }
 
@@ -131,7 +120,7 @@ fn file_path(rest: &str) -> Result<String, String> {
         let code = part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
         let Some(code) = code else {
             return Err(
-                "`%` in a file: URL is followed by two hexadecimal digits; `%25` is the sign itself".into(),
+                "`%` in a file: URL is followed by two hexadecimal digits; `%25` is the sign itself".into()
             );
         };
         bytes.push(code);
@@ -182,14 +171,8 @@ mod tests {
 
     #[test]
     fn other_places_are_refused_by_name() {
-        check(
-            "s3://bucket/prefix",
-            Err("`s3:` is not supported by this version"),
-        );
-        check(
-            "mlflow+http://host",
-            Err("`mlflow+http:` is not supported by this version"),
-        );
+        check("s3://bucket/prefix", Err("`s3:` is not supported by this version"));
+        check("mlflow+http://host", Err("`mlflow+http:` is not supported by this version"));
         check("file://host/x", Err("names no host"));
         check("file:///a%2", Err("hexadecimal"));
         check("file:", Err("expected a folder"));
@@ -204,15 +187,7 @@ mod tests {
         let model_file = |path: &Path| RegistryUrl::model_file(path.to_str().unwrap());
         assert_eq!(model_file(&file), Ok(RegistryUrl::SingleFile(file.clone())));
         assert!(model_file(dir.path()).unwrap_err().contains("--registry"));
-        assert!(
-            model_file(&dir.path().join("n.onnx"))
-                .unwrap_err()
-                .contains("cannot be read")
-        );
-        assert!(
-            model_file(&dir.path().join("m.ubj"))
-                .unwrap_err()
-                .contains("only .onnx files")
-        );
+        assert!(model_file(&dir.path().join("n.onnx")).unwrap_err().contains("cannot be read"));
+        assert!(model_file(&dir.path().join("m.ubj")).unwrap_err().contains("only .onnx files"));
     }
 }

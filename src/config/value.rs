@@ -44,9 +44,7 @@ impl Value {
 
     /// A default of the table.
     pub(super) fn from_default(toml: &str) -> Self {
-        DeValue::parse(toml).map_or(Self::Other("invalid TOML"), |value| {
-            Self::from_toml(value.get_ref())
-        })
+        DeValue::parse(toml).map_or(Self::Other("invalid TOML"), |value| Self::from_toml(value.get_ref()))
     }
 
     /// Its text, if it is or may stand for text.

@@ -1,17 +1,32 @@
 //! The `trees` engine: whole graphs of tree ensembles and the operators around them, compiled at load.
+//!
+//! A graph becomes a list of steps ([`plan`]); the table of operators that can be steps is in [`operators`].
+//! Forests are checked ([`forest`]), laid out ([`layout`]) and walked ([`walk`]). Results follow ONNX Runtime's.
 
+mod builder;
+mod element;
 mod forest;
 mod layout;
+mod operators;
+mod plan;
+mod post;
 mod real;
+#[cfg(test)]
+mod tests;
 mod walk;
+mod work;
 
-use super::{Engine, EngineKind, LoadOptions, Session};
-use crate::model::{LoadError, Reason};
+use super::{Engine, EngineKind, LoadOptions, RunError, Session};
+use crate::model::LoadError;
 use crate::onnx::Model;
+use crate::tensor::Tensor;
 
-/// Buffers.
+/// Buffers of one calling thread.
 #[derive(Default)]
-pub struct Scratch {}
+pub struct Scratch {
+    slots: Vec<Tensor>,
+    work: work::Work,
+}
 
 /// The engine.
 pub struct Trees;
@@ -21,7 +36,23 @@ impl Engine for Trees {
         EngineKind::Trees
     }
 
-    fn load(&self, _model: &Model, _options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
-        Err(LoadError::new(Reason::Unsupported, "not yet"))
+    fn load(&self, model: &Model, _options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
+        Ok(Box::new(operators::compile(model)?))
+    }
+}
+
+impl Session for plan::Plan {
+    fn run(
+        &self,
+        inputs: &[Tensor],
+        scratch: &mut super::Scratch,
+        outputs: &mut Vec<Tensor>,
+    ) -> Result<(), RunError> {
+        let Scratch { slots, work } = &mut scratch.trees;
+        plan::Plan::run(self, inputs, slots, work, outputs)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.bytes()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::stream::{Detached, Socket};
@@ -89,14 +89,35 @@ impl Acceptor {
                 }
             }
         }
-        // What the kernel had already completed is taken too, so that closing the port resets nobody.
-        while let Ok(place) = cap.clone().try_acquire_owned() {
-            match tokio::time::timeout(Duration::from_millis(1), accept(&tcp, unix.as_ref())).await {
-                Ok(Ok(socket)) => hand_over(&gateway, &workers, socket, place),
-                _ => return,
-            }
+        if let Err(error) = take_completed(&gateway, &workers, &cap, tcp, unix) {
+            tracing::warn!(%error, "connections that wait for the closing port are lost");
         }
     }
+}
+
+/// Takes what the kernel had already completed, so that closing the ports resets nobody. Nothing is awaited, and each
+/// port is dropped the moment there is nothing more.
+fn take_completed(
+    gateway: &Arc<Gateway>,
+    workers: &[Handle],
+    cap: &Arc<Semaphore>,
+    tcp: TcpListener,
+    unix: Option<UnixListener>,
+) -> io::Result<()> {
+    let tcp = tcp.into_std()?;
+    while let Ok(place) = cap.clone().try_acquire_owned() {
+        let Ok((stream, _)) = tcp.accept() else { break };
+        stream.set_nonblocking(true)?;
+        hand_over(gateway, workers, Socket::Tcp(TcpStream::from_std(stream)?), place);
+    }
+    drop(tcp);
+    let Some(unix) = unix.map(UnixListener::into_std).transpose()? else { return Ok(()) };
+    while let Ok(place) = cap.clone().try_acquire_owned() {
+        let Ok((stream, _)) = unix.accept() else { break };
+        stream.set_nonblocking(true)?;
+        hand_over(gateway, workers, Socket::Unix(UnixStream::from_std(stream)?), place);
+    }
+    Ok(())
 }
 
 async fn accept(tcp: &TcpListener, unix: Option<&UnixListener>) -> io::Result<Socket> {

@@ -65,7 +65,9 @@ pub async fn serve(listener: TcpListener, port: Port) {
         let service = hyper::service::service_fn(move |request| {
             let service = service.clone();
             async move {
-                let busy = |_| failure(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the admin port is overloaded");
+                let busy = |_| {
+                    failure(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the admin port is overloaded")
+                };
                 Ok::<_, Infallible>(service.oneshot(request).await.unwrap_or_else(busy))
             }
         });
@@ -89,17 +91,18 @@ impl Port {
         if let Err(answer) = self.check(&request, probe) {
             return answer;
         }
-        if method == Method::GET || method == Method::HEAD {
-            if let Some(answer) = self.read(&path) {
-                return answer;
-            }
+        if (method == Method::GET || method == Method::HEAD)
+            && let Some(answer) = self.read(&path)
+        {
+            return answer;
         }
         if self.read_only {
             return not_found();
         }
         match (&method, path.as_str()) {
             (&Method::GET, "/models") => {
-                let models = serde_json::to_value(&self.gateway.serving.status.load().models).unwrap_or_default();
+                let models =
+                    serde_json::to_value(&self.gateway.serving.status.load().models).unwrap_or_default();
                 text(StatusCode::OK, &models)
             }
             (&Method::GET, "/status") => text(StatusCode::OK, &self.status()),
@@ -111,29 +114,42 @@ impl Port {
                 }
             }
             (_, "/models" | "/status" | "/sync" | "/metrics" | "/livez" | "/readyz" | "/startupz") => {
-                failure(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes another method")
+                failure(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "this path takes another method",
+                )
             }
             _ => not_found(),
         }
     }
 
     /// Who may ask: holders of a token, and nobody by way of a browser.
+    #[expect(clippy::result_large_err, reason = "an answer, moved once, away from the data path")]
     fn check(&self, request: &Request<Incoming>, probe: bool) -> Result<(), Answer> {
         let header = |name| request.headers().get(name).map(hyper::header::HeaderValue::as_bytes);
         if !self.read_only {
             // A page in a browser on this host must not reach the verbs: it sends Origin or Sec-Fetch-Site,
             // and after DNS rebinding a Host that is a name.
-            let foreign = header("sec-fetch-site").is_some_and(|site| site != b"none" && site != b"same-origin")
+            let foreign = header("sec-fetch-site")
+                .is_some_and(|site| site != b"none" && site != b"same-origin")
                 || (request.method() != Method::GET && header("origin").is_some());
-            let host = header(HOST.as_str()).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
+            let host =
+                header(HOST.as_str()).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default();
             if foreign || !(local_host(host) || self.tokens.is_some()) {
-                return Err(failure(StatusCode::FORBIDDEN, "forbidden", "this port is not for browsers; use its address as Host"));
+                return Err(failure(
+                    StatusCode::FORBIDDEN,
+                    "forbidden",
+                    "this port is not for browsers; use its address as Host",
+                ));
             }
         }
         match &self.tokens {
-            Some(tokens) if !probe && !tokens.allow(header(AUTHORIZATION.as_str())) => {
-                Err(failure(StatusCode::UNAUTHORIZED, "unauthorized", "a bearer token of admin.token_file is needed"))
-            }
+            Some(tokens) if !probe && !tokens.allow(header(AUTHORIZATION.as_str())) => Err(failure(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                "a bearer token of admin.token_file is needed",
+            )),
             _ => Ok(()),
         }
     }
@@ -145,7 +161,9 @@ impl Port {
             "/livez" => text(StatusCode::OK, &json!({"live": true})),
             "/readyz" | "/startupz" => match gateway.not_ready() {
                 None => text(StatusCode::OK, &json!({"ready": true})),
-                Some(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &json!({"ready": false, "reason": reason})),
+                Some(reason) => {
+                    text(StatusCode::SERVICE_UNAVAILABLE, &json!({"ready": false, "reason": reason}))
+                }
             },
             "/metrics" => {
                 let metrics = &gateway.metrics;
@@ -221,7 +239,10 @@ impl Port {
 
 /// Whether a Host field is a loopback name or any literal address: names can be rebound, addresses cannot.
 fn local_host(host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(n, _)| n);
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(n, _)| n);
     let name = name.trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
 }

@@ -157,7 +157,9 @@ impl Connection {
         let draining = self.gateway.draining.load(Relaxed);
         answer.close |= !head.keep_alive || draining;
         let request_id = head.request_id.clone().and_then(|range| work.input.get(range)).map(<[u8]>::to_vec);
-        self.write(work, &answer, head.method == Method::Head, request_id.as_deref()).await.map_err(|_| End::Quiet)?;
+        self.write(work, &answer, head.method == Method::Head, request_id.as_deref())
+            .await
+            .map_err(|_| End::Quiet)?;
         drop(reserved);
         Ok((!answer.close).then_some(consumed))
     }
@@ -169,7 +171,8 @@ impl Connection {
             if let Some(length) = find_end(&work.input, &mut scan)? {
                 return Ok(parse(&work.input[..length])?);
             }
-            if !started {
+            // A socket may be called readable and hold nothing; the deadline of the first byte goes on until there is one.
+            if !started && !work.input.is_empty() {
                 started = true;
                 self.deadline.set(Instant::now(), HEAD);
             }
@@ -181,7 +184,12 @@ impl Connection {
     }
 
     /// Reads the whole body, unpacked; returns the bytes of head and body in the input.
-    async fn body(&mut self, head: &Head, work: &mut Workspace, reserved: &mut Reserved) -> Result<usize, End> {
+    async fn body(
+        &mut self,
+        head: &Head,
+        work: &mut Workspace,
+        reserved: &mut Reserved,
+    ) -> Result<usize, End> {
         let limit = self.gateway.settings.load().body_bytes;
         let consumed = match head.framing {
             Framing::Length(0) => {
@@ -277,9 +285,10 @@ impl Connection {
         let wait_limit = self.gateway.settings.load().queue_wait;
         if worker::with(|w| w.may_queue(wait_limit)) {
             // Lets the others read their requests first, so that the wait of each is measured.
+            let unread = worker::with(|w| w.lag());
             tokio::task::yield_now().await;
             let now = Instant::now();
-            if !worker::with(|w| w.admission.admit(now, now - arrived, wait_limit)) {
+            if !worker::with(|w| w.admit(now, unread, now - arrived, wait_limit)) {
                 return prediction.shed(work);
             }
         }
@@ -302,7 +311,9 @@ impl Connection {
                 answer
             }
             // The lane keeps the buffers, and with them whatever was pipelined: the connection cannot go on.
-            Ok(Err(_)) => Answer { close: true, ..work.fail(500, "internal", "the request was lost; see the log") },
+            Ok(Err(_)) => {
+                Answer { close: true, ..work.fail(500, "internal", "the request was lost; see the log") }
+            }
             Err(_) => Answer {
                 close: true,
                 ..work.fail(504, "deadline_exceeded", "the request's time was over while it ran")

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::Gateway;
 use super::frontend::{founding, oip};
 use super::http::{Answer, ContentType, Head};
 use super::lane::Job;
@@ -13,7 +14,6 @@ use super::predict::{Form, INLINE_BODY_BYTES, Prediction, Runner};
 use super::route::{NoRoute, Route, query, route};
 use super::settings::Settings;
 use super::workspace::Workspace;
-use super::Gateway;
 use crate::model::{ModelName, Reference, Selector, Version};
 use crate::protocol::Policy;
 use crate::serving::loader::Command;
@@ -35,12 +35,19 @@ pub(super) enum Control {
 ///
 /// # Errors
 /// The answer, when it can be given at once; not every one of them is an error.
-pub(super) fn call(gateway: &Gateway, head: &Head, work: &mut Workspace, arrived: Instant) -> Result<Call, Answer> {
+pub(super) fn call(
+    gateway: &Gateway,
+    head: &Head,
+    work: &mut Workspace,
+    arrived: Instant,
+) -> Result<Call, Answer> {
     // Path and query are taken out so that the answer can be written into the same buffers.
     let path = text(&work.input, &head.path);
     let found = match route(head.method, &path) {
         Ok(found) => found,
-        Err(NoRoute::NotFound) => return Err(refuse(gateway, work, 404, "not_found", "there is nothing at this path")),
+        Err(NoRoute::NotFound) => {
+            return Err(refuse(gateway, work, 404, "not_found", "there is nothing at this path"));
+        }
         Err(NoRoute::MethodNotAllowed) => {
             return Err(refuse(gateway, work, 405, "method_not_allowed", "this path takes another method"));
         }
@@ -56,28 +63,36 @@ pub(super) fn call(gateway: &Gateway, head: &Head, work: &mut Workspace, arrived
     let snapshot = gateway.serving.snapshot.load();
     match found {
         Route::Infer { model, version } => {
-            let selector = selector(version).ok_or_else(|| unknown_version(work, model, version))?;
-            let version = resolve(&snapshot, model, &selector, work)?;
+            let version = match selector(version) {
+                Some(selector) => resolve(&snapshot, model, &selector, work),
+                None => Err(unknown_version(work, model, version)),
+            };
+            let version = version.inspect_err(|answer| count(gateway, answer.status))?;
             let form = oip_form(head, work)?;
             predict(version, form, head, work, &settings, arrived)
         }
         Route::Predict | Route::Invocations => {
-            let version = founding_target(&snapshot, &parameters, work)?;
+            let version = founding_target(&snapshot, &parameters, work);
+            let version = version.inspect_err(|answer| count(gateway, answer.status))?;
             let form = table_form(head, work, found == Route::Invocations)?;
             predict(version, form, head, work, &settings, arrived)
         }
         Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
             if !settings.repository_control {
-                let message = "loading by request is off; set http.repository_control, or change the registry";
+                let message =
+                    "loading by request is off; set http.repository_control, or change the registry";
                 return Err(work.fail(400, "repository_control_off", message));
             }
-            let name: ModelName = model.parse().map_err(|e| work.fail(400, "invalid_request", &format!("{e}")))?;
+            let name: ModelName =
+                model.parse().map_err(|e| work.fail(400, "invalid_request", &format!("{e}")))?;
             oip::check_control_body(work)?;
             let unload = matches!(found, Route::RepositoryUnload { .. });
             Ok(Call::Control(if unload { Control::Unload(name) } else { Control::Load(name) }))
         }
         Route::Unsupported => Err(work.fail(501, "unsupported", "this extension is not supported")),
-        Route::Ping | Route::Health | Route::ModelInfo => Err(founding::answer(found, gateway, &snapshot, &parameters, work)),
+        Route::Ping | Route::Health | Route::ModelInfo => {
+            Err(founding::answer(found, gateway, &snapshot, &parameters, work))
+        }
         other => Err(oip::answer(other, gateway, &snapshot, work)),
     }
 }
@@ -89,8 +104,13 @@ fn text(input: &[u8], range: &std::ops::Range<usize>) -> String {
 
 /// An error before any model is known, counted by its status.
 fn refuse(gateway: &Gateway, work: &mut Workspace, status: u16, code: &str, message: &str) -> Answer {
-    gateway.metrics.http_errors.with_label_values(&[&status.to_string()]).inc();
+    count(gateway, status);
     work.fail(status, code, message)
+}
+
+/// Counts a request that was refused before any model was known.
+fn count(gateway: &Gateway, status: u16) {
+    gateway.metrics.http_errors.with_label_values(&[&status.to_string()]).inc();
 }
 
 /// The selector of an optional version in a path; `None` for one that no version can have.
@@ -120,13 +140,19 @@ pub(super) fn resolve<'a>(
 }
 
 /// The model of a founding endpoint: `?model=NAME[@ref]`, else the default or only one.
-fn founding_target<'a>(snapshot: &'a Snapshot, parameters: &str, work: &mut Workspace) -> Result<&'a Arc<ServedVersion>, Answer> {
+fn founding_target<'a>(
+    snapshot: &'a Snapshot,
+    parameters: &str,
+    work: &mut Workspace,
+) -> Result<&'a Arc<ServedVersion>, Answer> {
     let named = query(parameters, "model").map_err(|e| work.fail(400, "invalid_request", &e))?;
     let reference: Cow<'_, str> = match &named {
         Some(name) => Cow::Borrowed(name),
         None => match snapshot.only_model() {
             Some(name) => Cow::Owned(name.to_string()),
-            None if snapshot.models.is_empty() => return Err(work.fail(503, "not_ready", "no model is served yet")),
+            None if snapshot.models.is_empty() => {
+                return Err(work.fail(503, "not_ready", "no model is served yet"));
+            }
             None => {
                 let message = "several models are served: name one with ?model=NAME or set default_model";
                 return Err(work.fail(400, "model_needed", message));
@@ -160,7 +186,10 @@ fn predict(
     Ok(Call::Predict(Box::new(Prediction {
         version: version.clone(),
         form,
-        policy: Policy { max_rows: settings.max_rows(&version.model), reject_non_finite: settings.reject_non_finite },
+        policy: Policy {
+            max_rows: settings.max_rows(&version.model),
+            reject_non_finite: settings.reject_non_finite,
+        },
         arrived,
         deadline: arrived + timeout,
         request_id: if id.len() <= crate::protocol::MAX_ID_BYTES { id.to_vec() } else { Vec::new() },
@@ -186,7 +215,11 @@ fn is_json_or_binary(media: &[u8]) -> bool {
 }
 
 fn wrong_type(work: &mut Workspace) -> Answer {
-    work.fail(415, "unsupported_media_type", "send application/json or application/octet-stream, or no Content-Type")
+    work.fail(
+        415,
+        "unsupported_media_type",
+        "send application/json or application/octet-stream, or no Content-Type",
+    )
 }
 
 /// How an OIP body is to be read.
@@ -203,7 +236,9 @@ fn oip_form(head: &Head, work: &mut Workspace) -> Result<Form, Answer> {
     match length.and_then(|text| text.parse::<usize>().ok()) {
         Some(0) => Ok(Form::OipRaw),
         Some(length) => Ok(Form::Oip { json_length: Some(length), carrier: ContentType::Binary }),
-        None => Err(work.fail(400, "invalid_request", "Inference-Header-Content-Length is not a usable number")),
+        None => {
+            Err(work.fail(400, "invalid_request", "Inference-Header-Content-Length is not a usable number"))
+        }
     }
 }
 
@@ -217,9 +252,12 @@ fn table_form(head: &Head, work: &mut Workspace, invocations: bool) -> Result<Fo
         return Ok(Form::Csv);
     }
     if invocations && is(media, "application/vnd.sagemaker-triton.binary+json") {
-        let size = parameters.strip_prefix(b";json-header-size=").and_then(|size| std::str::from_utf8(size).ok());
+        let size =
+            parameters.strip_prefix(b";json-header-size=").and_then(|size| std::str::from_utf8(size).ok());
         return match size.and_then(|size| size.parse().ok()) {
-            Some(length) => Ok(Form::Oip { json_length: Some(length), carrier: ContentType::SageMakerBinary }),
+            Some(length) => {
+                Ok(Form::Oip { json_length: Some(length), carrier: ContentType::SageMakerBinary })
+            }
             None => Err(work.fail(400, "invalid_request", "json-header-size is not a usable number")),
         };
     }
@@ -268,4 +306,3 @@ impl Control {
         }
     }
 }
-

@@ -19,14 +19,19 @@ pub(super) fn inflate(coding: Coding, body: &[u8], limit: usize, out: &mut Vec<u
     let limit = limit.min((body.len().saturating_mul(MAX_RATIO)).max(RATIO_FROM));
     out.clear();
     let read = match coding {
-        Coding::Identity => return Ok(out.extend_from_slice(body)),
+        Coding::Identity => {
+            out.extend_from_slice(body);
+            return Ok(());
+        }
         Coding::Gzip => GzDecoder::new(body).take(limit as u64 + 1).read_to_end(out),
         Coding::Deflate => ZlibDecoder::new(body).take(limit as u64 + 1).read_to_end(out),
     };
     match read {
-        Ok(length) if length > limit => {
-            Err(Refusal::new(413, "body_too_large", format!("the body is larger than {limit} bytes once decompressed")))
-        }
+        Ok(length) if length > limit => Err(Refusal::new(
+            413,
+            "body_too_large",
+            format!("the body is larger than {limit} bytes once decompressed"),
+        )),
         Ok(_) => Ok(()),
         Err(_) => Err(Refusal::malformed("the body is not valid in its Content-Encoding")),
     }
@@ -56,7 +61,11 @@ mod tests {
             inflate(coding, &body, 5, &mut out).unwrap();
             assert_eq!(out, b"hello");
             assert_eq!(inflate(coding, &body, 4, &mut out).unwrap_err().status, 413);
-            assert_eq!(inflate(coding, &body[..body.len() - 3], 5, &mut out).unwrap_err().status, 400, "truncated");
+            assert_eq!(
+                inflate(coding, &body[..body.len() - 3], 5, &mut out).unwrap_err().status,
+                400,
+                "truncated"
+            );
         }
     }
 

@@ -32,7 +32,10 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Starts one lane per runner. They end when every [`Lanes`] is gone.
-    pub(super) fn start(gateway: &Arc<Gateway>, runners: Vec<Runner>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+    pub(super) fn start(
+        gateway: &Arc<Gateway>,
+        runners: Vec<Runner>,
+    ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (jobs, receiver) = sync_channel(QUEUE);
         let receiver = Arc::new(Mutex::new(receiver));
         let spawn = |(number, runner): (usize, Runner)| {
@@ -74,10 +77,10 @@ fn run(gateway: &Gateway, jobs: &Mutex<Receiver<Job>>, mut runner: Runner) {
 }
 
 fn perform(job: &mut Job, runner: &mut Runner) -> Answer {
-    if !job.prediction.decoded {
-        if let Err(answer) = job.prediction.decode(&mut job.work) {
-            return answer;
-        }
+    if !job.prediction.decoded
+        && let Err(answer) = job.prediction.decode(&mut job.work)
+    {
+        return answer;
     }
     job.prediction.run(&mut job.work, runner)
 }

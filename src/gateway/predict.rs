@@ -80,7 +80,9 @@ impl Prediction {
         let now = Instant::now();
         self.times.queue = nanos(start - self.arrived);
         self.times.decode = nanos(now - start);
-        result.map_err(|DecodeError(message)| self.fail(work, 400, "invalid_request", &message, Outcome::ClientError))
+        result.map_err(|DecodeError(message)| {
+            self.fail(work, 400, "invalid_request", &message, Outcome::ClientError)
+        })
     }
 
     /// Whether the run is expected to be too long for a worker.
@@ -94,7 +96,13 @@ impl Prediction {
     pub(super) fn run(&mut self, work: &mut Workspace, runner: &mut Runner) -> Answer {
         let start = Instant::now();
         if start >= self.deadline {
-            return self.fail(work, 504, "deadline_exceeded", "the request's time was over before it ran", Outcome::Timeout);
+            return self.fail(
+                work,
+                504,
+                "deadline_exceeded",
+                "the request's time was over before it ran",
+                Outcome::Timeout,
+            );
         }
         self.times.queue = nanos(start - self.arrived).saturating_sub(self.times.decode);
         let version = self.version.clone();
@@ -112,12 +120,24 @@ impl Prediction {
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
-                return self.fail(work, 500, "engine_failed", "the engine failed on this request", Outcome::Error);
+                return self.fail(
+                    work,
+                    500,
+                    "engine_failed",
+                    "the engine failed on this request",
+                    Outcome::Error,
+                );
             }
             Err(_) => {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
-                return self.fail(work, 500, "engine_failed", "the engine failed on this request", Outcome::Error);
+                return self.fail(
+                    work,
+                    500,
+                    "engine_failed",
+                    "the engine failed on this request",
+                    Outcome::Error,
+                );
             }
         }
         version.observe_run(rows, self.times.infer);
@@ -153,7 +173,12 @@ impl Prediction {
         self.version.statistics.succeeded(times, rows);
     }
 
-    fn encode_oip(&self, work: &mut Workspace, runner: &mut Runner, carrier: ContentType) -> Result<Answer, DecodeError> {
+    fn encode_oip(
+        &self,
+        work: &mut Workspace,
+        runner: &mut Runner,
+        carrier: ContentType,
+    ) -> Result<Answer, DecodeError> {
         self.give_id(work, runner);
         let (version, request) = (&*self.version, &work.request);
         let head = AnswerHead { prefix: &version.answer_prefix, id: &request.id };
@@ -170,7 +195,13 @@ impl Prediction {
         self.give_id(work, runner);
         let (version, request, out) = (&*self.version, &work.request, &mut work.out);
         out.push(b'{');
-        table::push_predictions(out, &version.signature, &work.outputs, version.prediction, request.non_finite_tokens)?;
+        table::push_predictions(
+            out,
+            &version.signature,
+            &work.outputs,
+            version.prediction,
+            request.non_finite_tokens,
+        )?;
         // The prefix opens an object of its own.
         out.push(b',');
         out.extend_from_slice(&version.answer_prefix[1..]);
@@ -195,7 +226,14 @@ impl Prediction {
     }
 
     /// An error answer, counted.
-    pub(super) fn fail(&self, work: &mut Workspace, status: u16, code: &str, message: &str, outcome: Outcome) -> Answer {
+    pub(super) fn fail(
+        &self,
+        work: &mut Workspace,
+        status: u16,
+        code: &str,
+        message: &str,
+        outcome: Outcome,
+    ) -> Answer {
         self.version.metrics.count(outcome);
         self.version.statistics.failed(nanos(self.arrived.elapsed()));
         work.fail(status, code, message)

@@ -5,7 +5,10 @@ use super::http::Method;
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
-    Infer { model: &'a str, version: Option<&'a str> },
+    Infer {
+        model: &'a str,
+        version: Option<&'a str>,
+    },
     Predict,
     Invocations,
     Ping,
@@ -15,13 +18,29 @@ pub(super) enum Route<'a> {
     ServerLive,
     ServerReady,
     Models,
-    ModelMetadata { model: &'a str, version: Option<&'a str> },
-    ModelReady { model: &'a str, version: Option<&'a str> },
-    ModelConfig { model: &'a str, version: Option<&'a str> },
-    ModelStatistics { model: Option<&'a str>, version: Option<&'a str> },
+    ModelMetadata {
+        model: &'a str,
+        version: Option<&'a str>,
+    },
+    ModelReady {
+        model: &'a str,
+        version: Option<&'a str>,
+    },
+    ModelConfig {
+        model: &'a str,
+        version: Option<&'a str>,
+    },
+    ModelStatistics {
+        model: Option<&'a str>,
+        version: Option<&'a str>,
+    },
     RepositoryIndex,
-    RepositoryLoad { model: &'a str },
-    RepositoryUnload { model: &'a str },
+    RepositoryLoad {
+        model: &'a str,
+    },
+    RepositoryUnload {
+        model: &'a str,
+    },
     /// Part of the protocol's extensions that this gateway does not have.
     Unsupported,
 }
@@ -41,7 +60,9 @@ pub(super) enum NoRoute {
 /// [`NoRoute`], which tells an unknown path from a wrong method.
 #[inline]
 pub(super) fn route(method: Method, path: &str) -> Result<Route<'_>, NoRoute> {
-    let route = find(path).ok_or(NoRoute::NotFound)?;
+    // The targets of CONNECT and `OPTIONS *` are no paths; it is the method that is wrong.
+    let nowhere = if path.starts_with('/') { NoRoute::NotFound } else { NoRoute::MethodNotAllowed };
+    let route = find(path).ok_or(nowhere)?;
     let wanted = match route {
         Route::Infer { .. }
         | Route::Predict
@@ -79,7 +100,9 @@ fn find_v2(rest: &str) -> Option<Route<'_>> {
         "/health/ready" => Some(Route::ServerReady),
         "/models" => Some(Route::Models),
         "/repository/index" => Some(Route::RepositoryIndex),
-        _ if rest.starts_with("/systemsharedmemory") || rest.starts_with("/cudasharedmemory") => Some(Route::Unsupported),
+        _ if rest.starts_with("/systemsharedmemory") || rest.starts_with("/cudasharedmemory") => {
+            Some(Route::Unsupported)
+        }
         _ if rest.starts_with("/trace/") || rest == "/logging" => Some(Route::Unsupported),
         _ => {
             let (model, verb) = rest.strip_prefix("/repository/models/")?.split_once('/')?;
@@ -130,7 +153,9 @@ pub(super) fn query<'a>(query: &'a str, name: &str) -> Result<Option<std::borrow
             return Err(format!("query parameter `{name}` is given twice"));
         }
     }
-    found.map(|value| decode(value).ok_or_else(|| format!("query parameter `{name}` is not valid text"))).transpose()
+    found
+        .map(|value| decode(value).ok_or_else(|| format!("query parameter `{name}` is not valid text")))
+        .transpose()
 }
 
 fn decode(text: &str) -> Option<std::borrow::Cow<'_, str>> {
@@ -183,7 +208,16 @@ mod tests {
         }
         assert_eq!(route(Method::Get, "/predict"), Err(NoRoute::MethodNotAllowed));
         assert_eq!(route(Method::Other, "/v2"), Err(NoRoute::MethodNotAllowed));
-        for path in ["/", "/v2x", "/v2/models/", "/v2/models//infer", "/v2/models/a/b/infer", "/metrics", "/v1/models", "/models"] {
+        for path in [
+            "/",
+            "/v2x",
+            "/v2/models/",
+            "/v2/models//infer",
+            "/v2/models/a/b/infer",
+            "/metrics",
+            "/v1/models",
+            "/models",
+        ] {
             assert_eq!(route(Method::Post, path), Err(NoRoute::NotFound), "{path}");
         }
     }

@@ -148,7 +148,8 @@ fn start_threads(
     workers: usize,
     working: &watch::Receiver<bool>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let runner = |number| Runner { scratch: Scratch::new(number), ids: Ids::new(), metrics: gateway.metrics.clone() };
+    let runner =
+        |number| Runner { scratch: Scratch::new(number), ids: Ids::new(), metrics: gateway.metrics.clone() };
     let (lanes, mut threads) = Lanes::start(gateway, (workers..2 * workers).map(runner).collect())?;
     let mut handles = Vec::new();
     let mut receivers = Vec::new();
@@ -189,6 +190,8 @@ async fn drain(gateway: &Gateway, stop_accepting: &watch::Sender<bool>) {
     tracing::info!(inflight = gateway.inflight.load(Relaxed), "draining");
     tokio::time::sleep(shutdown.drain_delay).await;
     stop_accepting.send_replace(true);
+    // Until the acceptor has let go of its receiver, it may hand over connections that are not counted yet.
+    drop(tokio::time::timeout(shutdown.timeout, stop_accepting.closed()).await);
     let start = Instant::now();
     loop {
         let open = gateway.connections.load(Relaxed);

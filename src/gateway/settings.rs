@@ -40,7 +40,11 @@ impl Settings {
             reject_non_finite: config.http.reject_non_finite,
             repository_control: config.http.repository_control,
             max_rows: config.limits.max_rows,
-            model_max_rows: config.models.iter().filter_map(|(name, m)| Some((name.clone(), m.max_rows?))).collect(),
+            model_max_rows: config
+                .models
+                .iter()
+                .filter_map(|(name, m)| Some((name.clone(), m.max_rows?)))
+                .collect(),
             tokens: tokens.map(Tokens),
         }
     }
@@ -66,9 +70,12 @@ impl Tokens {
 
     /// Whether an `Authorization` field carries one of them. Every token is compared, whatever the outcome.
     pub fn allow(&self, authorization: Option<&[u8]>) -> bool {
-        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else { return false };
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else {
+            return false;
+        };
         let token = token.trim_ascii();
-        let found = self.0.iter().fold(subtle::Choice::from(0), |found, known| found | known.as_bytes().ct_eq(token));
+        let found =
+            self.0.iter().fold(subtle::Choice::from(0), |found, known| found | known.as_bytes().ct_eq(token));
         scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(found)
     }
 }

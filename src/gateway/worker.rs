@@ -13,8 +13,8 @@ use super::acceptor::{Acceptor, Place};
 use super::connection;
 use super::lane::Lanes;
 use super::overload::Admission;
-use super::stream::Detached;
 use super::predict::Runner;
+use super::stream::Detached;
 use super::workspace::Workspace;
 
 /// Most idle workspaces that a worker keeps.
@@ -23,12 +23,15 @@ const KEEP_WORKSPACES: usize = 64;
 /// What the connections of one worker share; reached through [`with`].
 pub(super) struct Worker {
     pub(super) runner: Runner,
-    pub(super) admission: Admission,
+    admission: Admission,
     pub(super) lanes: Lanes,
     /// Open connections of this worker; the acceptor looks at it too.
     pub(super) connections: Arc<AtomicUsize>,
+    /// The wait that was measured last.
+    lag: Duration,
     /// Average time a request keeps this thread, in nanoseconds.
     service_nanos: u64,
+    #[expect(clippy::vec_box, reason = "a workspace travels as a box, to lanes and back")]
     pool: Vec<Box<Workspace>>,
     date: Date,
 }
@@ -60,7 +63,9 @@ pub(super) struct Parts {
 /// Starts a worker thread.
 pub(super) fn start(parts: Parts) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name(format!("worker-{}", parts.number)).spawn(move || runtime.block_on(run(parts)))
+    std::thread::Builder::new()
+        .name(format!("worker-{}", parts.number))
+        .spawn(move || runtime.block_on(run(parts)))
 }
 
 async fn run(mut parts: Parts) {
@@ -69,6 +74,7 @@ async fn run(mut parts: Parts) {
         admission: Admission::new(Instant::now()),
         lanes: parts.lanes,
         connections: parts.connections,
+        lag: Duration::ZERO,
         service_nanos: 0,
         pool: Vec::new(),
         date: Date::new(),
@@ -82,12 +88,10 @@ async fn run(mut parts: Parts) {
     }
     loop {
         tokio::select! {
-            stream = parts.streams.recv() => match stream {
-                Some((detached, place)) => match detached.attach() {
-                    Ok(socket) => connection::spawn(socket, place, parts.gateway.clone()),
-                    Err(error) => tracing::warn!(%error, "a connection cannot be taken over"),
-                },
-                None => break,
+            // The acceptor ends first, when a drain begins; this thread then still has requests to finish.
+            Some((detached, place)) = parts.streams.recv() => match detached.attach() {
+                Ok(socket) => connection::spawn(socket, place, parts.gateway.clone()),
+                Err(error) => tracing::warn!(%error, "a connection cannot be taken over"),
             },
             _ = parts.stop.wait_for(|stop| *stop) => break,
         }
@@ -139,6 +143,18 @@ impl Worker {
         self.service_nanos * self.connections.load(Relaxed) as u64 > limit.as_nanos() as u64 / 8
     }
 
+    /// What a request has waited before it was read. The thread's queue is first in, first out, so that is as long as
+    /// the request before it has waited for its run.
+    pub(super) fn lag(&self) -> Duration {
+        self.lag
+    }
+
+    /// Whether a request is served that has waited `unread` before and `read` after it was read.
+    pub(super) fn admit(&mut self, now: Instant, unread: Duration, read: Duration, limit: Duration) -> bool {
+        self.lag = read;
+        self.admission.admit(now, unread + read, limit)
+    }
+
     /// Today's date for an answer's head.
     #[inline]
     pub(super) fn date(&mut self, now: Instant) -> &[u8] {
@@ -154,7 +170,10 @@ struct Date {
 
 impl Date {
     fn new() -> Self {
-        Self { text: httpdate::fmt_http_date(SystemTime::now()), until: Instant::now() + Duration::from_millis(500) }
+        Self {
+            text: httpdate::fmt_http_date(SystemTime::now()),
+            until: Instant::now() + Duration::from_millis(500),
+        }
     }
 
     #[inline]

@@ -24,8 +24,8 @@ pub enum Number {
 
 /// Powers of ten that are exact in an `f64`.
 const POW10: [f64; 23] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-    1e20, 1e21, 1e22,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
 ];
 
 /// The parts of a literal: value = ±mantissa × 10^exponent, if `exact`.
@@ -58,7 +58,9 @@ impl Number {
 /// The number at the start of `text` and its length in bytes.
 pub(super) fn scan(text: &[u8]) -> Option<(Number, usize)> {
     let Some(parts) = split(text) else {
-        let token = |token: &[u8], value| text.starts_with(token).then_some((Number::Float { value, literal: false }, token.len()));
+        let token = |token: &[u8], value| {
+            text.starts_with(token).then_some((Number::Float { value, literal: false }, token.len()))
+        };
         return token(b"NaN", f64::NAN)
             .or_else(|| token(b"Infinity", f64::INFINITY))
             .or_else(|| token(b"-Infinity", f64::NEG_INFINITY));
@@ -124,10 +126,11 @@ fn certain(value: f64) -> bool {
 
 #[inline]
 fn to_f64(parts: &Parts, literal: &[u8]) -> f64 {
-    if parts.exact && parts.mantissa < 1 << 53 {
-        if let Some(value) = guess(parts) {
-            return value;
-        }
+    if parts.exact
+        && parts.mantissa < 1 << 53
+        && let Some(value) = guess(parts)
+    {
+        return value;
     }
     // The literal was checked byte by byte; it is ASCII and what Rust's parser takes.
     std::str::from_utf8(literal).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
@@ -235,12 +238,36 @@ mod tests {
     #[test]
     fn hard_cases() {
         for text in [
-            "0", "-0", "-0.0", "0.1", "0.10000000149011612", "3.4028234663852886e+38", "3.4028235677973366e+38",
-            "1e999", "-1e999", "1e-999", "1.401298464324817e-45", "7.006492321624085e-46", "1.1754943508222875e-38",
-            "16777217", "16777217.0000001", "9007199254740993", "18446744073709551615", "18446744073709551616",
-            "123456789012345678901234567890", "0.000000000000000000000000000000123456789012345678901",
-            "2.2250738585072014e-308", "4.9e-324", "8.589973e9", "0.5000000298023224", "1e00000000000000000001",
-            "1e22", "1e23", "179769313486231580793e289", "33554433.0", "0.00000000000000000000000000000000000000000000001e47",
+            "0",
+            "-0",
+            "-0.0",
+            "0.1",
+            "0.10000000149011612",
+            "3.4028234663852886e+38",
+            "3.4028235677973366e+38",
+            "1e999",
+            "-1e999",
+            "1e-999",
+            "1.401298464324817e-45",
+            "7.006492321624085e-46",
+            "1.1754943508222875e-38",
+            "16777217",
+            "16777217.0000001",
+            "9007199254740993",
+            "18446744073709551615",
+            "18446744073709551616",
+            "123456789012345678901234567890",
+            "0.000000000000000000000000000000123456789012345678901",
+            "2.2250738585072014e-308",
+            "4.9e-324",
+            "8.589973e9",
+            "0.5000000298023224",
+            "1e00000000000000000001",
+            "1e22",
+            "1e23",
+            "179769313486231580793e289",
+            "33554433.0",
+            "0.00000000000000000000000000000000000000000000001e47",
         ] {
             check(text);
         }

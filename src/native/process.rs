@@ -28,6 +28,7 @@ pub fn prepare_environment() {
 const MALLOC_ARENAS: libc::c_int = 2;
 
 /// Whether ONNX Runtime will find its telemetry switched off; its library is never loaded without.
+#[expect(clippy::disallowed_methods, reason = "what this module has set is no configuration")]
 pub fn telemetry_is_off() -> bool {
     std::env::var_os(TELEMETRY.0).is_some_and(|value| value == TELEMETRY.1)
 }

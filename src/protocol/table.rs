@@ -64,10 +64,10 @@ const WRAPPERS: [&str; 8] =
 
 fn unwrap(document: &Json) -> Result<Form<'_>> {
     let Json::Object(entries) = document else { return Ok(Form::Any(document)) };
-    if let (Some(columns @ Json::Array(names)), Some(data)) = (document.get("columns"), document.get("data")) {
-        if names.iter().all(|n| matches!(n, Json::String(_))) {
-            return Ok(Form::Split { columns, data });
-        }
+    if let (Some(columns @ Json::Array(names)), Some(data)) = (document.get("columns"), document.get("data"))
+        && names.iter().all(|n| matches!(n, Json::String(_)))
+    {
+        return Ok(Form::Split { columns, data });
     }
     // A wrapper stands alone or beside scalars (`id`, `params`); two lists of data would be ambiguous.
     let mut wrapped = entries.iter().filter(|(key, value)| {
@@ -75,10 +75,12 @@ fn unwrap(document: &Json) -> Result<Form<'_>> {
     });
     match (wrapped.next(), wrapped.next()) {
         (Some((key, _)), Some((other, _))) => refuse!("the data is given under both `{key}` and `{other}`"),
-        (Some((key, value)), None) if key == "dataframe_split" => match (value.get("columns"), value.get("data")) {
-            (Some(columns), Some(data)) => Ok(Form::Split { columns, data }),
-            _ => refuse!("`dataframe_split` needs `columns` and `data`"),
-        },
+        (Some((key, value)), None) if key == "dataframe_split" => {
+            match (value.get("columns"), value.get("data")) {
+                (Some(columns), Some(data)) => Ok(Form::Split { columns, data }),
+                _ => refuse!("`dataframe_split` needs `columns` and `data`"),
+            }
+        }
         (Some((_, value)), None) => Ok(Form::Any(value)),
         _ => Ok(Form::Any(document)),
     }
@@ -98,10 +100,10 @@ fn fill(
             Some(Json::Object(_)) => Table::records(items)?,
             // One tensor input of rank 3 and more, or a bare list of scalars, takes each item whole.
             Some(first) => {
-                if let [spec] = signature.inputs.as_slice() {
-                    if spec.shape.len() > 2 || !matches!(first, Json::Array(_)) {
-                        return whole_items(items, spec, policy, request);
-                    }
+                if let [spec] = signature.inputs.as_slice()
+                    && (spec.shape.len() > 2 || !matches!(first, Json::Array(_)))
+                {
+                    return whole_items(items, spec, policy, request);
                 }
                 Table::positional(items)?
             }
@@ -222,7 +224,13 @@ impl<'a> Table<'a> {
             .collect()
     }
 
-    fn fill(&self, signature: &Signature, columns: &[String], policy: Policy, request: &mut Request) -> Result<()> {
+    fn fill(
+        &self,
+        signature: &Signature,
+        columns: &[String],
+        policy: Policy,
+        request: &mut Request,
+    ) -> Result<()> {
         let mut flags = Flags::default();
         match signature.inputs.as_slice() {
             // One matrix: its columns by the manifest's names, else in the order of the request.

@@ -95,11 +95,13 @@ struct ManifestTensor {
 /// The JSON value of a stored object whose format this program knows.
 fn parse<T: for<'de> Deserialize<'de>>(what: &str, bytes: &[u8]) -> Result<T, LoadError> {
     let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
-    let value: Value = serde_json::from_slice(bytes).map_err(|e| refuse(format!("{what} is not JSON: {e}")))?;
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|e| refuse(format!("{what} is not JSON: {e}")))?;
     match value.get("format").and_then(Value::as_u64) {
         Some(1..=FORMAT) => {}
         Some(format) => {
-            let detail = format!("{what} has format {format}, this version reads up to {FORMAT}; update sidegate");
+            let detail =
+                format!("{what} has format {format}, this version reads up to {FORMAT}; update sidegate");
             return Err(refuse(detail));
         }
         None => return Err(refuse(format!("{what} has no `format`"))),
@@ -151,7 +153,9 @@ impl Index {
         for (alias, number) in &self.aliases {
             let version = Version::new(*number).filter(|v| catalog.versions.iter().any(|l| l.version == *v));
             let Some(version) = version else {
-                return Err(refuse(format!("model.json: alias `{alias}` names version {number}, which is not listed")));
+                return Err(refuse(format!(
+                    "model.json: alias `{alias}` names version {number}, which is not listed"
+                )));
             };
             catalog.aliases.insert(alias.clone(), version);
         }
@@ -187,7 +191,12 @@ impl Manifest {
         if bytes.len() as u64 == want.bytes && expected.is_ok_and(|expected| expected == *digest) {
             return Ok(());
         }
-        let detail = format!("{name} has {} bytes and {digest}, manifest.json says {} and {}", bytes.len(), want.bytes, want.sha256);
+        let detail = format!(
+            "{name} has {} bytes and {digest}, manifest.json says {} and {}",
+            bytes.len(),
+            want.bytes,
+            want.sha256
+        );
         Err(LoadError::new(Reason::BadDigest, detail))
     }
 
@@ -197,10 +206,13 @@ impl Manifest {
     /// [`Reason::SignatureChanged`] naming the first difference.
     pub fn check_signature(&self, actual: &Signature) -> Result<(), LoadError> {
         let Some(declared) = &self.signature else { return Ok(()) };
-        let sides = [("input", &declared.inputs, &actual.inputs), ("output", &declared.outputs, &actual.outputs)];
+        let sides =
+            [("input", &declared.inputs, &actual.inputs), ("output", &declared.outputs, &actual.outputs)];
         for (side, declared, actual) in sides {
             for (position, spec) in actual.iter().enumerate() {
-                let fits = |d: &ManifestTensor| d.name == *spec.name && d.datatype == spec.datatype.name() && same_rank(d, spec);
+                let fits = |d: &ManifestTensor| {
+                    d.name == *spec.name && d.datatype == spec.datatype.name() && same_rank(d, spec)
+                };
                 if !declared.get(position).is_some_and(fits) {
                     let detail = format!("manifest.json and the graph differ in {side} `{}`", spec.name);
                     return Err(LoadError::new(Reason::SignatureChanged, detail));

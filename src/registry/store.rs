@@ -1,4 +1,4 @@
-//! Dumb storage behind the registry: list, stat, read. [`open`] picks one by URL.
+//! Dumb storage behind the registry: list, stat, read. `cli` picks one by URL.
 
 mod folder;
 

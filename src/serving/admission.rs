@@ -37,12 +37,15 @@ impl Trial<'_> {
     pub fn golden(&mut self, bytes: &[u8]) -> Result<Option<Vec<Tensor>>, LoadError> {
         let golden = Golden::parse(bytes, self.signature)?;
         for (number, case) in golden.cases.iter().enumerate() {
-            let mismatch = |detail: String| LoadError::new(Reason::GoldenMismatch, format!("case {number}: {detail}"));
+            let mismatch =
+                |detail: String| LoadError::new(Reason::GoldenMismatch, format!("case {number}: {detail}"));
             let outputs = self.run(&case.inputs).map_err(|e| mismatch(e.to_string()))?;
             for want in &case.outputs {
                 let index = self.signature.outputs.iter().position(|spec| *spec.name == *want.name);
                 let got = index.and_then(|index| outputs.get(index));
-                let Some(got) = got else { return Err(mismatch(format!("there is no output `{}`", want.name))) };
+                let Some(got) = got else {
+                    return Err(mismatch(format!("there is no output `{}`", want.name)));
+                };
                 if let Some(detail) = difference(&want.name, got, &want.tensor, golden.tolerance) {
                     return Err(mismatch(detail));
                 }
@@ -60,7 +63,8 @@ impl Trial<'_> {
             let Some(inputs) = probe(self.signature, 16, round) else { return Ok(()) };
             let mut theirs = Vec::new();
             // What one engine refuses as input is no proof against the other.
-            let (Ok(ours), Ok(())) = (self.run(&inputs), other.run(&inputs, self.scratch, &mut theirs)) else {
+            let (Ok(ours), Ok(())) = (self.run(&inputs), other.run(&inputs, self.scratch, &mut theirs))
+            else {
                 continue;
             };
             (self.pace)();
@@ -147,7 +151,7 @@ fn tile(example: &[Tensor], rows: usize) -> Option<Vec<Tensor>> {
 
 /// Made-up inputs of `rows` rows: small numbers that differ by round, variable extents other than the batch 1.
 /// `None` when a declared shape is too large to make up.
-fn probe(signature: &Signature, rows: usize, round: u64) -> Option<Vec<Tensor>> {
+pub fn probe(signature: &Signature, rows: usize, round: u64) -> Option<Vec<Tensor>> {
     // A multiplicative hash (Knuth) is random enough to reach different leaves, and always the same.
     let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = move || {

@@ -60,7 +60,11 @@ fn read(bytes: &[u8], signature: &Signature) -> Result<Golden, DecodeError> {
             _ => drop(reader.skip()?),
         }
     }
-    if format == 1.0 { Ok(golden) } else { Err(DecodeError(format!("format {format} is not known; update sidegate"))) }
+    if format == 1.0 {
+        Ok(golden)
+    } else {
+        Err(DecodeError(format!("format {format} is not known; update sidegate")))
+    }
 }
 
 fn case(bytes: &[u8], signature: &Signature) -> Result<Case, DecodeError> {
@@ -95,11 +99,14 @@ pub(super) fn difference(name: &str, got: &Tensor, want: &Tensor, tolerance: Tol
     if got.data.len() != want.data.len() {
         return Some(format!("output `{name}` has shape {:?}, expected {:?}", got.shape, want.shape));
     }
-    let close = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance.atol + tolerance.rtol * b.abs();
+    let close = |a: f64, b: f64| {
+        a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance.atol + tolerance.rtol * b.abs()
+    };
     let numbers = |get: &dyn Fn(usize) -> (f64, f64)| {
-        (0..got.data.len()).map(|i| (i, get(i))).find(|(_, (a, b))| !close(*a, *b)).map(|(i, (a, b))| {
-            format!("output `{name}`, element {i}: {a}, expected {b}")
-        })
+        (0..got.data.len())
+            .map(|i| (i, get(i)))
+            .find(|(_, (a, b))| !close(*a, *b))
+            .map(|(i, (a, b))| format!("output `{name}`, element {i}: {a}, expected {b}"))
     };
     match (&got.data, &want.data) {
         (Data::Fp32(a), Data::Fp32(b)) => numbers(&|i| (a[i].into(), b[i].into())),

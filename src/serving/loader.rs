@@ -130,7 +130,9 @@ impl Loader {
             match commands.recv_timeout(self.pause()) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Command::Sync(name, reply)) => {
-                    for (_, model) in self.models.iter_mut().filter(|(n, _)| name.as_ref().is_none_or(|w| w == *n)) {
+                    for (_, model) in
+                        self.models.iter_mut().filter(|(n, _)| name.as_ref().is_none_or(|w| w == *n))
+                    {
                         model.stopped = false;
                         model.failed.clear();
                     }
@@ -161,7 +163,9 @@ impl Loader {
             return Err(error.clone());
         }
         let Some(name) = name else { return Ok(()) };
-        let Some(model) = self.models.get(name) else { return Err(format!("model `{name}` is not in the registry")) };
+        let Some(model) = self.models.get(name) else {
+            return Err(format!("model `{name}` is not in the registry"));
+        };
         let failure = model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
         match failure {
             Some(error) => Err(error.to_string()),
@@ -184,7 +188,8 @@ impl Loader {
                 self.registry_seen = Some(Instant::now());
                 self.registry_error = None;
                 let chosen = config.registry.models.as_ref();
-                let names = names.into_iter().filter(|name| chosen.is_none_or(|models| models.contains(name)));
+                let names =
+                    names.into_iter().filter(|name| chosen.is_none_or(|models| models.contains(name)));
                 for (position, name) in names.enumerate() {
                     if only.is_some_and(|only| *only != name) {
                         continue;
@@ -212,7 +217,8 @@ impl Loader {
     }
 
     fn leave_out(&mut self, name: ModelName, cap: usize) {
-        let detail = format!("beyond registry.max_models = {cap}; raise it or name models in registry.models");
+        let detail =
+            format!("beyond registry.max_models = {cap}; raise it or name models in registry.models");
         let model = self.models.entry(name.clone()).or_default();
         if model.problem.is_none() {
             tracing::warn!(model = %name, %detail, "model is left out");

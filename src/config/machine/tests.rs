@@ -21,13 +21,7 @@ fn check(mounts: &str, groups: &str, files: &[(&str, &str)], cpu: Option<f64>, m
     for (path, text) in files {
         write(&format!("sys/fs/cgroup/{path}"), text);
     }
-    assert_eq!(
-        Machine::read(root.path()),
-        Machine {
-            cpu_quota: cpu,
-            memory_limit: memory
-        }
-    );
+    assert_eq!(Machine::read(root.path()), Machine { cpu_quota: cpu, memory_limit: memory });
 }
 
 #[test]
@@ -50,13 +44,7 @@ fn v2_the_smallest_limit_on_the_way_up_counts() {
 
 #[test]
 fn v2_without_limits() {
-    check(
-        V2,
-        "0::/a\n",
-        &[("a/cpu.max", "max 100000\n"), ("a/memory.max", "max\n")],
-        None,
-        None,
-    );
+    check(V2, "0::/a\n", &[("a/cpu.max", "max 100000\n"), ("a/memory.max", "max\n")], None, None);
 }
 
 #[test]
@@ -102,32 +90,14 @@ fn v1_in_a_container_the_mount_shows_the_group_as_its_root() {
 fn what_cannot_be_read_is_no_limit() {
     check("", "", &[], None, None);
     check("garbage\n1 - cgroup2\n", "x\n:::\n", &[], None, None);
-    check(
-        V2,
-        "0::/gone\n",
-        &[("cpu.max", "1 2 3\n"), ("memory.max", "-5\n")],
-        None,
-        None,
-    );
+    check(V2, "0::/gone\n", &[("cpu.max", "1 2 3\n"), ("memory.max", "-5\n")], None, None);
 }
 
 #[test]
 fn defaults_follow_the_limits() {
-    let workers = |cpu_quota| {
-        Machine {
-            cpu_quota,
-            memory_limit: None,
-        }
-        .workers()
-    };
-    assert_eq!(
-        [None, Some(0.5), Some(1.0), Some(1.5), Some(8.0)].map(workers),
-        [1, 1, 1, 2, 2]
-    );
-    let machine = |memory_limit| Machine {
-        cpu_quota: None,
-        memory_limit,
-    };
+    let workers = |cpu_quota| Machine { cpu_quota, memory_limit: None }.workers();
+    assert_eq!([None, Some(0.5), Some(1.0), Some(1.5), Some(8.0)].map(workers), [1, 1, 1, 2, 2]);
+    let machine = |memory_limit| Machine { cpu_quota: None, memory_limit };
     assert_eq!(machine(None).inflight_bytes(), 256 << 20);
     assert_eq!(machine(Some(64 << 20)).inflight_bytes(), 8 << 20);
     assert_eq!(machine(Some(64 << 30)).inflight_bytes(), 256 << 20);

@@ -7,19 +7,10 @@ fn all_problems_are_reported_at_once_where_they_were_written() {
     let file = "defaultmodel = \"x\"\nhttp = 5\n\n[regisrty]\nurl = \"x\"\n[limits]\nbody_bytes = \"8 MiB\"\n\
         max_rows = 0\nmax_row = 1\n[registry]\nurl = \"s3://bucket\"\nmodels = [\"a\", 5]\nrequired = [\"_\"]\n\
         [log]\nlevel = \"loud\"\n[models.x.y]\nengine = \"ort\"\n[models.\"-\"]\n[ops]\nlisten = 8003\n";
-    let env = [
-        ("SIDEGATE_HTTP_LISTEN", "x"),
-        ("SIDEGATE_ADMIN__LISTEN", "8002"),
-        ("SIDEGATE_NONSENSE", ""),
-    ];
+    let env = [("SIDEGATE_HTTP_LISTEN", "x"), ("SIDEGATE_ADMIN__LISTEN", "8002"), ("SIDEGATE_NONSENSE", "")];
     let flags = [("engine.default", "gpu"), ("http.workers", "-1")];
     refused(
-        Layers {
-            file,
-            env: &env,
-            flags: &flags,
-            ..Layers::default()
-        },
+        Layers { file, env: &env, flags: &flags, ..Layers::default() },
         &[
             "c.toml:1: defaultmodel: unknown key; did you mean `default_model`?",
             "c.toml:2: http: expected a table, [http]",
@@ -52,24 +43,13 @@ fn broken_toml_is_reported_by_line_and_not_twice() {
             && lines.iter().any(|l| l.starts_with("c.toml:4: ")),
         "{got}"
     );
-    assert_eq!(
-        lines.iter().filter(|l| l.starts_with("c.toml:2: ")).count(),
-        1,
-        "{got}"
-    );
+    assert_eq!(lines.iter().filter(|l| l.starts_with("c.toml:2: ")).count(), 1, "{got}");
 }
 
 #[test]
 fn contradictions_are_problems() {
     let check = |file: &str, machine: Machine, problems: &[&str]| {
-        refused(
-            Layers {
-                file,
-                machine,
-                ..Layers::default()
-            },
-            problems,
-        );
+        refused(Layers { file, machine, ..Layers::default() }, problems);
     };
     for (file, problem) in [
         (
@@ -129,15 +109,8 @@ fn contradictions_are_problems() {
         check(file, NO_LIMITS, &[problem]);
     }
     let uds = format!("[http]\nuds = \"/{}\"", "x".repeat(107));
-    check(
-        &uds,
-        NO_LIMITS,
-        &["c.toml:2: http.uds: a socket's path has at most 107 bytes, got 108"],
-    );
-    assert_eq!(
-        load_file("[admin]\nlisten = \"0.0.0.0:8002\"\ntoken_file = \"t\"").map(drop),
-        Ok(())
-    );
+    check(&uds, NO_LIMITS, &["c.toml:2: http.uds: a socket's path has at most 107 bytes, got 108"]);
+    assert_eq!(load_file("[admin]\nlisten = \"0.0.0.0:8002\"\ntoken_file = \"t\"").map(drop), Ok(()));
     assert_eq!(
         load_file("[http]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"").map(drop),
         Ok(())
@@ -158,10 +131,7 @@ fn variables_of_models_name_exactly_one() {
         ("SIDEGATE_MODELS__F__ENGINE", None),
         ("SIDEGATE_MODELS__C__D__ENGINE", None),
         ("sidegate_models__e__engine", None),
-        (
-            "SIDEGATE_MODELS__A_B__ENGINE",
-            Some("ambiguous, it stands for `a-b` and `a.b`; use the file"),
-        ),
+        ("SIDEGATE_MODELS__A_B__ENGINE", Some("ambiguous, it stands for `a-b` and `a.b`; use the file")),
         (
             "SIDEGATE_MODELS__G__ENGINE",
             Some(
@@ -176,31 +146,17 @@ fn variables_of_models_name_exactly_one() {
         ),
     ] {
         let env = [(variable, "ort")];
-        let layers = Layers {
-            file,
-            env: &env,
-            ..Layers::default()
-        };
+        let layers = Layers { file, env: &env, ..Layers::default() };
         match problem {
             Some(problem) => refused(layers, &[&format!("{variable}: {problem}")]),
             None => assert!(
-                load_layers(&layers)
-                    .unwrap()
-                    .models
-                    .values()
-                    .any(|m| m.engine == Some(EngineChoice::Ort))
+                load_layers(&layers).unwrap().models.values().any(|m| m.engine == Some(EngineChoice::Ort))
             ),
         }
     }
     let env = [("SIDEGATE_LOG__LEVEL", "warn"), ("sidegate_log__level", "warn")];
     let problem = "sidegate_log__level: ambiguous, because SIDEGATE_LOG__LEVEL is set too; unset one of them";
-    refused(
-        Layers {
-            env: &env,
-            ..Layers::default()
-        },
-        &[problem],
-    );
+    refused(Layers { env: &env, ..Layers::default() }, &[problem]);
 }
 
 #[test]
@@ -210,50 +166,23 @@ fn one_file_is_served_without_set_up() {
     fs::write(&model, b"x").unwrap();
     let flags = [(MODEL_FILE, model.to_str().unwrap())];
     let env = [("SIDEGATE_MODELS__MY_MODEL__MAX_ROWS", "5")];
-    let config = load_layers(&Layers {
-        flags: &flags,
-        env: &env,
-        ..Layers::default()
-    })
-    .unwrap();
+    let config = load_layers(&Layers { flags: &flags, env: &env, ..Layers::default() }).unwrap();
     assert_eq!(config.registry.url, RegistryUrl::SingleFile(model));
-    assert_eq!(
-        (
-            config.model("my-model").max_rows,
-            config.model("my-model").warmup_rows
-        ),
-        (5, 5)
-    );
+    assert_eq!((config.model("my-model").max_rows, config.model("my-model").warmup_rows), (5, 5));
     let flags = [(MODEL_FILE, "gone.ubj")];
     let problem = "MODEL_FILE: registry.url: only .onnx files can be served by this version, got `gone.ubj`";
-    refused(
-        Layers {
-            flags: &flags,
-            ..Layers::default()
-        },
-        &[problem],
-    );
+    refused(Layers { flags: &flags, ..Layers::default() }, &[problem]);
 }
 
 #[test]
 fn a_named_file_must_exist() {
     let env = [("sidegate_config".to_owned(), "/nowhere/c.toml".to_owned())];
-    let mut sources = Sources {
-        env: env.to_vec(),
-        ..Sources::default()
-    };
+    let mut sources = Sources { env: env.to_vec(), ..Sources::default() };
     let problems = load(&sources).unwrap_err().to_string();
-    assert!(
-        problems.contains("\n  /nowhere/c.toml: cannot be read: No such file"),
-        "{problems}"
-    );
+    assert!(problems.contains("\n  /nowhere/c.toml: cannot be read: No such file"), "{problems}");
     sources.file = Some(DEFAULT_FILE.replace("sidegate", "gone").into());
     assert!(load(&sources).is_err());
     sources.file = Some("/elsewhere/c.toml".into());
-    assert_eq!(
-        sources.config_file(),
-        Path::new("/elsewhere/c.toml"),
-        "the flag wins"
-    );
+    assert_eq!(sources.config_file(), Path::new("/elsewhere/c.toml"), "the flag wins");
     assert_eq!(Sources::default().config_file(), Path::new(DEFAULT_FILE));
 }

@@ -75,11 +75,7 @@ fn the_committed_file_loads_to_the_defaults_also_when_uncommented() {
     let uncommented: String = template()
         .lines()
         .map(|line| {
-            line.strip_prefix('#')
-                .filter(|rest| !rest.starts_with(' '))
-                .unwrap_or(line)
-                .to_owned()
-                + "\n"
+            line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned() + "\n"
         })
         .collect();
     assert!(uncommented.contains("\nbusy_poll_us = 0\n"));
@@ -93,27 +89,12 @@ fn every_key_reaches_a_field_of_its_own() {
     let (old, new) = (Config::defaults(&NO_LIMITS), load_file(OTHER).unwrap());
     let expected: Vec<String> = KEYS.iter().map(|key| key.path.replace("NAME", "b.c")).collect();
     let changed = changes(&old, &new);
-    assert_eq!(
-        changed
-            .iter()
-            .map(|change| change.key.clone())
-            .collect::<Vec<_>>(),
-        expected
-    );
+    assert_eq!(changed.iter().map(|change| change.key.clone()).collect::<Vec<_>>(), expected);
     assert_eq!(changes(&new, &new), []);
     // One key at a time changes just that key: no two share a field.
-    for key in KEYS
-        .iter()
-        .filter(|key| !key.per_model() && key.path != "registry.models")
-    {
-        let line = OTHER
-            .lines()
-            .find(|line| line.starts_with(&format!("{} = ", key.name())));
-        let value = values(&Loaded {
-            config: new.clone(),
-            origins: BTreeMap::new(),
-            file: None,
-        });
+    for key in KEYS.iter().filter(|key| !key.per_model() && key.path != "registry.models") {
+        let line = OTHER.lines().find(|line| line.starts_with(&format!("{} = ", key.name())));
+        let value = values(&Loaded { config: new.clone(), origins: BTreeMap::new(), file: None });
         let value = &value.iter().find(|shown| shown.key == key.path).unwrap().value;
         assert!(line.is_some(), "{}", key.path);
         let file = match key.section() {
@@ -122,24 +103,13 @@ fn every_key_reaches_a_field_of_its_own() {
         };
         let changed = changes(&old, &load_file(&file).unwrap());
         let restart = key.restart;
-        assert_eq!(
-            changed,
-            [Change {
-                key: key.path.into(),
-                restart
-            }],
-            "{file}"
-        );
+        assert_eq!(changed, [Change { key: key.path.into(), restart }], "{file}");
     }
 }
 
 #[test]
 fn the_dump_loads_to_the_same() {
-    for config in [
-        Config::defaults(&QUOTA),
-        Config::defaults(&NO_LIMITS),
-        load_file(OTHER).unwrap(),
-    ] {
+    for config in [Config::defaults(&QUOTA), Config::defaults(&NO_LIMITS), load_file(OTHER).unwrap()] {
         assert_eq!(load_file(&to_toml(&config)).unwrap(), config);
     }
 }
@@ -156,33 +126,17 @@ fn values_come_with_their_origin_and_are_json() {
     let (loaded, problems) = load_leniently(&sources(&layers, dir.path()));
     assert_eq!(problems.len(), 1, "the file that is gone");
     let shown = values(&loaded);
-    let origin = |key: &str| {
-        shown
-            .iter()
-            .find(|shown| shown.key == key)
-            .unwrap()
-            .origin
-            .to_string()
-    };
+    let origin = |key: &str| shown.iter().find(|shown| shown.key == key).unwrap().origin.to_string();
     assert_eq!(
         (origin("log.level"), origin("http.workers")),
         ("SIDEGATE_LOG__LEVEL".into(), "--workers".into())
     );
-    assert!(
-        origin("registry.url").ends_with("c.toml:4"),
-        "the layer below holds"
-    );
+    assert!(origin("registry.url").ends_with("c.toml:4"), "the layer below holds");
     for Shown { key, value, .. } in &shown {
-        assert!(
-            serde_json::from_str::<serde_json::Value>(value).is_ok(),
-            "{key} = {value}"
-        );
+        assert!(serde_json::from_str::<serde_json::Value>(value).is_ok(), "{key} = {value}");
     }
     let text = annotated(&loaded);
-    assert!(
-        text.contains("level = \"warn\"                           # SIDEGATE_LOG__LEVEL\n"),
-        "{text}"
-    );
+    assert!(text.contains("level = \"warn\"                           # SIDEGATE_LOG__LEVEL\n"), "{text}");
     assert_eq!(load_file(&text).unwrap(), loaded.config);
 }
 
@@ -191,22 +145,11 @@ fn documentation_is_whole() {
     let mut seen = BTreeSet::new();
     for key in KEYS {
         assert!(seen.insert(key.path), "{} twice", key.path);
-        assert!(
-            key.doc.trim().ends_with('.') && key.doc.trim().len() > 30,
-            "{}",
-            key.path
-        );
-        for (unit, word) in [
-            ("_ms", "illiseconds"),
-            ("_us", "icroseconds"),
-            ("_bytes", "Bytes"),
-            ("_rows", "Rows"),
-        ] {
-            assert!(
-                !key.name().ends_with(unit) || key.doc.contains(word),
-                "{}: {unit}",
-                key.path
-            );
+        assert!(key.doc.trim().ends_with('.') && key.doc.trim().len() > 30, "{}", key.path);
+        for (unit, word) in
+            [("_ms", "illiseconds"), ("_us", "icroseconds"), ("_bytes", "Bytes"), ("_rows", "Rows")]
+        {
+            assert!(!key.name().ends_with(unit) || key.doc.contains(word), "{}: {unit}", key.path);
         }
     }
     assert!(template().lines().all(|line| line.chars().count() <= 120));
@@ -218,15 +161,8 @@ fn anything_is_answered_with_problems() {
     let texts = "(\\[|\\]|=|\"|\\.|,|\n|#| |[a-z_]{1,8}|http|models|registry|url|listen|workers|[0-9]{1,20}|\\PC){0,40}";
     let check = |text: String| {
         let _ = load_file(&text);
-        let env = [
-            ("SIDEGATE_MODELS__A__ENGINE", text.as_str()),
-            (text.as_str(), "x"),
-        ];
-        let _ = load_layers(&Layers {
-            env: &env,
-            flags: &[("registry.url", &text)],
-            ..Layers::default()
-        });
+        let env = [("SIDEGATE_MODELS__A__ENGINE", text.as_str()), (text.as_str(), "x")];
+        let _ = load_layers(&Layers { env: &env, flags: &[("registry.url", &text)], ..Layers::default() });
         Ok(())
     };
     runner.run(&texts, check).unwrap();

@@ -1,6 +1,7 @@
 //! The engine against a real library: `lib/libonnxruntime.so`, which scripts/onnxruntime.sh puts there.
 //!
 //! Without it these tests pass unseen, unless `SIDEGATE_TEST_REQUIRE_ORT` is set.
+#![expect(clippy::disallowed_methods, reason = "what is asked of the tests is no configuration")]
 
 use std::process::Command;
 use std::sync::Once;

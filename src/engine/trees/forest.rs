@@ -55,7 +55,12 @@ pub(super) enum Missing {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Link<T: Real> {
     Leaf(T),
-    Split { column: u32, threshold: T::Key, left: u32, right: u32 },
+    Split {
+        column: u32,
+        threshold: T::Key,
+        left: u32,
+        right: u32,
+    },
     /// Always goes on there.
     Jump(u32),
 }
@@ -176,7 +181,8 @@ impl<T: Real> Forest<T> {
                 stack.pop();
                 // A node can be on the stack twice: two parents met it before it was opened.
                 if height == OPEN {
-                    let below = children.into_iter().flatten().map(|child| self.heights[child as usize]).max();
+                    let below =
+                        children.into_iter().flatten().map(|child| self.heights[child as usize]).max();
                     let splits = matches!(self.links[place as usize], Link::Split { .. });
                     let height = below.unwrap_or(0) + u32::from(splits);
                     if height > MAX_HEIGHT {

@@ -70,7 +70,8 @@ impl<T: Real> Layout<T> {
         for roots in forest.roots.chunks(GROUP) {
             // A tree of nothing but a leaf is walked like any other.
             let levels = roots.iter().map(|root| forest.heights[*root as usize]).max().unwrap_or(0).max(1);
-            let nodes: usize = roots.iter().map(|root| size(forest, *root, roots.len() << levels.min(16))).sum();
+            let nodes: usize =
+                roots.iter().map(|root| size(forest, *root, roots.len() << levels.min(16))).sum();
             if levels <= MAX_FULL_LEVELS && roots.len() << levels <= nodes * MAX_FULL_WASTE {
                 out.full(forest, roots, levels);
             } else {

@@ -7,7 +7,15 @@ use std::ops::{Add, Div};
 
 /// A floating-point type with what the trees need of it.
 pub(super) trait Real:
-    Copy + PartialOrd + Default + Add<Output = Self> + Div<Output = Self> + Send + Sync + std::fmt::Debug + 'static
+    Copy
+    + PartialOrd
+    + Default
+    + Add<Output = Self>
+    + Div<Output = Self>
+    + Send
+    + Sync
+    + std::fmt::Debug
+    + 'static
 {
     /// Integers in the order of the numbers.
     type Key: Key;
@@ -35,6 +43,25 @@ pub(super) trait Key: Copy + Ord + Default + Send + Sync + std::fmt::Debug + 'st
     fn of_index(index: u32) -> Self;
     fn index(self) -> usize;
 }
+
+/// Any number that a model's input may hold.
+pub(super) trait Number: Copy {
+    /// As the trees compare it.
+    fn real<T: Real>(self) -> T;
+}
+
+macro_rules! numbers {
+    ($($type:ident $of:ident;)*) => {$(
+        impl Number for $type {
+            #[inline]
+            fn real<T: Real>(self) -> T {
+                T::$of(self.into())
+            }
+        }
+    )*};
+}
+
+numbers! { f32 of_f32; f64 of_f64; i32 of_i64; i64 of_i64; }
 
 macro_rules! real {
     ($type:ident, $key:ident, $unsigned:ident) => {

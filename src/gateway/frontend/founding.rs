@@ -35,19 +35,21 @@ fn health(gateway: &Gateway, snapshot: &Snapshot, named: Option<&str>, work: &mu
         models.sort_unstable();
         return match gateway.not_ready() {
             None => work.reply(200, &json!({"status": "healthy", "model": null, "models": models})),
-            Some(reason) => {
-                work.reply(503, &json!({"status": "unhealthy", "model": null, "models": models, "reason": reason}))
-            }
+            Some(reason) => work.reply(
+                503,
+                &json!({"status": "unhealthy", "model": null, "models": models, "reason": reason}),
+            ),
         };
     };
     let parsed = model.parse::<Reference>();
     let served = parsed.ok().and_then(|r| snapshot.resolve(r.name.as_str(), &r.selector).ok());
     let shown = crate::model::shorten(&model);
     match (served, gateway.draining.load(std::sync::atomic::Ordering::Relaxed)) {
-        (Some(served), false) => {
-            work.reply(200, &json!({"status": "healthy", "model": shown, "version": served.version.to_string()}))
+        (Some(served), false) => work
+            .reply(200, &json!({"status": "healthy", "model": shown, "version": served.version.to_string()})),
+        (Some(_), true) => {
+            work.reply(503, &json!({"status": "unhealthy", "model": shown, "reason": "draining"}))
         }
-        (Some(_), true) => work.reply(503, &json!({"status": "unhealthy", "model": shown, "reason": "draining"})),
         (None, _) => {
             let reason = format!("model `{shown}` is not served");
             work.reply(503, &json!({"status": "unhealthy", "model": shown, "reason": reason}))
@@ -71,19 +73,29 @@ fn info(snapshot: &Snapshot, parameters: &str, work: &mut Workspace) -> Answer {
         None => return work.fail(404, "not_found", "name a model with ?model=NAME, or set default_model"),
     };
     let Some(model) = snapshot.models.get(name.as_str()) else {
-        return work.fail(404, "not_found", &format!("model `{}` is not served", crate::model::shorten(&name)));
+        return work.fail(
+            404,
+            "not_found",
+            &format!("model `{}` is not served", crate::model::shorten(&name)),
+        );
     };
     let bare = model.versions.values().all(|(stage, _)| *stage == Stage::None);
-    let selector = if bare && stage == Stage::Production { Selector::Default } else { Selector::Stage(stage) };
+    let selector =
+        if bare && stage == Stage::Production { Selector::Default } else { Selector::Stage(stage) };
     match model.resolve(&selector) {
         Some(served) => work.reply(200, &describe(model, served)),
-        None => work.fail(404, "not_found", &format!("model `{name}` has no loaded version in stage {}", stage.name())),
+        None => work.fail(
+            404,
+            "not_found",
+            &format!("model `{name}` has no loaded version in stage {}", stage.name()),
+        ),
     }
 }
 
 fn describe(model: &ServedModel, served: &ServedVersion) -> Value {
     let stage = model.versions.get(&served.version).map_or(Stage::None, |(stage, _)| *stage);
-    let aliases: Vec<&String> = model.aliases.iter().filter(|(_, v)| **v == served.version).map(|(a, _)| a).collect();
+    let aliases: Vec<&String> =
+        model.aliases.iter().filter(|(_, v)| **v == served.version).map(|(a, _)| a).collect();
     json!({
         "model_name": served.model.as_str(),
         "version": served.version.to_string(),

@@ -15,13 +15,24 @@ use crate::serving::status::State;
 use crate::serving::{ServedVersion, Snapshot, Statistics};
 
 /// Extensions that `/v2` declares.
-const EXTENSIONS: [&str; 6] =
-    ["binary_tensor_data", "classification", "model_repository", "model_configuration", "statistics", "parameters"];
+const EXTENSIONS: [&str; 6] = [
+    "binary_tensor_data",
+    "classification",
+    "model_repository",
+    "model_configuration",
+    "statistics",
+    "parameters",
+];
 /// The platform of every model.
 const PLATFORM: &str = "onnx_onnxv1";
 
 /// Answers a route that is not inference.
-pub(in crate::gateway) fn answer(route: Route<'_>, gateway: &Gateway, snapshot: &Snapshot, work: &mut Workspace) -> Answer {
+pub(in crate::gateway) fn answer(
+    route: Route<'_>,
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    work: &mut Workspace,
+) -> Answer {
     match route {
         Route::ServerLive => work.reply(200, &json!({"live": true})),
         Route::ServerReady => match gateway.not_ready() {
@@ -42,7 +53,7 @@ pub(in crate::gateway) fn answer(route: Route<'_>, gateway: &Gateway, snapshot: 
         Route::ModelMetadata { model, version } => {
             one(snapshot, model, version, work, |served| metadata(served, snapshot))
         }
-        Route::ModelConfig { model, version } => one(snapshot, model, version, work, |served| config(served)),
+        Route::ModelConfig { model, version } => one(snapshot, model, version, work, config),
         Route::ModelStatistics { model, version } => statistics(snapshot, model, version, work),
         _ => work.fail(404, "not_found", "there is nothing at this path"),
     }
@@ -65,7 +76,13 @@ fn one(
 }
 
 /// 200 when loaded, 503 when known but not loaded, 404 when unknown.
-fn ready(gateway: &Gateway, snapshot: &Snapshot, model: &str, version: Option<&str>, work: &mut Workspace) -> Answer {
+fn ready(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    model: &str,
+    version: Option<&str>,
+    work: &mut Workspace,
+) -> Answer {
     let Some(selector) = selector(version) else {
         return work.fail(404, "not_found", "versions are whole numbers from 1");
     };
@@ -77,11 +94,17 @@ fn ready(gateway: &Gateway, snapshot: &Snapshot, model: &str, version: Option<&s
     let known = known.filter(|m| version.is_none_or(|v| m.versions.iter().any(|known| known.version == v)));
     match known {
         Some(known) => {
-            let reason = known.problem.as_ref().or_else(|| known.versions.iter().rev().find_map(|v| v.reason.as_ref()));
-            let error = reason.map_or_else(|| "not loaded".to_owned(), |r| format!("{}: {}", r.code, r.detail));
+            let reason = known
+                .problem
+                .as_ref()
+                .or_else(|| known.versions.iter().rev().find_map(|v| v.reason.as_ref()));
+            let error =
+                reason.map_or_else(|| "not loaded".to_owned(), |r| format!("{}: {}", r.code, r.detail));
             work.reply(503, &json!({"name": model, "ready": false, "error": error, "code": "not_ready"}))
         }
-        None => work.fail(404, "not_found", &format!("model `{}` is not known", crate::model::shorten(model))),
+        None => {
+            work.fail(404, "not_found", &format!("model `{}` is not known", crate::model::shorten(model)))
+        }
     }
 }
 
@@ -124,7 +147,10 @@ fn config(served: &ServedVersion) -> Value {
             "BYTES" => "TYPE_STRING".to_owned(),
             name => format!("TYPE_{name}"),
         };
-        specs.iter().map(|spec| json!({"name": &*spec.name, "data_type": data_type(spec), "dims": spec.shape})).collect()
+        specs
+            .iter()
+            .map(|spec| json!({"name": &*spec.name, "data_type": data_type(spec), "dims": spec.shape}))
+            .collect()
     };
     // The batch is a dimension like any other here, which Triton's configuration calls a maximum batch of 0.
     json!({
@@ -137,12 +163,23 @@ fn config(served: &ServedVersion) -> Value {
     })
 }
 
-fn statistics(snapshot: &Snapshot, model: Option<&str>, version: Option<&str>, work: &mut Workspace) -> Answer {
+fn statistics(
+    snapshot: &Snapshot,
+    model: Option<&str>,
+    version: Option<&str>,
+    work: &mut Workspace,
+) -> Answer {
     let mut served: Vec<&Arc<ServedVersion>> = match (model, version) {
         (None, _) => snapshot.models.values().flat_map(|m| m.versions.values().map(|(_, v)| v)).collect(),
         (Some(name), None) => match snapshot.models.get(name) {
             Some(model) => model.versions.values().map(|(_, v)| v).collect(),
-            None => return work.fail(404, "not_found", &format!("model `{}` is not served", crate::model::shorten(name))),
+            None => {
+                return work.fail(
+                    404,
+                    "not_found",
+                    &format!("model `{}` is not served", crate::model::shorten(name)),
+                );
+            }
         },
         (Some(name), version) => {
             let Some(selector) = selector(version) else {
@@ -221,8 +258,11 @@ fn index(gateway: &Gateway, work: &mut Workspace) -> Answer {
                 State::Loading => "LOADING",
                 _ => "UNAVAILABLE",
             };
-            let reason = version.reason.as_ref().map_or_else(String::new, |r| format!("{}: {}", r.code, r.detail));
-            entries.push(json!({"name": model.name, "version": version.version, "state": state, "reason": reason}));
+            let reason =
+                version.reason.as_ref().map_or_else(String::new, |r| format!("{}: {}", r.code, r.detail));
+            entries.push(
+                json!({"name": model.name, "version": version.version, "state": state, "reason": reason}),
+            );
         }
     }
     work.reply(200, &Value::Array(entries))
@@ -243,7 +283,11 @@ pub(in crate::gateway) fn check_control_body(work: &mut Workspace) -> Result<(),
     let parameters = value.get("parameters").and_then(Value::as_object);
     let foreign = parameters.and_then(|p| p.keys().find(|key| *key != "unload_dependents"));
     match foreign {
-        Some(_) => Err(work.fail(400, "invalid_request", "models come from the registry only; parameters are not taken")),
+        Some(_) => Err(work.fail(
+            400,
+            "invalid_request",
+            "models come from the registry only; parameters are not taken",
+        )),
         None => Ok(()),
     }
 }

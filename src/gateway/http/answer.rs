@@ -34,7 +34,14 @@ pub enum ContentType {
 impl Answer {
     /// A JSON answer.
     pub const fn json(status: u16) -> Self {
-        Self { status, content_type: ContentType::Json, json_length: None, times: None, retry_after: None, close: false }
+        Self {
+            status,
+            content_type: ContentType::Json,
+            json_length: None,
+            times: None,
+            retry_after: None,
+            close: false,
+        }
     }
 }
 
@@ -62,7 +69,13 @@ fn reason(status: u16) -> &'static str {
 
 /// Appends status line and fields, up to and with the blank line.
 #[inline]
-pub fn write_head(out: &mut Vec<u8>, answer: &Answer, body_length: usize, date: &[u8], request_id: Option<&[u8]>) {
+pub fn write_head(
+    out: &mut Vec<u8>,
+    answer: &Answer,
+    body_length: usize,
+    date: &[u8],
+    request_id: Option<&[u8]>,
+) {
     if answer.status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
     } else {
@@ -122,5 +135,10 @@ fn push_millis(out: &mut Vec<u8>, nanos: u64) {
     let micros = (nanos + 500) / 1000;
     push_u64(out, micros / 1000);
     let fraction = micros % 1000;
-    out.extend_from_slice(&[b'.', b'0' + (fraction / 100) as u8, b'0' + (fraction / 10 % 10) as u8, b'0' + (fraction % 10) as u8]);
+    out.extend_from_slice(&[
+        b'.',
+        b'0' + (fraction / 100) as u8,
+        b'0' + (fraction / 10 % 10) as u8,
+        b'0' + (fraction % 10) as u8,
+    ]);
 }

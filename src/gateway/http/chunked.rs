@@ -49,7 +49,9 @@ impl Chunked {
         loop {
             match self.state {
                 State::Size => {
-                    let Some(line) = line(&bytes[at..], MAX_LINE_BYTES)? else { return Ok(Progress::More(at)) };
+                    let Some(line) = line(&bytes[at..], MAX_LINE_BYTES)? else {
+                        return Ok(Progress::More(at));
+                    };
                     at += line.len() + 2;
                     self.chunks += 1;
                     if self.chunks > MAX_CHUNKS {
@@ -81,7 +83,9 @@ impl Chunked {
                     Some(_) => return Err(Refusal::malformed("a chunk is longer than its size")),
                 },
                 State::Trailer(read) => {
-                    let Some(line) = line(&bytes[at..], MAX_LINE_BYTES)? else { return Ok(Progress::More(at)) };
+                    let Some(line) = line(&bytes[at..], MAX_LINE_BYTES)? else {
+                        return Ok(Progress::More(at));
+                    };
                     at += line.len() + 2;
                     if line.is_empty() {
                         return Ok(Progress::Done(at));

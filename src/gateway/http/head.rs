@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_TARGET_BYTES, Refusal};
 
+/// Longest request line: the longest target with a method and a version around it.
+const MAX_REQUEST_LINE_BYTES: usize = MAX_TARGET_BYTES + 32;
+
 /// What a request's head says that matters here. Ranges point into the connection's buffer.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "one field per header field of the same name")]
@@ -90,6 +93,9 @@ pub fn find_end(bytes: &[u8], scan: &mut Scan) -> Result<Option<usize>, Refusal>
                 return Ok(Some(end + 1));
             }
         } else {
+            if scan.lines == 0 && end - scan.line > MAX_REQUEST_LINE_BYTES {
+                return Err(request_line_too_long());
+            }
             scan.lines += 1;
             if scan.lines > MAX_FIELDS + 1 {
                 return Err(too_large(format!("more than {MAX_FIELDS} header fields")));
@@ -97,14 +103,19 @@ pub fn find_end(bytes: &[u8], scan: &mut Scan) -> Result<Option<usize>, Refusal>
         }
         scan.line = end + 1;
     }
-    if bytes.len() - scan.line > MAX_TARGET_BYTES && scan.lines == 0 {
-        return Err(Refusal::new(414, "uri_too_long", format!("the request line is longer than {MAX_TARGET_BYTES} bytes")));
+    if bytes.len() - scan.line > MAX_REQUEST_LINE_BYTES && scan.lines == 0 {
+        return Err(request_line_too_long());
     }
     if bytes.len() > MAX_HEAD_BYTES {
         return Err(too_large(format!("the head is larger than {MAX_HEAD_BYTES} bytes")));
     }
     scan.position = bytes.len();
     Ok(None)
+}
+
+fn request_line_too_long() -> Refusal {
+    let message = format!("the request line is longer than {MAX_REQUEST_LINE_BYTES} bytes");
+    Refusal::new(414, "uri_too_long", message)
 }
 
 fn too_large(message: String) -> Refusal {
@@ -136,7 +147,11 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         _ => Method::Other,
     };
     if target.len() > MAX_TARGET_BYTES {
-        return Err(Refusal::new(414, "uri_too_long", format!("the target is longer than {MAX_TARGET_BYTES} bytes")));
+        return Err(Refusal::new(
+            414,
+            "uri_too_long",
+            format!("the target is longer than {MAX_TARGET_BYTES} bytes"),
+        ));
     }
     // CONNECT's target is an authority; it is refused by its method further on.
     if !target.starts_with('/') && method != Method::Other {
@@ -162,6 +177,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     for field in request.headers.iter() {
         head.field(field.name, field.value, at(field.value), &mut seen)?;
     }
+    head.keep_alive &= !seen.close;
     if minor == 1 && seen.hosts == 0 {
         return Err(Refusal::malformed("the Host field is missing"));
     }
@@ -184,11 +200,19 @@ struct Seen {
     hosts: u32,
     length: Option<u64>,
     transfer_encoding: bool,
+    /// `Connection: close`, which wins over `keep-alive` (RFC 9112, 9.3).
+    close: bool,
 }
 
 impl Head {
     #[inline]
-    fn field(&mut self, name: &str, value: &[u8], range: Range<usize>, seen: &mut Seen) -> Result<(), Refusal> {
+    fn field(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        range: Range<usize>,
+        seen: &mut Seen,
+    ) -> Result<(), Refusal> {
         // By length first: most fields are none of these and cost one comparison.
         match name.len() {
             4 if name.eq_ignore_ascii_case("host") => {
@@ -199,15 +223,19 @@ impl Head {
             }
             6 if name.eq_ignore_ascii_case("expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(Refusal::new(417, "expectation_failed", "only `Expect: 100-continue` is understood"));
+                    return Err(Refusal::new(
+                        417,
+                        "expectation_failed",
+                        "only `Expect: 100-continue` is understood",
+                    ));
                 }
                 self.expects_continue = true;
             }
             10 if name.eq_ignore_ascii_case("connection") => {
                 for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                     if option.eq_ignore_ascii_case(b"close") {
-                        self.keep_alive = false;
-                    } else if option.eq_ignore_ascii_case(b"keep-alive") && !self.keep_alive {
+                        seen.close = true;
+                    } else if option.eq_ignore_ascii_case(b"keep-alive") {
                         self.keep_alive = true;
                     }
                 }

@@ -103,7 +103,16 @@ fn chunked_bodies() {
     assert_eq!(chunked(text, 5).unwrap(), (b"abcde".to_vec(), text.len() - 4));
     let status = |text: &str, limit| chunked(text, limit).unwrap_err().status;
     assert_eq!(status(text, 4), 413);
-    for bad in ["3\r\nabcd\r\n", "x\r\n", "\r\n", "-1\r\n", "3\nabc\r\n", "ffffffffffffffff1\r\n", "0x3\r\nabc\r\n", "3 3\r\nabc"] {
+    for bad in [
+        "3\r\nabcd\r\n",
+        "x\r\n",
+        "\r\n",
+        "-1\r\n",
+        "3\nabc\r\n",
+        "ffffffffffffffff1\r\n",
+        "0x3\r\nabc\r\n",
+        "3 3\r\nabc",
+    ] {
         assert_eq!(status(bad, 100), 400, "{bad:?}");
     }
     assert_eq!(status(&"1\r\na\r\n".repeat(70_000), 1 << 20), 400, "too many chunks");

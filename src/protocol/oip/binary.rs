@@ -5,10 +5,14 @@ use crate::tensor::{Data, Datatype};
 
 /// Reads `count` elements from exactly `bytes` into `data`, which must be empty.
 pub(super) fn read(bytes: &[u8], count: usize, input: &str, data: &mut Data) -> Result<()> {
-    if let Some(size) = data.datatype().size() {
-        if count.checked_mul(size) != Some(bytes.len()) {
-            refuse!("input `{input}`: {count} elements need {} bytes, {} were sent", count.saturating_mul(size), bytes.len());
-        }
+    if let Some(size) = data.datatype().size()
+        && count.checked_mul(size) != Some(bytes.len())
+    {
+        refuse!(
+            "input `{input}`: {count} elements need {} bytes, {} were sent",
+            count.saturating_mul(size),
+            bytes.len()
+        );
     }
     // The sizes agree, so each of these is one copy.
     macro_rules! numbers {
@@ -60,7 +64,7 @@ fn split_string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
-/// Bytes that [`write`] appends for `data`.
+/// Bytes that [`write()`] appends for `data`.
 pub(super) fn size(data: &Data) -> usize {
     match data {
         Data::Bytes(strings) => strings.iter().map(|s| 4 + s.len()).sum(),

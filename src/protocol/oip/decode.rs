@@ -4,8 +4,8 @@ use super::binary;
 use crate::json::{Kind, Number, Reader};
 use crate::model::{Signature, TensorSpec};
 use crate::protocol::{
-    DecodeError, Flags, MAX_ID_BYTES, MAX_PARAMETERS, MAX_RANK, Policy, Request, Result, WantedOutput, check_shape,
-    find_input, lossy, push_number, refuse, set_shape,
+    DecodeError, Flags, MAX_ID_BYTES, MAX_PARAMETERS, MAX_RANK, Policy, Request, Result, WantedOutput,
+    check_shape, find_input, lossy, push_number, refuse, set_shape,
 };
 use crate::tensor::{Data, Datatype, Shape, Tensor, element_count};
 
@@ -46,7 +46,8 @@ pub fn decode(
     let Some((header, tail)) = body.split_at_checked(header_length) else {
         refuse!("Inference-Header-Content-Length is {header_length}, beyond the body's {} bytes", body.len());
     };
-    let mut decoder = Decoder { signature, policy, flags: Flags::default(), seen: Seen::default(), tail, key: Vec::new() };
+    let mut decoder =
+        Decoder { signature, policy, flags: Flags::default(), seen: Seen::default(), tail, key: Vec::new() };
     let mut reader = Reader::new(header);
     decoder.envelope(&mut reader, request)?;
     reader.end()?;
@@ -75,9 +76,14 @@ pub fn decode_raw(body: &[u8], signature: &Signature, policy: Policy, request: &
     let mut open = (0..shape.len()).filter(|&i| spec.shape[i] < 0 && shape[i] == 0);
     if let Some(variable) = open.next() {
         if open.next().is_some() {
-            refuse!("a raw request needs at most one variable extent; input `{}` has {:?}", spec.name, spec.shape);
+            refuse!(
+                "a raw request needs at most one variable extent; input `{}` has {:?}",
+                spec.name,
+                spec.shape
+            );
         }
-        let rest: usize = element_count(&shape.iter().copied().filter(|&d| d != 0).collect::<Vec<_>>()).unwrap_or(usize::MAX);
+        let rest: usize = element_count(&shape.iter().copied().filter(|&d| d != 0).collect::<Vec<_>>())
+            .unwrap_or(usize::MAX);
         let elements = match spec.datatype.size() {
             Some(size) => body.len() / size,
             None => binary::count_strings(body).unwrap_or(0),
@@ -97,7 +103,8 @@ pub fn decode_raw(body: &[u8], signature: &Signature, policy: Policy, request: &
 pub fn decode_tensor(reader: &mut Reader<'_>) -> Result<NamedTensor> {
     let mut key = Vec::new();
     let entry = Entry::read(reader, &mut key, |_, _, _| Ok(false))?;
-    let (Some(name), Some(shape), Some(datatype), Some(mut data)) = (entry.name, entry.shape, entry.datatype, entry.data)
+    let (Some(name), Some(shape), Some(datatype), Some(mut data)) =
+        (entry.name, entry.shape, entry.datatype, entry.data)
     else {
         refuse!("a tensor needs name, shape, datatype and data");
     };
@@ -105,7 +112,15 @@ pub fn decode_tensor(reader: &mut Reader<'_>) -> Result<NamedTensor> {
     let mut tensor = Tensor { shape, data: Data::empty(datatype) };
     let name = lossy(&name);
     let policy = Policy { max_rows: usize::MAX, reject_non_finite: false };
-    read_json(&mut data, &name, &tensor.shape.clone(), count, &mut tensor.data, &mut Flags::default(), policy)?;
+    read_json(
+        &mut data,
+        &name,
+        &tensor.shape.clone(),
+        count,
+        &mut tensor.data,
+        &mut Flags::default(),
+        policy,
+    )?;
     Ok(NamedTensor { name, tensor })
 }
 
@@ -151,7 +166,11 @@ impl<'a> Decoder<'a> {
         let (mut first, mut inputs, mut outputs, mut id, mut parameters) = (true, false, false, false, false);
         // A key given twice is refused: two readers of one request must not see two requests.
         let once = |seen: &mut bool, name: &str| {
-            if std::mem::replace(seen, true) { Err(DecodeError(format!("`{name}` is given twice"))) } else { Ok(()) }
+            if std::mem::replace(seen, true) {
+                Err(DecodeError(format!("`{name}` is given twice")))
+            } else {
+                Ok(())
+            }
         };
         reader.begin_object()?;
         while reader.key(std::mem::take(&mut first), &mut key)? {
@@ -203,7 +222,8 @@ impl<'a> Decoder<'a> {
         let mut done = None;
         let flags = &mut self.flags;
         let entry = Entry::read(reader, &mut key, |entry, reader, _| {
-            let (Some(name), Some(shape), Some(datatype)) = (&entry.name, &entry.shape, entry.datatype) else {
+            let (Some(name), Some(shape), Some(datatype)) = (&entry.name, &entry.shape, entry.datatype)
+            else {
                 return Ok(false);
             };
             let index = resolve(signature, name, position)?;
@@ -236,7 +256,11 @@ impl<'a> Decoder<'a> {
             (None, None, Some(size)) => {
                 let count = prepare(spec, shape, datatype, policy, tensor)?;
                 let Some((bytes, rest)) = self.tail.split_at_checked(size) else {
-                    refuse!("input `{}`: binary_data_size is {size}, {} bytes are left", spec.name, self.tail.len());
+                    refuse!(
+                        "input `{}`: binary_data_size is {size}, {} bytes are left",
+                        spec.name,
+                        self.tail.len()
+                    );
                 };
                 self.tail = rest;
                 binary::read(bytes, count, &spec.name, &mut tensor.data)
@@ -319,7 +343,9 @@ impl<'a> Entry<'a> {
                     key.clear();
                     reader.string(key)?;
                     let name = std::str::from_utf8(key).unwrap_or_default();
-                    let datatype = name.parse().map_err(|_| DecodeError(format!("unknown datatype `{}`", lossy(key))))?;
+                    let datatype = name
+                        .parse()
+                        .map_err(|_| DecodeError(format!("unknown datatype `{}`", lossy(key))))?;
                     entry.datatype.replace(datatype).is_some()
                 }
                 b"data" => {
@@ -363,7 +389,13 @@ fn resolve(signature: &Signature, name: &[u8], position: usize) -> Result<usize>
 }
 
 /// Checks type and shape against the signature and gets the tensor ready for `count` elements.
-fn prepare(spec: &TensorSpec, shape: &[usize], datatype: Datatype, policy: Policy, tensor: &mut Tensor) -> Result<usize> {
+fn prepare(
+    spec: &TensorSpec,
+    shape: &[usize],
+    datatype: Datatype,
+    policy: Policy,
+    tensor: &mut Tensor,
+) -> Result<usize> {
     if datatype != spec.datatype {
         refuse!("input `{}`: expected datatype {}, got {datatype}", spec.name, spec.datatype);
     }

@@ -111,7 +111,12 @@ fn push_output(out: &mut Vec<u8>, name: &str, tensor: &Tensor, binary: bool, tok
 /// # Errors
 /// For half-precision floats, which have no JSON form.
 #[inline]
-pub(in crate::protocol) fn push_element(out: &mut Vec<u8>, data: &Data, index: usize, tokens: bool) -> Result<()> {
+pub(in crate::protocol) fn push_element(
+    out: &mut Vec<u8>,
+    data: &Data,
+    index: usize,
+    tokens: bool,
+) -> Result<()> {
     match data {
         Data::Fp32(v) => push_f32(out, v[index], tokens),
         Data::Fp64(v) => push_f64(out, v[index], tokens),

@@ -13,7 +13,10 @@ fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec {
 }
 
 fn signature(inputs: &[TensorSpec]) -> Signature {
-    Signature { inputs: inputs.to_vec(), outputs: vec![spec("y", Datatype::Fp32, &[-1, 2]), spec("z", Datatype::Fp16, &[-1])] }
+    Signature {
+        inputs: inputs.to_vec(),
+        outputs: vec![spec("y", Datatype::Fp32, &[-1, 2]), spec("z", Datatype::Fp16, &[-1])],
+    }
 }
 
 fn read(body: &[u8], header: Option<usize>, inputs: &[TensorSpec]) -> Result<Request> {
@@ -46,7 +49,11 @@ fn flat_and_nested_data_in_any_order_of_keys() {
     accept(&input("[2,2]", "[1,2,3,4]"), &[2, 2], &[1., 2., 3., 4.]);
     accept(&input("[2,2]", "[[1,2],[3,4]]"), &[2, 2], &[1., 2., 3., 4.]);
     accept(&input(" [ 1 , 2 ] ", " [ 1 , -0.0 ] "), &[1, 2], &[1., -0.0]);
-    accept(r#"{"id":"","inputs":[{"data":[1,2],"datatype":"FP32","shape":[1,2],"name":"x"}],"x":{}}"#, &[1, 2], &[1., 2.]);
+    accept(
+        r#"{"id":"","inputs":[{"data":[1,2],"datatype":"FP32","shape":[1,2],"name":"x"}],"x":{}}"#,
+        &[1, 2],
+        &[1., 2.],
+    );
     accept(&input("[0,2]", "[]"), &[0, 2], &[]);
     accept(&input("[1,2]", "[0.10000000149011612,3.4028234663852886e+38]"), &[1, 2], &[0.1, f32::MAX]);
 }
@@ -61,7 +68,10 @@ fn non_finite_values_follow_the_policy() {
     let strict = Policy { reject_non_finite: true, ..POLICY };
     for data in ["[NaN,1]", "[null,1]", "[1,Infinity]"] {
         let body = input("[1,2]", data);
-        assert!(decode(body.as_bytes(), None, &signature(&x()), strict, &mut Request::default()).is_err(), "{data}");
+        assert!(
+            decode(body.as_bytes(), None, &signature(&x()), strict, &mut Request::default()).is_err(),
+            "{data}"
+        );
     }
 }
 
@@ -90,8 +100,14 @@ fn bad_requests_are_named() {
     refuse(&input("[1001,2]", "[1]"), "at most 1000");
     refuse(&input("[1,1,1,1,1,1,1,1,1]", "[1]"), "more than 8");
     refuse(&input("\"1\"", "[1]"), "expected an array");
-    refuse(r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"fp32","data":[1,2]}]}"#, "unknown datatype `fp32`");
-    refuse(r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP64","data":[1,2]}]}"#, "expected datatype FP32, got FP64");
+    refuse(
+        r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"fp32","data":[1,2]}]}"#,
+        "unknown datatype `fp32`",
+    );
+    refuse(
+        r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP64","data":[1,2]}]}"#,
+        "expected datatype FP32, got FP64",
+    );
     refuse(r#"{"inputs":[{"name":"q","shape":[1,2],"datatype":"FP32","data":[1,2]}]}"#, "unknown input `q`");
     refuse(r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32"}]}"#, "neither");
     refuse(r#"{"inputs":[{"name":"x","shape":[1,2],"data":[1,2]}]}"#, "no `datatype`");
@@ -114,7 +130,8 @@ fn bad_requests_are_named() {
 #[test]
 fn integers_must_fit_their_datatype() {
     let one = |datatype: Datatype, value: &str| {
-        let body = format!(r#"{{"inputs":[{{"name":"n","shape":[1],"datatype":"{datatype}","data":[{value}]}}]}}"#);
+        let body =
+            format!(r#"{{"inputs":[{{"name":"n","shape":[1],"datatype":"{datatype}","data":[{value}]}}]}}"#);
         read(body.as_bytes(), None, &[spec("n", datatype, &[-1])]).map(|r| r.inputs[0].data.clone())
     };
     for (datatype, bad) in [
@@ -148,19 +165,30 @@ fn integers_must_fit_their_datatype() {
 #[test]
 fn binary_tensors_are_checked_against_shape_and_body() {
     let header = |size: &str| {
-        format!(r#"{{"inputs":[{{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{{"binary_data_size":{size}}}}}]}}"#)
+        format!(
+            r#"{{"inputs":[{{"name":"x","shape":[1,2],"datatype":"FP32","parameters":{{"binary_data_size":{size}}}}}]}}"#
+        )
     };
     let with_tail = |header: &str, tail: &[u8]| [header.as_bytes(), tail].concat();
     let bytes: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
     let good = header("8");
     let request = read(&with_tail(&good, &bytes), Some(good.len()), &x()).unwrap();
     assert_eq!(request.inputs[0].data, Data::Fp32(vec![1.5, -2.0]));
-    for (size, tail) in [("8", &bytes[..7]), ("7", &bytes[..7]), ("-8", &bytes[..]), ("18446744073709551615", &bytes[..]), ("4", &bytes[..])] {
+    for (size, tail) in [
+        ("8", &bytes[..7]),
+        ("7", &bytes[..7]),
+        ("-8", &bytes[..]),
+        ("18446744073709551615", &bytes[..]),
+        ("4", &bytes[..]),
+    ] {
         let header = header(size);
         assert!(read(&with_tail(&header, tail), Some(header.len()), &x()).is_err(), "{size}");
     }
     assert!(read(&with_tail(&good, &bytes), Some(good.len() + 100), &x()).is_err());
-    assert!(read(&with_tail(&good, &[&bytes[..], b"!"].concat()), Some(good.len()), &x()).is_err(), "trailing bytes");
+    assert!(
+        read(&with_tail(&good, &[&bytes[..], b"!"].concat()), Some(good.len()), &x()).is_err(),
+        "trailing bytes"
+    );
 }
 
 #[test]
@@ -173,8 +201,17 @@ fn bytes_elements_must_fill_the_body() {
         );
         read(&[header.as_bytes(), tail].concat(), Some(header.len()), &inputs)
     };
-    assert_eq!(read(2, b"\x01\0\0\0a\0\0\0\0").unwrap().inputs[0].data, Data::Bytes(["a", ""].into_iter().collect()));
-    for (count, tail) in [(1, &b"\x02\0\0\0a"[..]), (1, b"\xff\xff\xff\xffa"), (2, b"\x01\0\0\0a"), (1, b"\x01\0\0\0a\0\0\0\0"), (1, b"\0\0")] {
+    assert_eq!(
+        read(2, b"\x01\0\0\0a\0\0\0\0").unwrap().inputs[0].data,
+        Data::Bytes(["a", ""].into_iter().collect())
+    );
+    for (count, tail) in [
+        (1, &b"\x02\0\0\0a"[..]),
+        (1, b"\xff\xff\xff\xffa"),
+        (2, b"\x01\0\0\0a"),
+        (1, b"\x01\0\0\0a\0\0\0\0"),
+        (1, b"\0\0"),
+    ] {
         assert!(read(count, tail).is_err(), "{count} {tail:?}");
     }
 }
@@ -190,7 +227,10 @@ fn a_raw_body_is_one_row() {
     decode_raw(&bytes, &open, POLICY, &mut request).unwrap();
     assert_eq!(request.inputs[0].shape.as_slice(), [1, 2]);
     assert!(decode_raw(&bytes[..7], &open, POLICY, &mut request).is_err());
-    assert!(decode_raw(&bytes, &signature(&[spec("x", Datatype::Fp32, &[-1, -1, -1])]), POLICY, &mut request).is_err());
+    assert!(
+        decode_raw(&bytes, &signature(&[spec("x", Datatype::Fp32, &[-1, -1, -1])]), POLICY, &mut request)
+            .is_err()
+    );
 }
 
 fn answer(request: &Request, outputs: &[Tensor]) -> (Option<usize>, Vec<u8>) {
@@ -245,7 +285,11 @@ fn classification_gives_the_largest_first() {
 
 /// Any tensor of `datatype` from raw bits.
 fn tensor_of(datatype: Datatype, bits: &[u64]) -> Data {
-    macro_rules! ints { ($v:ident, $t:ty) => { Data::$v(bits.iter().map(|b| *b as $t).collect()) }; }
+    macro_rules! ints {
+        ($v:ident, $t:ty) => {
+            Data::$v(bits.iter().map(|b| *b as $t).collect())
+        };
+    }
     match datatype {
         Datatype::Bool => Data::Bool(bits.iter().map(|b| b % 2 == 1).collect()),
         Datatype::Uint8 => ints!(Uint8, u8),
@@ -258,8 +302,12 @@ fn tensor_of(datatype: Datatype, bits: &[u64]) -> Data {
         Datatype::Int64 => ints!(Int64, i64),
         Datatype::Fp16 => ints!(Fp16, u16),
         Datatype::Bf16 => ints!(Bf16, u16),
-        Datatype::Fp32 => Data::Fp32(bits.iter().map(|b| f32::from_bits(*b as u32)).filter(|f| f.is_finite()).collect()),
-        Datatype::Fp64 => Data::Fp64(bits.iter().map(|b| f64::from_bits(*b)).filter(|f| f.is_finite()).collect()),
+        Datatype::Fp32 => {
+            Data::Fp32(bits.iter().map(|b| f32::from_bits(*b as u32)).filter(|f| f.is_finite()).collect())
+        }
+        Datatype::Fp64 => {
+            Data::Fp64(bits.iter().map(|b| f64::from_bits(*b)).filter(|f| f.is_finite()).collect())
+        }
         Datatype::Bytes => Data::Bytes(bits.iter().map(|b| b.to_le_bytes()).collect::<Strings>()),
     }
 }

@@ -23,7 +23,10 @@ pub fn decode_csv(
     let known = known_columns(signature, columns);
     for record in reader.byte_records() {
         let record = record.map_err(|e| DecodeError(format!("invalid CSV: {e}")))?;
-        if rows.is_empty() && names.is_none() && record.iter().any(|f| std::str::from_utf8(f).is_ok_and(|f| known(f.trim()))) {
+        if rows.is_empty()
+            && names.is_none()
+            && record.iter().any(|f| std::str::from_utf8(f).is_ok_and(|f| known(f.trim())))
+        {
             names = Some(Json::Array(record.iter().map(|f| Json::String(f.trim_ascii().to_vec())).collect()));
             continue;
         }
@@ -34,7 +37,9 @@ pub fn decode_csv(
     }
     let data = Json::Array(rows);
     match &names {
-        Some(columns_row) => fill(Form::Split { columns: columns_row, data: &data }, signature, columns, policy, request),
+        Some(columns_row) => {
+            fill(Form::Split { columns: columns_row, data: &data }, signature, columns, policy, request)
+        }
         None => fill(Form::Any(&data), signature, columns, policy, request),
     }
 }

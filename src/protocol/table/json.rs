@@ -104,7 +104,10 @@ impl Json {
     }
 
     /// Calls `f` with each scalar of nested lists, in order. Depth is bounded by the reader.
-    pub(super) fn each_scalar<E>(&self, f: &mut impl FnMut(&Self) -> std::result::Result<(), E>) -> std::result::Result<(), E> {
+    pub(super) fn each_scalar<E>(
+        &self,
+        f: &mut impl FnMut(&Self) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         match self {
             Self::Array(items) => items.iter().try_for_each(|item| item.each_scalar(f)),
             scalar => f(scalar),

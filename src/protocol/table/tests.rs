@@ -56,7 +56,8 @@ fn inputs_by_column_keep_their_types() {
 
 #[test]
 fn what_does_not_fit_is_named() {
-    let message = |body: &str, signature: &Signature, columns: &[&str]| read(body, signature, columns).unwrap_err().0;
+    let message =
+        |body: &str, signature: &Signature, columns: &[&str]| read(body, signature, columns).unwrap_err().0;
     assert_eq!(message(r#"[{"a":1}]"#, &matrix(), &["a", "b"]), "column `b` is missing");
     assert_eq!(message(r#"[{"age":1}]"#, &mixed(), &[]), "column `city` is missing");
     assert!(message(r#"[{"age":1,"city":2}]"#, &mixed(), &[]).contains("`city`: expected a string"));

@@ -22,7 +22,9 @@ impl Loader {
     /// Loads one version; whatever happens is in log, metric and state afterwards.
     pub(super) fn load(&mut self, name: &ModelName, version: Version, config: &Config) {
         let Some(model) = self.models.get_mut(name) else { return };
-        let Some(listed) = model.catalog.versions.iter().find(|l| l.version == version).cloned() else { return };
+        let Some(listed) = model.catalog.versions.iter().find(|l| l.version == version).cloned() else {
+            return;
+        };
         model.loading = Some(version);
         self.publish_status(config);
         let start = Instant::now();
@@ -38,7 +40,8 @@ impl Loader {
                 );
                 model.failed.remove(&version);
                 let choice = config.model(name.as_str()).engine;
-                let loaded = Loaded { version: Arc::new(served), token: listed.token, stage: listed.stage, choice };
+                let loaded =
+                    Loaded { version: Arc::new(served), token: listed.token, stage: listed.stage, choice };
                 // Files of a bare repository may change under the same number; the old content is let go.
                 if let Some(old) = model.loaded.insert(version, loaded) {
                     self.retired.push(old.version);
@@ -61,9 +64,15 @@ impl Loader {
         }
     }
 
-    fn attempt(&mut self, name: &ModelName, listed: &Listed, config: &Config) -> Result<ServedVersion, LoadError> {
+    fn attempt(
+        &mut self,
+        name: &ModelName,
+        listed: &Listed,
+        config: &Config,
+    ) -> Result<ServedVersion, LoadError> {
         let start = Instant::now();
-        let mut pacer = Pacer::new(config.registry.slow_load && !self.serving.snapshot.load().models.is_empty());
+        let mut pacer =
+            Pacer::new(config.registry.slow_load && !self.serving.snapshot.load().models.is_empty());
         let mut artefact = self.registry.fetch(name, listed, &mut || pacer.pace())?;
         self.fit_into_memory(artefact.model.len() as u64, config)?;
         let settings = config.model(name.as_str());
@@ -83,9 +92,9 @@ impl Loader {
         };
         // Engines are not trusted with a model's bytes: a panic of theirs is one more way to be refused.
         let scratch = &mut self.scratch;
-        catch_unwind(AssertUnwindSafe(|| build.run(&mut artefact, scratch, &mut pacer))).unwrap_or_else(|_| {
-            Err(LoadError::new(Reason::Crashed, "the engine panicked while loading; see the log"))
-        })
+        catch_unwind(AssertUnwindSafe(|| build.run(&mut artefact, scratch, &mut pacer))).unwrap_or_else(
+            |_| Err(LoadError::new(Reason::Crashed, "the engine panicked while loading; see the log")),
+        )
     }
 
     /// Makes room for a file of `bytes` within the memory budget, dropping kept versions first.
@@ -147,8 +156,11 @@ impl Build<'_> {
             manifest.check_signature(&model.signature)?;
         }
         let breaking = manifest.as_ref().is_some_and(|m| m.breaking);
-        if let Some(change) = self.served.filter(|_| !breaking).and_then(|s| s.breaking_change(&model.signature)) {
-            let detail = format!("{change}; mark the manifest `breaking` or set models.{}.allow_breaking", self.name);
+        if let Some(change) =
+            self.served.filter(|_| !breaking).and_then(|s| s.breaking_change(&model.signature))
+        {
+            let detail =
+                format!("{change}; mark the manifest `breaking` or set models.{}.allow_breaking", self.name);
             return Err(LoadError::new(Reason::SignatureChanged, detail));
         }
         let prediction = prediction(manifest.as_ref(), &model.signature)?;
@@ -208,7 +220,10 @@ fn prediction(manifest: Option<&Manifest>, signature: &Signature) -> Result<usiz
     }
     let Some(name) = manifest.and_then(|m| m.prediction.as_deref()) else { return Ok(0) };
     signature.outputs.iter().position(|spec| *spec.name == *name).ok_or_else(|| {
-        LoadError::new(Reason::Parse, format!("manifest.json: `prediction` names `{name}`, which is no output"))
+        LoadError::new(
+            Reason::Parse,
+            format!("manifest.json: `prediction` names `{name}`, which is no output"),
+        )
     })
 }
 
@@ -230,4 +245,3 @@ impl Pacer {
         self.last = Instant::now();
     }
 }
-

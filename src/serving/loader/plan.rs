@@ -41,6 +41,11 @@ impl ModelState {
     pub(super) fn serves_any(&self, wanted: &[Version]) -> bool {
         wanted.iter().any(|version| self.loaded.contains_key(version))
     }
+
+    /// Whether the registry still offers this version, or says by its index that it should not serve.
+    fn lists(&self, version: Version) -> bool {
+        self.catalog.managed || self.catalog.versions.iter().any(|listed| listed.version == version)
+    }
 }
 
 impl Loader {
@@ -54,25 +59,37 @@ impl Loader {
         if model.loaded.get(&version).is_some_and(|l| l.token == listed.token && l.choice == choice) {
             return Due::Loaded;
         }
-        if let Some(failed) = model.failed.get(&version) {
-            if failed.token == listed.token && failed.retry.is_none_or(|at| Instant::now() < at) {
-                return Due::Failed;
-            }
+        if let Some(failed) = model.failed.get(&version)
+            && failed.token == listed.token
+            && failed.retry.is_none_or(|at| Instant::now() < at)
+        {
+            return Due::Failed;
         }
         let seen = model.looks.insert(version, listed.token.clone());
         if listed.settled || seen.as_ref() == Some(&listed.token) { Due::Load } else { Due::Settling }
     }
 
     /// Settles default, previous and unwanted versions of a model after its loads, and publishes the result.
-    pub(super) fn arrange(&mut self, name: &ModelName, wanted: &[Version], keep_previous: usize, config: &Config) {
+    pub(super) fn arrange(
+        &mut self,
+        name: &ModelName,
+        wanted: &[Version],
+        keep_previous: usize,
+        config: &Config,
+    ) {
         let Some(model) = self.models.get_mut(name) else { return };
         let goal = wanted.first().copied().filter(|v| model.loaded.contains_key(v));
+        // What was deleted from a bare repository serves on until there is something newer.
+        let goal = goal.filter(|goal| model.default.is_none_or(|now| *goal > now || model.lists(now)));
         // A goal that failed leaves what served; a goal that never was (nothing in Production) serves nothing.
-        let stand_in = || wanted.iter().copied().find(|v| !model.catalog.managed && model.loaded.contains_key(v));
+        let stand_in =
+            || wanted.iter().copied().find(|v| !model.catalog.managed && model.loaded.contains_key(v));
         let default = match (goal, model.default) {
             (Some(goal), _) => Some(goal),
             _ if model.stopped => None,
-            (None, Some(now)) if model.catalog.default().is_some() || model.catalog.versions.is_empty() => Some(now),
+            (None, Some(now)) if model.catalog.default().is_some() || model.catalog.versions.is_empty() => {
+                Some(now)
+            }
             (None, None) if !wanted.is_empty() => stand_in(),
             (None, _) => None,
         };
@@ -119,7 +136,9 @@ impl Loader {
         let mut changed = false;
         for (number, loaded) in &mut model.loaded {
             let listed = model.catalog.versions.iter().find(|listed| listed.version == *number);
-            let Some(stage) = listed.map(|listed| listed.stage).filter(|stage| *stage != loaded.stage) else { continue };
+            let Some(stage) = listed.map(|listed| listed.stage).filter(|stage| *stage != loaded.stage) else {
+                continue;
+            };
             let (version, digest) = (number.to_string(), loaded.version.digest.to_string());
             self.metrics.restage(&loaded.version.labels(&version, loaded.stage, &digest), stage.name());
             loaded.stage = stage;

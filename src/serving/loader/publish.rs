@@ -30,7 +30,9 @@ impl Loader {
         } else {
             models.insert(name.clone(), Arc::new(model.served(name)));
         }
-        self.serving.snapshot.store(Arc::new(Snapshot { models, default_model: config.default_model.clone() }));
+        self.serving
+            .snapshot
+            .store(Arc::new(Snapshot { models, default_model: config.default_model.clone() }));
     }
 
     /// Stores what people see, and whether this process is ready.
@@ -47,14 +49,17 @@ impl Loader {
         let snapshot = self.serving.snapshot.load();
         if snapshot.default_model != config.default_model {
             let models = snapshot.models.clone();
-            self.serving.snapshot.store(Arc::new(Snapshot { models, default_model: config.default_model.clone() }));
+            self.serving
+                .snapshot
+                .store(Arc::new(Snapshot { models, default_model: config.default_model.clone() }));
         }
     }
 
     /// Why this process is not ready: a required model without a version, or nothing served at all.
     fn not_ready(&self, config: &Config) -> Option<String> {
         let why = |name: &ModelName, model: &ModelState| {
-            let error = model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
+            let error =
+                model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
             match error {
                 Some(error) => format!("model `{name}`: {error}"),
                 None => format!("model `{name}` has no version to serve"),
@@ -81,7 +86,8 @@ impl Loader {
 
 impl ModelState {
     fn served(&self, name: &ModelName) -> ServedModel {
-        let versions = self.loaded.iter().map(|(number, loaded)| (*number, (loaded.stage, loaded.version.clone())));
+        let versions =
+            self.loaded.iter().map(|(number, loaded)| (*number, (loaded.stage, loaded.version.clone())));
         ServedModel {
             name: name.clone(),
             default: self.default.and_then(|v| self.loaded.get(&v)).map(|loaded| loaded.version.clone()),
@@ -92,7 +98,9 @@ impl ModelState {
 
     fn status(&self, name: &ModelName) -> ModelStatus {
         let mut numbers: Vec<Version> = self.catalog.versions.iter().map(|listed| listed.version).collect();
-        numbers.extend(self.loaded.keys().chain(self.failed.keys()).filter(|v| !numbers.contains(v)).collect::<Vec<_>>());
+        numbers.extend(
+            self.loaded.keys().chain(self.failed.keys()).filter(|v| !numbers.contains(v)).collect::<Vec<_>>(),
+        );
         numbers.sort_unstable();
         numbers.dedup();
         ModelStatus {
@@ -119,7 +127,8 @@ impl ModelState {
         let version = loaded.map(|l| &l.version);
         VersionStatus {
             version: number.to_string(),
-            stage: listed.map_or_else(|| loaded.map_or("None", |l| l.stage.name()), |listed| listed.stage.name()),
+            stage: listed
+                .map_or_else(|| loaded.map_or("None", |l| l.stage.name()), |listed| listed.stage.name()),
             aliases,
             state,
             engine: version.map(|v| v.engine.name()),

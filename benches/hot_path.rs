@@ -1,0 +1,187 @@
+//! The hot path in process: decode, run, encode, and one whole request without its socket, each beside a reference.
+//!
+//! `cargo bench --bench hot_path [-- FILTER]`. Every row interleaves ours with its reference and prints the medians, so that a
+//! machine whose speed drifts does not favour either. No figure here is a test.
+
+use std::hint::black_box;
+use std::io::Write;
+use std::time::Instant;
+
+use serde::Deserialize;
+use sidegate::config::EngineChoice;
+use sidegate::engine::{self, LoadOptions, Scratch, Session};
+use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
+use sidegate::model::{Signature, TensorSpec};
+use sidegate::protocol::oip::{AnswerHead, decode, encode};
+use sidegate::protocol::{Policy, Request};
+use sidegate::tensor::{Data, Datatype, Tensor};
+
+const POLICY: Policy = Policy { max_rows: 100_000, reject_non_finite: false };
+const ROUNDS: usize = 41;
+
+/// The reference decoder: serde_json into typed structures.
+#[derive(Deserialize)]
+struct SerdeRequest {
+    inputs: Vec<SerdeInput>,
+}
+
+#[derive(Deserialize)]
+struct SerdeInput {
+    #[expect(dead_code, reason = "read to cost what reading costs")]
+    name: String,
+    #[expect(dead_code, reason = "read to cost what reading costs")]
+    shape: Vec<usize>,
+    data: Vec<f32>,
+}
+
+fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec {
+    TensorSpec { name: name.into(), datatype, shape: shape.to_vec(), labels: None }
+}
+
+fn signature(columns: usize) -> Signature {
+    Signature {
+        inputs: vec![spec("input", Datatype::Fp32, &[-1, columns as i64])],
+        outputs: vec![spec("label", Datatype::Int64, &[-1]), spec("probabilities", Datatype::Fp32, &[-1, 2])],
+    }
+}
+
+fn values(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i as f32 * 0.618_034).fract() * 8.0 - 4.0).collect()
+}
+
+/// A body as the Python clients write it: every f32 as the f64 it is.
+fn body(rows: usize, columns: usize) -> Vec<u8> {
+    let data: Vec<String> = values(rows * columns).iter().map(|v| format!("{}", f64::from(*v))).collect();
+    format!(
+        r#"{{"id":"42","inputs":[{{"name":"input","shape":[{rows},{columns}],"datatype":"FP32","data":[{}]}}]}}"#,
+        data.join(",")
+    )
+    .into_bytes()
+}
+
+fn binary(rows: usize, columns: usize) -> (Vec<u8>, usize) {
+    let header = format!(
+        r#"{{"inputs":[{{"name":"input","shape":[{rows},{columns}],"datatype":"FP32","parameters":{{"binary_data_size":{}}}}}]}}"#,
+        rows * columns * 4
+    );
+    let tail: Vec<u8> = values(rows * columns).iter().flat_map(|v| v.to_le_bytes()).collect();
+    ([header.as_bytes(), &tail].concat(), header.len())
+}
+
+/// Prints the medians of two pieces of work, run in turn.
+fn row(name: &str, ours: &mut dyn FnMut(), reference: &mut dyn FnMut()) {
+    if std::env::args().skip(1).any(|filter| !filter.starts_with('-') && !name.contains(&filter)) {
+        return;
+    }
+    let once = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_nanos().max(1)
+    };
+    let repeat = (1_000_000 / once(ours)).clamp(1, 5000) as u32;
+    let mut samples = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        for (work, samples) in [&mut *ours, &mut *reference].into_iter().zip(&mut samples) {
+            let start = Instant::now();
+            (0..repeat).for_each(|_| work());
+            samples.push(start.elapsed().as_secs_f64() * 1e6 / f64::from(repeat));
+        }
+    }
+    let [ours, reference] = samples.map(|mut s| {
+        s.sort_by(f64::total_cmp);
+        s[s.len() / 2]
+    });
+    let line = format!(
+        "{name:<34} {ours:>10.3} µs   reference {reference:>10.3} µs   ratio {:>6.2}\n",
+        ours / reference
+    );
+    std::io::stdout().write_all(line.as_bytes()).expect("standard output is there");
+}
+
+fn decoding() {
+    for (rows, columns) in [(1, 28), (1, 784), (64, 784)] {
+        let (signature, json) = (signature(columns), body(rows, columns));
+        let mut request = Request::default();
+        let mut ours =
+            || decode(black_box(&json), None, &signature, POLICY, &mut request).expect("a good request");
+        let mut serde = || {
+            let request: SerdeRequest = serde_json::from_slice(black_box(&json)).expect("a good request");
+            black_box(request.inputs[0].data.len());
+        };
+        row(&format!("decode json {rows}x{columns} / serde_json"), &mut ours, &mut serde);
+        let (bytes, length) = binary(rows, columns);
+        let mut other = Request::default();
+        let mut ours =
+            || decode(black_box(&bytes), Some(length), &signature, POLICY, &mut other).expect("good");
+        let mut copy = || drop(black_box(black_box(&bytes[length..]).to_vec()));
+        row(&format!("decode binary {rows}x{columns} / memcpy"), &mut ours, &mut copy);
+    }
+}
+
+fn encoding() {
+    for rows in [1, 64] {
+        let (signature, request) = (signature(28), Request { id: b"42".to_vec(), ..Request::default() });
+        let outputs = [
+            Tensor::new(&[rows], Data::Int64(vec![1; rows])),
+            Tensor::new(&[rows, 2], Data::Fp32(values(rows * 2))),
+        ];
+        let mut out = Vec::new();
+        let mut ours = || {
+            out.clear();
+            let head = AnswerHead { prefix: br#"{"model_name":"gbt","model_version":"1""#, id: b"42" };
+            encode(head, &signature, &request, &outputs, &mut out).expect("JSON has a form for these");
+        };
+        let floats = values(rows * 2);
+        let mut serde = || drop(black_box(serde_json::to_vec(black_box(&floats)).expect("floats")));
+        row(&format!("encode json {rows} rows / serde_json floats"), &mut ours, &mut serde);
+    }
+}
+
+/// One request from its bytes to its answer's bytes, beside the engine's run alone.
+fn whole(path: &str) {
+    let file = std::fs::read(path).expect("the model is in the repository");
+    let model = sidegate::onnx::parse(file).expect("a good model");
+    let loaded =
+        engine::load(&model, EngineChoice::Auto, &LoadOptions { workers: 1 }).expect("an engine runs it");
+    let session: &dyn Session = &*loaded.session;
+    let columns = model.signature.inputs[0].shape[1] as usize;
+    let json = body(1, columns);
+    let mut bytes = format!(
+        "POST /v2/models/m/infer HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        json.len()
+    )
+    .into_bytes();
+    bytes.extend_from_slice(&json);
+    let (mut request, mut outputs, mut scratch) = (Request::default(), Vec::new(), Scratch::new(0));
+    let (mut out, mut head) = (Vec::new(), Vec::new());
+    let mut ours = || {
+        let bytes = black_box(bytes.as_slice());
+        let length = find_end(bytes, &mut Scan::default()).expect("a good head").expect("a whole head");
+        let parsed = parse(&bytes[..length]).expect("a good head");
+        decode(&bytes[parsed.length..], None, &model.signature, POLICY, &mut request)
+            .expect("a good request");
+        session.run(&request.inputs, &mut scratch, &mut outputs).expect("a good run");
+        out.clear();
+        head.clear();
+        let prefix = AnswerHead { prefix: br#"{"model_name":"m","model_version":"1""#, id: &request.id };
+        encode(prefix, &model.signature, &request, &outputs, &mut out).expect("JSON has a form for these");
+        write_head(&mut head, &Answer::json(200), out.len(), b"Mon, 23 Nov 2026 20:05:07 GMT", None);
+        black_box((&head, &out));
+    };
+    let mut fixed = Request::default();
+    decode(&json, None, &model.signature, POLICY, &mut fixed).expect("a good request");
+    let (mut other, mut other_scratch) = (Vec::new(), Scratch::new(0));
+    let mut alone =
+        || session.run(black_box(&fixed.inputs), &mut other_scratch, &mut other).expect("a good run");
+    let name = path.split('/').nth_back(2).unwrap_or(path);
+    row(&format!("whole {name} ({}) / run alone", loaded.kind.name()), &mut ours, &mut alone);
+}
+
+fn main() {
+    sidegate::native::prepare_environment();
+    decoding();
+    encoding();
+    for model in ["breast-cancer", "wine"] {
+        whole(&format!("{}/models/{model}/1/model.onnx", env!("CARGO_MANIFEST_DIR")));
+    }
+}

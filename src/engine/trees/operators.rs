@@ -1,0 +1,95 @@
+//! The operators that can be steps. To add one: a function that reads the node and emits a step, and its line
+//! in [`OPERATORS`].
+
+mod aggregate;
+mod arithmetic;
+mod cast;
+mod category;
+mod classifier;
+mod constant;
+mod dense;
+mod ensemble;
+pub(super) mod gather;
+mod join;
+mod linear;
+mod regressor;
+mod scale;
+mod shape;
+mod softmax;
+
+use super::builder::{Builder, unsupported};
+use super::plan::Plan;
+use crate::model::{LoadError, Reason};
+use crate::onnx::{Model, Node};
+
+type Build = for<'m> fn(&mut Builder<'m>, &'m Node) -> Result<(), LoadError>;
+
+/// Domain, operator, and what builds it.
+#[rustfmt::skip]
+const OPERATORS: &[(&str, &str, Build)] = &[
+    ("ai.onnx.ml", "ArrayFeatureExtractor", gather::array_feature_extractor),
+    ("ai.onnx.ml", "Binarizer", scale::binarizer),
+    ("ai.onnx.ml", "CategoryMapper", category::category_mapper),
+    ("ai.onnx.ml", "FeatureVectorizer", join::feature_vectorizer),
+    ("ai.onnx.ml", "Imputer", scale::imputer),
+    ("ai.onnx.ml", "LabelEncoder", category::label_encoder),
+    ("ai.onnx.ml", "LinearClassifier", linear::classifier),
+    ("ai.onnx.ml", "LinearRegressor", linear::regressor),
+    ("ai.onnx.ml", "Normalizer", scale::normalizer),
+    ("ai.onnx.ml", "OneHotEncoder", category::one_hot_encoder),
+    ("ai.onnx.ml", "Scaler", scale::scaler),
+    ("ai.onnx.ml", "TreeEnsembleClassifier", classifier::build),
+    ("ai.onnx.ml", "TreeEnsembleRegressor", regressor::build),
+    ("", "Abs", arithmetic::unary),
+    ("", "Add", arithmetic::binary),
+    ("", "ArgMax", softmax::argmax),
+    ("", "Cast", cast::build),
+    ("", "Concat", join::concat),
+    ("", "Constant", constant::build),
+    ("", "Div", arithmetic::binary),
+    ("", "Exp", arithmetic::unary),
+    ("", "Flatten", shape::flatten),
+    ("", "Gather", gather::gather),
+    ("", "Gemm", dense::gemm),
+    ("", "Identity", shape::identity),
+    ("", "MatMul", dense::matmul),
+    ("", "Mul", arithmetic::binary),
+    ("", "Neg", arithmetic::unary),
+    ("", "Relu", arithmetic::unary),
+    ("", "Reshape", shape::reshape),
+    ("", "Sigmoid", arithmetic::unary),
+    ("", "Softmax", softmax::softmax),
+    ("", "Sqrt", arithmetic::unary),
+    ("", "Squeeze", shape::squeeze),
+    ("", "Sub", arithmetic::binary),
+    ("", "Tanh", arithmetic::unary),
+    ("", "Unsqueeze", shape::unsqueeze),
+];
+
+/// Operator sets whose meaning is the one built here; a node of a newer set may mean something else.
+const OPSETS: [(&str, std::ops::RangeInclusive<i64>); 2] = [("", 7..=25), ("ai.onnx.ml", 1..=5)];
+
+/// Compiles a graph.
+pub(super) fn compile(model: &Model) -> Result<Plan, LoadError> {
+    let refused = |what: String| Err(LoadError::new(Reason::Unsupported, what));
+    if model.functions > 0 {
+        return refused("the trees engine does not support functions of the model's own".to_owned());
+    }
+    if !model.graph.sparse_initializers.is_empty() {
+        return refused("the trees engine does not support sparse constants".to_owned());
+    }
+    let mut builder = Builder::new(model);
+    for node in &model.graph.nodes {
+        let known = |(domain, op, _): &&(&str, &str, Build)| *domain == node.domain && *op == node.op_type;
+        let Some((_, _, build)) = OPERATORS.iter().find(known) else {
+            let detail = format!("{node} is unknown to the trees engine");
+            return Err(LoadError::new(Reason::UnknownOperator, detail));
+        };
+        let opset = model.opset(&node.domain);
+        if !OPSETS.iter().any(|(domain, known)| *domain == node.domain && known.contains(&opset)) {
+            return Err(unsupported(node, &format!("operator set {opset}")));
+        }
+        build(&mut builder, node)?;
+    }
+    builder.finish()
+}

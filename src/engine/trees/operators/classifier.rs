@@ -1,0 +1,180 @@
+//! TreeEnsembleClassifier: a label and a score per class.
+
+use super::aggregate::{Aggregate, Scores};
+use super::ensemble::{Ensemble, Names};
+use crate::engine::RunError;
+use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
+use crate::engine::trees::element::buffer;
+use crate::engine::trees::plan::{Call, Operator, shaped};
+use crate::engine::trees::post::{PostTransform, logistic};
+use crate::engine::trees::work::Walks;
+use crate::model::LoadError;
+use crate::onnx::Node;
+use crate::tensor::{Data, Datatype, Strings};
+
+/// The labels of the classes.
+pub(super) enum Labels {
+    Ints(Vec<i64>),
+    Strings(Strings),
+}
+
+struct Classifier<T: Walks> {
+    ensemble: Ensemble<T>,
+    labels: Labels,
+    classes: usize,
+    post: PostTransform,
+    /// Weights speak of one of two classes only.
+    one_of_two: bool,
+    /// No weight is negative: with one of two classes they are taken for probabilities.
+    all_positive: bool,
+}
+
+pub(super) fn build<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    let input = builder.input(node, 0)?;
+    match input.datatype {
+        Datatype::Fp32 | Datatype::Int32 | Datatype::Int64 => typed::<f32>(builder, node, input),
+        Datatype::Fp64 => typed::<f64>(builder, node, input),
+        other => Err(unsupported(node, &format!("{other} features"))),
+    }
+}
+
+fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) -> Result<(), LoadError> {
+    let labels = Labels::of(node, "classlabels_int64s")?;
+    let (classes, post) = (labels.len(), PostTransform::of(node)?);
+    let ensemble = Ensemble::<T>::read(node, builder.model, &Names { prefix: "class" }, classes)?;
+    let ids = node.ints("class_ids")?.unwrap_or_default();
+    let one_of_two = classes == 2 && ids.windows(2).all(|pair| pair[0] == pair[1]);
+    let base = ensemble.base.len();
+    match classes {
+        0 | 1 => return Err(unsupported(node, &format!("{classes} classes"))),
+        2 if post == PostTransform::Probit => return Err(unsupported(node, "PROBIT with two classes")),
+        // ONNX Runtime gives 0 or 1 there, whatever the labels are.
+        2 if !one_of_two && !labels.are_zero_and_one() => {
+            return Err(unsupported(node, "weights for both of two classes with these labels"));
+        }
+        // ONNX Runtime adds none of these where it belongs.
+        2 if base > 0 && (base == 2 || ids.first() != Some(&0) || !one_of_two) => {
+            return Err(unsupported(node, &format!("{base} base values with these weights")));
+        }
+        _ if base > classes => return Err(wrong(node, &format!("{base} base values for {classes} classes"))),
+        _ => {}
+    }
+    let all_positive = ensemble.all_positive;
+    let outputs = [labels.datatype(), Datatype::Fp32];
+    let operator = Classifier { ensemble, labels, classes, post, one_of_two, all_positive };
+    builder.emit(node, &[input], &outputs, operator)
+}
+
+impl<T: Walks> Operator for Classifier<T> {
+    fn run(&self, call: &mut Call<'_>) -> Result<(), RunError> {
+        let input = call.inputs.get(0)?;
+        let [labels, scores] = call.outputs.as_mut_slice() else {
+            return Err(RunError::Engine("two outputs were planned".to_owned()));
+        };
+        labels.data.reset(self.labels.datatype());
+        let out = buffer::<f32>(scores)?;
+        let how = (Aggregate::Sum, self.classes);
+        let rows = self.ensemble.each_row(input, how, call.work, |mut row| {
+            let class =
+                if self.classes == 2 { self.two(&mut row, out) } else { self.several(&mut row, out)? };
+            self.labels.push(class, &mut labels.data);
+            Ok(())
+        })?;
+        shaped(labels, &[rows])?;
+        shaped(scores, &[rows, self.classes])?;
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.ensemble.bytes()
+    }
+}
+
+impl<T: Walks> Classifier<T> {
+    fn several(&self, row: &mut Scores<'_, T>, out: &mut Vec<f32>) -> Result<usize, RunError> {
+        for ((score, scored), base) in row.scores.iter_mut().zip(&mut *row.scored).zip(&self.ensemble.base) {
+            *score = *score + *base;
+            *scored = true;
+        }
+        let mut best: Option<usize> = None;
+        for class in (0..self.classes).filter(|class| row.scored[*class]) {
+            if best.is_none_or(|best| row.scores[class] > row.scores[best]) {
+                best = Some(class);
+            }
+        }
+        let start = out.len();
+        out.extend(row.scores.iter().map(|score| score.f32()));
+        self.post.apply(&mut out[start..]);
+        best.ok_or_else(|| RunError::Engine("no leaf has a weight".to_owned()))
+    }
+
+    fn two(&self, row: &mut Scores<'_, T>, out: &mut Vec<f32>) -> usize {
+        let base = |class| self.ensemble.base.get(class).copied().unwrap_or_default();
+        if !self.one_of_two {
+            let (first, second) = (row.scores[0] + base(0), row.scores[1] + base(1));
+            let start = out.len();
+            out.extend([first.f32(), second.f32()]);
+            self.post.apply(&mut out[start..]);
+            return usize::from(second > T::default());
+        }
+        // What the weights say, they say for the second class, even if they name the first.
+        let least = if self.all_positive { T::of_f32(0.5) } else { T::default() };
+        if row.scored[1] {
+            let start = out.len();
+            out.extend([0.0, row.scores[1].f32()]);
+            self.post.apply(&mut out[start..]);
+            return usize::from(row.scores[1] > least);
+        }
+        let score = row.scores[0] + base(0);
+        let single = score.f32();
+        out.extend(match self.post {
+            _ if self.all_positive => [1.0 - single, single],
+            PostTransform::Logistic => [logistic(-single), logistic(single)],
+            _ => [-single, single],
+        });
+        usize::from(score > least)
+    }
+}
+
+impl Labels {
+    /// Reads the labels of a classifier; what the list of integers is called differs.
+    pub(super) fn of(node: &Node, ints: &str) -> Result<Self, LoadError> {
+        let strings = node.strings("classlabels_strings")?.filter(|list| !list.is_empty());
+        let ints = node.ints(ints)?.filter(|list| !list.is_empty());
+        match (strings, ints) {
+            (Some(strings), None) => Ok(Self::Strings(strings.clone())),
+            (None, Some(ints)) => Ok(Self::Ints(ints.to_vec())),
+            _ => Err(wrong(node, "labels must be either integers or texts")),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Ints(labels) => labels.len(),
+            Self::Strings(labels) => labels.len(),
+        }
+    }
+
+    pub(super) fn datatype(&self) -> Datatype {
+        match self {
+            Self::Ints(_) => Datatype::Int64,
+            Self::Strings(_) => Datatype::Bytes,
+        }
+    }
+
+    fn are_zero_and_one(&self) -> bool {
+        match self {
+            Self::Ints(labels) => labels == &[0, 1],
+            Self::Strings(_) => true,
+        }
+    }
+
+    /// Appends the label of a class to data of [`Labels::datatype`].
+    pub(super) fn push(&self, class: usize, data: &mut Data) {
+        match (self, data) {
+            (Self::Ints(labels), Data::Int64(out)) => out.push(labels[class]),
+            (Self::Strings(labels), Data::Bytes(out)) => out.push(labels.get(class).unwrap_or_default()),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share, read and checked.
+
+use std::collections::HashMap;
+
+use crate::engine::trees::builder::{unsupported, wrong};
+use crate::engine::trees::forest::{Forest, Mode, Raw};
+use crate::engine::trees::layout::Layout;
+use crate::engine::trees::real::{Key, Real};
+use crate::model::LoadError;
+use crate::onnx::{Model, Node};
+use crate::tensor::Data;
+
+/// Trees with what their leaves say.
+pub(super) struct Ensemble<T: Real> {
+    pub(super) layout: Layout<T>,
+    pub(super) leaves: Leaves<T>,
+    pub(super) base: Vec<T>,
+    /// No weight is negative.
+    pub(super) all_positive: bool,
+}
+
+/// What a leaf adds to which target.
+pub(super) enum Leaves<T> {
+    /// Every leaf adds to this one target; the leaf of the layout is the weight.
+    Single(usize),
+    /// The leaf of the layout holds the number of a range of `weights`.
+    Many { ends: Vec<u32>, weights: Vec<(u32, T)> },
+}
+
+/// How the attributes of an operator are called.
+pub(super) struct Names {
+    /// `class` or `target`.
+    pub(super) prefix: &'static str,
+}
+
+impl<T: Real> Ensemble<T> {
+    /// Reads a node whose targets number `targets`.
+    pub(super) fn read(node: &Node, model: &Model, names: &Names, targets: usize) -> Result<Self, LoadError> {
+        let places = places(node)?;
+        let mut weights = weights::<T>(node, model, names, targets, &places)?;
+        // Stable, so that weights of one leaf are added in the order of the file.
+        weights.sort_by_key(|(place, ..)| *place);
+        let modes = modes(node, places.len())?;
+        let is_leaf = |place: u32| modes[place as usize].is_none();
+        weights.retain(|(place, ..)| is_leaf(*place));
+        let all_positive = weights.iter().all(|(.., weight)| *weight >= T::default());
+        let single = single(&weights, modes.iter().filter(|mode| mode.is_none()).count());
+        let mut per_place: HashMap<u32, T> = HashMap::new();
+        let leaves = match single {
+            Some(target) => {
+                per_place.extend(weights.iter().map(|(place, _, weight)| (*place, *weight)));
+                Leaves::Single(target)
+            }
+            None => many(&weights, &mut per_place),
+        };
+        let nobody = T::of_bits(T::Key::of_index(0));
+        let raw = raw(node, model, &places, &modes, |place| {
+            let missing = if single.is_some() { T::default() } else { nobody };
+            per_place.get(&place).copied().unwrap_or(missing)
+        })?;
+        let forest = Forest::new(&raw, roots(node)?).map_err(|what| wrong(node, &what))?;
+        let base = numbers(node, model, "base_values")?.unwrap_or_default();
+        Ok(Self { layout: Layout::new(&forest), leaves, base, all_positive })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let leaves = match &self.leaves {
+            Leaves::Single(_) => 0,
+            Leaves::Many { ends, weights } => size_of_val(&**ends) + size_of_val(&**weights),
+        };
+        self.layout.bytes() + leaves
+    }
+}
+
+/// The one target that every leaf has exactly one weight for.
+fn single<T>(weights: &[(u32, u32, T)], leaves: usize) -> Option<usize> {
+    let (_, target, _) = weights.first()?;
+    let alike = weights.iter().all(|(_, other, _)| other == target);
+    let distinct = weights.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    (alike && distinct && weights.len() == leaves).then_some(*target as usize)
+}
+
+fn many<T: Real>(weights: &[(u32, u32, T)], per_place: &mut HashMap<u32, T>) -> Leaves<T> {
+    // Range 0 is empty: leaves without weights.
+    let mut ends = vec![0];
+    for (index, (place, ..)) in weights.iter().enumerate() {
+        if index == 0 || weights[index - 1].0 != *place {
+            per_place.insert(*place, T::of_bits(T::Key::of_index(ends.len() as u32)));
+            ends.push(index as u32);
+        }
+        if let Some(end) = ends.last_mut() {
+            *end = index as u32 + 1;
+        }
+    }
+    Leaves::Many { ends, weights: weights.iter().map(|(_, target, weight)| (*target, *weight)).collect() }
+}
+
+/// Tree and node number to place.
+type Places = HashMap<(i64, i64), u32>;
+
+fn places(node: &Node) -> Result<Places, LoadError> {
+    let (trees, numbers) = (required(node, "nodes_treeids")?, required(node, "nodes_nodeids")?);
+    same_length(node, "nodes_nodeids", numbers.len(), trees.len())?;
+    let mut places = HashMap::with_capacity(trees.len());
+    for (place, (tree, number)) in trees.iter().zip(numbers).enumerate() {
+        if places.insert((*tree, *number), place as u32).is_some() {
+            return Err(wrong(node, &format!("node {number} of tree {tree} is there twice")));
+        }
+    }
+    Ok(places)
+}
+
+/// The first node of each tree; a tree's nodes must stand together.
+fn roots(node: &Node) -> Result<Vec<u32>, LoadError> {
+    let trees = required(node, "nodes_treeids")?;
+    let mut roots = Vec::new();
+    let mut seen = std::collections::HashSet::new();
+    for (place, tree) in trees.iter().enumerate() {
+        if place == 0 || trees[place - 1] != *tree {
+            if !seen.insert(tree) {
+                return Err(unsupported(node, &format!("nodes of tree {tree} among those of other trees")));
+            }
+            roots.push(place as u32);
+        }
+    }
+    if roots.is_empty() { Err(wrong(node, "there are no trees")) } else { Ok(roots) }
+}
+
+/// How each node compares; `None` for leaves.
+fn modes(node: &Node, count: usize) -> Result<Vec<Option<Mode>>, LoadError> {
+    let modes = node.strings("nodes_modes")?.ok_or_else(|| wrong(node, "`nodes_modes` is missing"))?;
+    same_length(node, "nodes_modes", modes.len(), count)?;
+    let mode = |name: &[u8]| {
+        Ok(Some(match name {
+            b"BRANCH_LEQ" => Mode::Leq,
+            b"BRANCH_LT" => Mode::Lt,
+            b"BRANCH_GTE" => Mode::Gte,
+            b"BRANCH_GT" => Mode::Gt,
+            b"BRANCH_EQ" => Mode::Eq,
+            b"BRANCH_NEQ" => Mode::Neq,
+            b"LEAF" => return Ok(None),
+            other => return Err(unsupported(node, &format!("mode `{}`", String::from_utf8_lossy(other)))),
+        }))
+    };
+    modes.iter().map(mode).collect()
+}
+
+fn raw<T: Real>(
+    node: &Node,
+    model: &Model,
+    places: &Places,
+    modes: &[Option<Mode>],
+    leaf: impl Fn(u32) -> T,
+) -> Result<Vec<Raw<T>>, LoadError> {
+    let count = modes.len();
+    let ints = |name| {
+        let list = required(node, name)?;
+        same_length(node, name, list.len(), count)?;
+        Ok::<_, LoadError>(list)
+    };
+    let (trees, features) = (ints("nodes_treeids")?, ints("nodes_featureids")?);
+    let (yes, no) = (ints("nodes_truenodeids")?, ints("nodes_falsenodeids")?);
+    let values: Vec<T> = numbers(node, model, "nodes_values")?.unwrap_or_default();
+    same_length(node, "nodes_values", values.len(), count)?;
+    let tracks = node.ints("nodes_missing_value_tracks_true")?.unwrap_or_default();
+    let child = |place: usize, number: i64| {
+        let missing = || wrong(node, &format!("node {number} of tree {} is not there", trees[place]));
+        places.get(&(trees[place], number)).copied().ok_or_else(missing)
+    };
+    let branch = |place: usize, mode| {
+        let feature = u32::try_from(features[place])
+            .map_err(|_| wrong(node, &format!("feature {} does not exist", features[place])))?;
+        let missing = tracks.get(place) == Some(&1);
+        let (yes, no) = (child(place, yes[place])?, child(place, no[place])?);
+        Ok(Raw::Branch { feature, mode, value: values[place], missing, yes, no })
+    };
+    let raw = |(place, mode): (usize, &Option<Mode>)| match mode {
+        Some(mode) => branch(place, *mode),
+        None => Ok(Raw::Leaf(leaf(place as u32))),
+    };
+    modes.iter().enumerate().map(raw).collect()
+}
+
+/// Place, target and weight.
+fn weights<T: Real>(
+    node: &Node,
+    model: &Model,
+    Names { prefix }: &Names,
+    targets: usize,
+    places: &Places,
+) -> Result<Vec<(u32, u32, T)>, LoadError> {
+    let name = |what: &str| format!("{prefix}_{what}");
+    let trees = required(node, &name("treeids"))?;
+    let (nodes, ids) = (required(node, &name("nodeids"))?, required(node, &name("ids"))?);
+    let weights: Vec<T> = numbers(node, model, &name("weights"))?.unwrap_or_default();
+    for (what, found) in [("nodeids", nodes.len()), ("ids", ids.len()), ("weights", weights.len())] {
+        same_length(node, &name(what), found, trees.len())?;
+    }
+    let one = |index: usize| {
+        let (tree, number, id) = (trees[index], nodes[index], ids[index]);
+        let Some(place) = places.get(&(tree, number)) else {
+            return Err(wrong(
+                node,
+                &format!("a weight is for node {number} of tree {tree}, which is not there"),
+            ));
+        };
+        match u32::try_from(id) {
+            Ok(target) if (target as usize) < targets => Ok((*place, target, weights[index])),
+            _ => Err(wrong(node, &format!("a weight is for {prefix} {id} of {targets}"))),
+        }
+    };
+    (0..trees.len()).map(one).collect()
+}
+
+fn required<'n>(node: &'n Node, name: &str) -> Result<&'n [i64], LoadError> {
+    node.ints(name)?.ok_or_else(|| wrong(node, &format!("`{name}` is missing")))
+}
+
+fn same_length(node: &Node, name: &str, found: usize, wanted: usize) -> Result<(), LoadError> {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(wrong(node, &format!("`{name}` has {found} entries, not {wanted}")))
+    }
+}
+
+/// A list of numbers, which newer operator sets also keep as a tensor.
+pub(super) fn numbers<T: Real>(node: &Node, model: &Model, name: &str) -> Result<Option<Vec<T>>, LoadError> {
+    let as_tensor = node.tensor(&format!("{name}_as_tensor"))?;
+    let listed = node.floats(name)?.filter(|list| !list.is_empty());
+    let Some(constant) = as_tensor else {
+        return Ok(listed.map(|list| list.iter().copied().map(T::of_f32).collect()));
+    };
+    if listed.is_some() {
+        return Err(wrong(node, &format!("`{name}` is there both as a list and as a tensor")));
+    }
+    match constant.tensor(&model.bytes)?.data {
+        Data::Fp32(values) => Ok(Some(values.into_iter().map(T::of_f32).collect())),
+        Data::Fp64(values) => Ok(Some(values.into_iter().map(T::of_f64).collect())),
+        other => Err(unsupported(node, &format!("`{name}` as {}", other.datatype()))),
+    }
+}

@@ -1,0 +1,99 @@
+//! Along one axis: Softmax and ArgMax.
+
+use crate::engine::RunError;
+use crate::engine::trees::builder::{Builder, unsupported};
+use crate::engine::trees::element::{buffer, elements, with_numbers};
+use crate::engine::trees::plan::{Call, shaped};
+use crate::model::LoadError;
+use crate::onnx::Node;
+use crate::tensor::{Datatype, Shape};
+
+/// A shape seen from one axis: blocks, extent, and how far apart the elements along the axis stand.
+struct Axis {
+    number: usize,
+    outer: usize,
+    extent: usize,
+    inner: usize,
+}
+
+impl Axis {
+    fn new(axis: i64, shape: &[usize]) -> Result<Self, RunError> {
+        let number = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok();
+        let Some(number) = number.filter(|axis| *axis < shape.len()) else {
+            return Err(RunError::Input(format!("shape {shape:?} has no such axis")));
+        };
+        let (outer, inner) = (shape[..number].iter().product(), shape[number + 1..].iter().product());
+        Ok(Self { number, outer, extent: shape[number], inner })
+    }
+
+    /// Where each line along the axis starts.
+    fn starts(&self) -> impl Iterator<Item = usize> {
+        let (extent, inner) = (self.extent, self.inner);
+        (0..self.outer).flat_map(move |block| (0..inner).map(move |at| block * extent * inner + at))
+    }
+}
+
+pub(super) fn softmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    let input = builder.input(node, 0)?;
+    if input.datatype != Datatype::Fp32 {
+        return Err(unsupported(node, &format!("{} numbers", input.datatype)));
+    }
+    // Until operator set 13 everything from the axis on was one line.
+    let lines = builder.model.opset("") >= 13;
+    let axis = node.int("axis")?.copied().unwrap_or(if lines { -1 } else { 1 });
+    builder.emit(node, &[input], &[Datatype::Fp32], move |call: &mut Call<'_>| {
+        let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
+        let mut line = Axis::new(axis, &input.shape)?;
+        if !lines {
+            (line.extent, line.inner) = (line.extent * line.inner, 1);
+        }
+        shaped(output, &input.shape)?;
+        let out = buffer::<f32>(output)?;
+        out.extend_from_slice(elements::<f32>(input)?);
+        for start in line.starts() {
+            let at = |index: usize| start + index * line.inner;
+            let most = (0..line.extent).map(|index| out[at(index)]).fold(f32::NEG_INFINITY, f32::max);
+            let mut sum = 0.0;
+            for index in 0..line.extent {
+                out[at(index)] = (out[at(index)] - most).exp();
+                sum += out[at(index)];
+            }
+            (0..line.extent).for_each(|index| out[at(index)] /= sum);
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn argmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    let input = builder.input(node, 0)?;
+    if !matches!(input.datatype, Datatype::Fp32 | Datatype::Fp64 | Datatype::Int32 | Datatype::Int64) {
+        return Err(unsupported(node, &format!("{} numbers", input.datatype)));
+    }
+    let flag = |name, default| Ok::<_, LoadError>(node.int(name)?.map_or(default, |flag| *flag != 0));
+    let (keep, last) = (flag("keepdims", true)?, flag("select_last_index", false)?);
+    let axis = node.int("axis")?.copied().unwrap_or(0);
+    builder.emit(node, &[input], &[Datatype::Int64], move |call: &mut Call<'_>| {
+        let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
+        let line = Axis::new(axis, &input.shape)?;
+        if line.extent == 0 {
+            return Err(RunError::Input("the largest of nothing".to_owned()));
+        }
+        let mut shape = Shape::from_slice(&input.shape);
+        if keep {
+            shape[line.number] = 1;
+        } else {
+            shape.remove(line.number);
+        }
+        shaped(output, &shape)?;
+        let out = buffer::<i64>(output)?;
+        with_numbers!(input, values => {
+            for start in line.starts() {
+                let at = |index: usize| values[start + index * line.inner];
+                let better = |new, old| if last { new >= old } else { new > old };
+                let best = (1..line.extent).fold(0, |best, index| if better(at(index), at(best)) { index } else { best });
+                out.push(best as i64);
+            }
+            Ok(())
+        })
+    })
+}

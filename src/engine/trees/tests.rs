@@ -1,0 +1,210 @@
+//! The engine against answers of ONNX Runtime, kept in `tests/fixtures/trees` by `make-trees.py`.
+
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::engine::Scratch;
+use crate::model::Reason;
+use crate::onnx::build::{self, Msg, floats, graph, ints, model, node, texts, value};
+use crate::tensor::{Data, Datatype};
+
+const OPTIONS: LoadOptions = LoadOptions { workers: 1 };
+/// decisions.md: |a − b| ≤ 1e-5 · max(1, |b|).
+const TOLERANCE: f64 = 1e-5;
+
+fn fixtures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trees");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut models: Vec<_> = files.filter(|path| !path.to_str().unwrap().ends_with(".cases.onnx")).collect();
+    models.sort();
+    models
+}
+
+fn parse(path: &Path) -> Model {
+    crate::onnx::parse(std::fs::read(path).unwrap())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The tensors kept for the values of one side, `in` or `out`.
+fn cases(cases: &Model, side: &str, specs: &[crate::model::TensorSpec]) -> Vec<Tensor> {
+    let tensor =
+        |name: &str| cases.graph.initializers[&format!("{side}/{name}")].tensor(&cases.bytes).unwrap();
+    specs.iter().map(|spec| tensor(&spec.name)).collect()
+}
+
+fn numbers(data: &Data) -> Option<Vec<f64>> {
+    Some(match data {
+        Data::Fp32(values) => values.iter().map(|x| f64::from(*x)).collect(),
+        Data::Fp64(values) => values.clone(),
+        _ => return None,
+    })
+}
+
+/// What differs, if anything.
+fn difference(found: &Tensor, expected: &Tensor, tolerance: f64) -> Option<String> {
+    if found.shape != expected.shape || found.datatype() != expected.datatype() {
+        return Some(format!("{:?} {:?}, not {:?}", found.datatype(), found.shape, expected.shape));
+    }
+    let (Some(a), Some(b)) = (numbers(&found.data), numbers(&expected.data)) else {
+        return (found.data != expected.data).then(|| format!("{:?}, not {:?}", found.data, expected.data));
+    };
+    let close =
+        |a: f64, b: f64| a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * b.abs().max(1.0);
+    let at = a.iter().zip(&b).position(|(a, b)| !close(*a, *b))?;
+    Some(format!("element {at} is {}, not {}", a[at], b[at]))
+}
+
+/// The first rows of a tensor.
+fn head(tensor: &Tensor, from: usize, rows: usize) -> Tensor {
+    let row = tensor.data.len() / tensor.rows().max(1);
+    let mut shape = tensor.shape.clone();
+    shape[0] = rows;
+    let mut data = Data::empty(tensor.datatype());
+    operators::gather::pick_range(&tensor.data, from * row..(from + rows) * row, &mut data);
+    Tensor { shape, data }
+}
+
+#[test]
+fn answers_are_those_of_onnx_runtime() {
+    let mut wrong = Vec::new();
+    let mut scratch = Scratch::new(0);
+    let models = fixtures();
+    assert!(models.len() > 100, "{} fixtures", models.len());
+    for path in models {
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (model, kept) = (parse(&path), parse(&path.with_extension("cases.onnx")));
+        let inputs = cases(&kept, "in", &model.signature.inputs);
+        let expected = cases(&kept, "out", &model.signature.outputs);
+        let session = match Trees.load(&model, &OPTIONS) {
+            Ok(session) => session,
+            Err(error) => {
+                wrong.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        // Near a half ONNX Runtime's own probit has three digits in float32.
+        let tolerance = if name.contains("probit") { 1e-3 } else { TOLERANCE };
+        let mut outputs = Vec::new();
+        match session.run(&inputs, &mut scratch, &mut outputs) {
+            Err(error) => wrong.push(format!("{name}: {error}")),
+            Ok(()) => {
+                let found = outputs.iter().zip(&expected).zip(&model.signature.outputs);
+                let found = found.filter_map(|((found, expected), spec)| {
+                    Some((spec, difference(found, expected, tolerance)?))
+                });
+                wrong.extend(found.map(|(spec, what)| format!("{name}: `{}` {what}", spec.name)));
+            }
+        }
+        if name.starts_with("op-flatten") {
+            continue;
+        }
+        // A row's answer does not depend on the rows beside it.
+        let rows = inputs[0].rows();
+        let single: Vec<Tensor> = inputs.iter().map(|input| head(input, rows - 1, 1)).collect();
+        session.run(&single, &mut scratch, &mut outputs).unwrap();
+        for (found, all) in outputs.iter().zip(&expected) {
+            wrong.extend(
+                difference(found, &head(all, rows - 1, 1), tolerance)
+                    .map(|what| format!("{name}, one row: {what}")),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// A regressor of two leaves under a split, with one attribute replaced.
+fn regressor(replaced: Option<Msg>, name: &str) -> Msg {
+    let mut attributes = vec![
+        ("nodes_treeids", ints("nodes_treeids", &[0, 0, 0])),
+        ("nodes_nodeids", ints("nodes_nodeids", &[0, 1, 2])),
+        ("nodes_featureids", ints("nodes_featureids", &[1, 0, 0])),
+        ("nodes_modes", texts("nodes_modes", &["BRANCH_LEQ", "LEAF", "LEAF"])),
+        ("nodes_values", floats("nodes_values", &[0.5, 0.0, 0.0])),
+        ("nodes_truenodeids", ints("nodes_truenodeids", &[1, 0, 0])),
+        ("nodes_falsenodeids", ints("nodes_falsenodeids", &[2, 0, 0])),
+        ("target_treeids", ints("target_treeids", &[0, 0])),
+        ("target_nodeids", ints("target_nodeids", &[1, 2])),
+        ("target_ids", ints("target_ids", &[0, 0])),
+        ("target_weights", floats("target_weights", &[-1.0, 1.0])),
+    ];
+    attributes.retain(|(key, _)| *key != name);
+    let attributes = attributes.into_iter().map(|(_, attribute)| attribute).chain(replaced).collect();
+    let nodes = vec![node("ml.TreeEnsembleRegressor", &["x"], &["y"], attributes)];
+    model(graph(nodes, vec![value("x", 1, &[-1, 2])], vec![value("y", 1, &[-1, 1])]))
+}
+
+fn load(file: Msg) -> Result<Box<dyn Session>, LoadError> {
+    Trees.load(&crate::onnx::parse(file.0).unwrap(), &OPTIONS)
+}
+
+fn run(session: &dyn Session, input: Tensor) -> Result<Tensor, RunError> {
+    let mut outputs = Vec::new();
+    session.run(&[input], &mut Scratch::new(0), &mut outputs)?;
+    Ok(outputs.remove(0))
+}
+
+#[test]
+fn broken_trees_are_refused_when_they_load() {
+    let refused = |attribute: Msg, name: &str, code: Reason, what: &str| {
+        let error = load(regressor(Some(attribute), name)).err().unwrap_or_else(|| panic!("{name} loaded"));
+        assert_eq!(error.code, code, "{name}: {error}");
+        assert!(error.detail.contains(what), "{name}: {error}");
+        assert!(error.detail.contains("TreeEnsembleRegressor"), "{name}: {error}");
+    };
+    assert!(load(regressor(None, "")).is_ok());
+    let (parse, unsupported) = (Reason::Parse, Reason::Unsupported);
+    refused(ints("nodes_nodeids", &[0, 1, 1]), "nodes_nodeids", parse, "twice");
+    refused(ints("nodes_nodeids", &[0, 1]), "nodes_nodeids", parse, "2 entries");
+    refused(ints("nodes_truenodeids", &[0, 0, 0]), "nodes_truenodeids", parse, "leads back");
+    refused(ints("nodes_falsenodeids", &[7, 0, 0]), "nodes_falsenodeids", parse, "not there");
+    refused(ints("nodes_featureids", &[-1, 0, 0]), "nodes_featureids", parse, "feature -1");
+    refused(texts("nodes_modes", &["BRANCH_ODD", "LEAF", "LEAF"]), "nodes_modes", unsupported, "BRANCH_ODD");
+    refused(ints("target_ids", &[0, 9]), "target_ids", parse, "target 9");
+    refused(ints("target_nodeids", &[1, 9]), "target_nodeids", parse, "not there");
+    refused(ints("nodes_treeids", &[0, 1, 0]), "nodes_treeids", parse, "");
+    refused(build::int("n_targets", i64::MAX), "n_targets", parse, "out of range");
+    refused(build::text("post_transform", "LOGISTIC"), "post_transform", unsupported, "post_transform");
+    refused(floats("base_values", &[1.0, 2.0]), "base_values", parse, "2 base values");
+}
+
+#[test]
+fn rows_that_are_too_narrow_are_the_request_s_fault() {
+    let session = load(regressor(None, "")).unwrap();
+    let floats = |shape: &[usize], values: &[f32]| Tensor::new(shape, Data::Fp32(values.to_vec()));
+    assert_eq!(run(&*session, floats(&[1, 2], &[0.0, 0.5])).unwrap(), floats(&[1, 1], &[-1.0]));
+    assert_eq!(run(&*session, floats(&[0, 2], &[])).unwrap(), floats(&[0, 1], &[]));
+    for shape in [[1, 1].as_slice(), &[1, 0], &[1, 1, 2], &[]] {
+        let count = shape.iter().product();
+        let error = run(&*session, floats(shape, &vec![0.0; count])).unwrap_err();
+        assert!(matches!(error, RunError::Input(_)), "{shape:?}: {error:?}");
+    }
+    let error = run(&*session, Tensor::new(&[1, 2], Data::Int64(vec![0; 2]))).unwrap_err();
+    assert!(matches!(error, RunError::Engine(_)));
+}
+
+#[test]
+fn what_is_not_known_is_refused_by_name() {
+    let of = |op: &str| {
+        let nodes = vec![node(op, &["x"], &["y"], vec![])];
+        load(model(graph(nodes, vec![value("x", 1, &[-1, 2])], vec![value("y", 1, &[-1, 2])]))).err().unwrap()
+    };
+    let error = of("Conv");
+    assert_eq!(error.code, Reason::UnknownOperator);
+    assert!(error.detail.contains("`Conv`"), "{error}");
+    // An output that is not what the graph declares.
+    let error = of("ArgMax");
+    assert_eq!(error.code, Reason::Unsupported);
+    assert!(error.detail.contains("declared FP32 but computed INT64"), "{error}");
+}
+
+#[test]
+fn buffers_are_used_again_whatever_ran_before() {
+    let session = load(regressor(None, "")).unwrap();
+    let mut scratch = Scratch::new(0);
+    let mut outputs = vec![Tensor::empty(Datatype::Bytes); 3];
+    for rows in [3, 1, 2] {
+        let input = Tensor::new(&[rows, 2], Data::Fp32(vec![1.0; rows * 2]));
+        session.run(&[input], &mut scratch, &mut outputs).unwrap();
+        assert_eq!(outputs, [Tensor::new(&[rows, 1], Data::Fp32(vec![1.0; rows]))]);
+    }
+}
