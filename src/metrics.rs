@@ -70,8 +70,6 @@ pub struct Metrics {
     pub inflight: IntGauge,
     /// Open connections of the data port.
     pub connections: IntGauge,
-    /// Connections turned away at the cap.
-    pub connections_refused: IntCounter,
     /// Requests refused before a model was known, by status.
     pub http_errors: IntCounterVec,
     /// Configuration reloads by result.
@@ -162,10 +160,6 @@ impl Metrics {
             )?,
             inflight: IntGauge::new("sidegate_inflight_requests", "Requests read and not yet answered")?,
             connections: IntGauge::new("sidegate_connections", "Open connections of the data port")?,
-            connections_refused: IntCounter::new(
-                "sidegate_connections_refused_total",
-                "Connections closed at once because http.max_connections was reached",
-            )?,
             http_errors: counter(
                 "sidegate_http_errors_total",
                 "Requests refused before a model was known, by status",
@@ -187,7 +181,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 17] = [
+        let all: [Box<dyn Collector>; 16] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -201,7 +195,6 @@ impl Metrics {
             Box::new(metrics.registry_staleness.clone()),
             Box::new(metrics.inflight.clone()),
             Box::new(metrics.connections.clone()),
-            Box::new(metrics.connections_refused.clone()),
             Box::new(metrics.http_errors.clone()),
             Box::new(metrics.config_reloads.clone()),
             Box::new(metrics.panics.clone()),

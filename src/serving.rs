@@ -4,6 +4,7 @@
 //! started with by its `Arc`, so a swap never waits and never fails a request.
 
 pub mod admission;
+pub mod circuit;
 pub mod loader;
 pub mod status;
 
@@ -84,6 +85,8 @@ pub struct ServedVersion {
     pub metrics: VersionMetrics,
     /// Its counts for the statistics extension.
     pub statistics: Statistics,
+    /// Open while its engine keeps failing.
+    pub circuit: circuit::Circuit,
     /// Measured cost of a row in nanoseconds: what decides between running inline and offloading.
     pub row_nanos: AtomicU64,
 }

@@ -14,6 +14,7 @@ use super::predict::{Form, INLINE_BODY_BYTES, Prediction, Runner};
 use super::route::{NoRoute, Route, query, route};
 use super::settings::Settings;
 use super::workspace::Workspace;
+use crate::metrics::Outcome;
 use crate::model::{ModelName, Reference, Selector, Version};
 use crate::protocol::Policy;
 use crate::serving::loader::Command;
@@ -171,6 +172,12 @@ fn predict(
     settings: &Settings,
     arrived: Instant,
 ) -> Result<Call, Answer> {
+    if version.circuit.is_open(arrived) {
+        version.metrics.count(Outcome::Shed);
+        let message = "the engine of this version failed too often; it is tried again within a minute";
+        let answer = work.fail(503, "circuit_open", message);
+        return Err(Answer { retry_after: Some(30), ..answer });
+    }
     let mut timeout = settings.request_timeout;
     if let Some(range) = &head.timeout_ms {
         let wanted = std::str::from_utf8(&work.input[range.clone()]).ok().and_then(|t| t.parse::<u64>().ok());

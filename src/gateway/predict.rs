@@ -120,24 +120,12 @@ impl Prediction {
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
-                return self.fail(
-                    work,
-                    500,
-                    "engine_failed",
-                    "the engine failed on this request",
-                    Outcome::Error,
-                );
+                return self.engine_failed(work, ran);
             }
             Err(_) => {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
-                return self.fail(
-                    work,
-                    500,
-                    "engine_failed",
-                    "the engine failed on this request",
-                    Outcome::Error,
-                );
+                return self.engine_failed(work, ran);
             }
         }
         version.observe_run(rows, self.times.infer);
@@ -158,6 +146,15 @@ impl Prediction {
         self.times.total = nanos(done - self.arrived);
         self.succeeded(rows);
         Answer { times: Some(self.times), ..answer }
+    }
+
+    #[cold]
+    fn engine_failed(&self, work: &mut Workspace, now: Instant) -> Answer {
+        let version = &self.version;
+        if version.circuit.fail(now) {
+            tracing::error!(model = %version.model, version = version.version.get(), "failed too often: refused for a minute");
+        }
+        self.fail(work, 500, "engine_failed", "the engine failed on this request", Outcome::Error)
     }
 
     fn succeeded(&self, rows: usize) {

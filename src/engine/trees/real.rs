@@ -66,7 +66,6 @@ numbers! { f32 of_f32; f64 of_f64; i32 of_i64; i64 of_i64; }
 macro_rules! real {
     ($type:ident, $key:ident, $unsigned:ident) => {
         #[expect(
-            clippy::allow_attributes,
             clippy::cast_possible_truncation,
             clippy::cast_precision_loss,
             reason = "casts as ONNX Runtime does them"

@@ -13,6 +13,7 @@ use crate::model::{LoadError, ModelName, Reason, Signature, Stage, Version};
 use crate::registry::manifest::Manifest;
 use crate::registry::{Artefact, Listed};
 use crate::serving::admission::Trial;
+use crate::serving::circuit::Circuit;
 use crate::serving::{ServedVersion, Statistics};
 
 /// Memory that a load may take beside the file itself, as a multiple of it: the bytes, the parsed graph, the session.
@@ -206,6 +207,7 @@ impl Build<'_> {
             memory_bytes: loaded.session.memory_bytes(),
             metrics: self.metrics.version(&labels, self.max_series),
             statistics: Statistics::default(),
+            circuit: Circuit::default(),
             row_nanos: AtomicU64::new(row_nanos),
             signature: model.signature,
             session: loaded.session,

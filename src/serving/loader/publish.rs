@@ -61,6 +61,8 @@ impl Loader {
             let error =
                 model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
             match error {
+                // Its files may still be written, or another version may still be tried.
+                _ if !model.tried => format!("model `{name}` is still loading"),
                 Some(error) => format!("model `{name}`: {error}"),
                 None => format!("model `{name}` has no version to serve"),
             }
@@ -79,7 +81,8 @@ impl Loader {
             let waiting = self.models.iter().find(|(_, model)| !model.tried);
             return waiting.map(|(name, _)| format!("model `{name}` is still loading"));
         }
-        let error = self.models.iter().next().map(|(name, model)| why(name, model));
+        let waiting = self.models.iter().find(|(_, model)| !model.tried);
+        let error = waiting.or_else(|| self.models.iter().next()).map(|(name, model)| why(name, model));
         Some(self.registry_error.clone().or(error).unwrap_or_else(|| "the registry holds no model".into()))
     }
 }

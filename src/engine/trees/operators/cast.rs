@@ -42,7 +42,6 @@ pub(super) fn build<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    clippy::allow_attributes,
     trivial_numeric_casts,
     reason = "a cast is what was asked for"
 )]
