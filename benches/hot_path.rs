@@ -69,7 +69,7 @@ fn binary(rows: usize, columns: usize) -> (Vec<u8>, usize) {
 }
 
 /// Prints the medians of two pieces of work, run in turn.
-fn row(name: &str, ours: &mut dyn FnMut(), reference: &mut dyn FnMut()) {
+fn row<'a>(name: &str, ours: &mut (dyn FnMut() + 'a), reference: &mut (dyn FnMut() + 'a)) {
     if std::env::args().skip(1).any(|filter| !filter.starts_with('-') && !name.contains(&filter)) {
         return;
     }

@@ -107,17 +107,10 @@ pub fn main() -> ExitCode {
             } else {
                 say(&text)
             }
-            return if error.use_stderr() {
-                USAGE.into()
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    match args
-        .command
-        .unwrap_or_else(|| Command::Serve(ServeArgs::default()))
-    {
+    match args.command.unwrap_or_else(|| Command::Serve(ServeArgs::default())) {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Models(args) => models::run(&args),

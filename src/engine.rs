@@ -36,7 +36,12 @@ pub trait Session: Send + Sync {
     ///
     /// # Errors
     /// [`RunError::Input`] when the graph cannot take these shapes or values, [`RunError::Engine`] otherwise.
-    fn run(&self, inputs: &[Tensor], scratch: &mut Scratch, outputs: &mut Vec<Tensor>) -> Result<(), RunError>;
+    fn run(
+        &self,
+        inputs: &[Tensor],
+        scratch: &mut Scratch,
+        outputs: &mut Vec<Tensor>,
+    ) -> Result<(), RunError>;
 
     /// Estimate of the memory the session holds, in bytes.
     fn memory_bytes(&self) -> usize;

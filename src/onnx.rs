@@ -62,10 +62,7 @@ pub struct Model {
 /// `unsupported` for inputs and outputs that no protocol carries.
 pub fn parse(bytes: Vec<u8>) -> Result<Model, LoadError> {
     if bytes.len() > MAX_BYTES {
-        return Err(LoadError::new(
-            Reason::TooLarge,
-            format!("the file is larger than {MAX_BYTES} bytes"),
-        ));
+        return Err(LoadError::new(Reason::TooLarge, format!("the file is larger than {MAX_BYTES} bytes")));
     }
     let proto = decode::model(&bytes)?;
     scan::check(&proto)?;
@@ -82,22 +79,13 @@ pub fn parse(bytes: Vec<u8>) -> Result<Model, LoadError> {
 fn finish(proto: decode::Proto, bytes: Vec<u8>, labels: zipmap::Labels) -> Result<Model, LoadError> {
     let signature = signature::of(&proto.graph, labels)?;
     let functions = proto.functions.len();
-    Ok(Model {
-        signature,
-        graph: proto.graph,
-        opsets: proto.opsets,
-        functions,
-        bytes,
-    })
+    Ok(Model { signature, graph: proto.graph, opsets: proto.opsets, functions, bytes })
 }
 
 impl Model {
     /// The version of a domain's operator set, 1 when the model does not say; `""` is the default domain.
     pub fn opset(&self, domain: &str) -> i64 {
-        self.opsets
-            .iter()
-            .find(|(name, _)| name == domain)
-            .map_or(1, |(_, version)| *version)
+        self.opsets.iter().find(|(name, _)| name == domain).map_or(1, |(_, version)| *version)
     }
 }
 

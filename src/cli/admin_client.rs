@@ -62,13 +62,7 @@ impl Failure {
 impl Client {
     /// The client for these flags and the configuration of this process.
     pub(super) fn new(args: &AdminArgs) -> Result<Self, Failure> {
-        Self::from_sources(
-            args,
-            &Sources {
-                file: args.config.clone(),
-                ..Sources::from_process(Vec::new())
-            },
-        )
+        Self::from_sources(args, &Sources { file: args.config.clone(), ..Sources::from_process(Vec::new()) })
     }
 
     fn from_sources(args: &AdminArgs, sources: &Sources) -> Result<Self, Failure> {
@@ -93,10 +87,9 @@ impl Client {
             None => reachable(admin.listen)?.to_string(),
         };
         let token = match args.token_file.as_ref().or(admin.token_file.as_ref()) {
-            Some(path) => read_tokens(path)
-                .map_err(|error| Failure::Usage(error.to_string()))?
-                .into_iter()
-                .next(),
+            Some(path) => {
+                read_tokens(path).map_err(|error| Failure::Usage(error.to_string()))?.into_iter().next()
+            }
             None => None,
         };
         Ok(Self { address, token })
@@ -144,15 +137,10 @@ impl Client {
     fn exchange(&self, addresses: &[SocketAddr], path: &str) -> Result<Answer, String> {
         let mut error = "the name has no address".to_owned();
         let connected = addresses.iter().find_map(|address| {
-            TcpStream::connect_timeout(address, TIMEOUT)
-                .map_err(|e| error = e.to_string())
-                .ok()
+            TcpStream::connect_timeout(address, TIMEOUT).map_err(|e| error = e.to_string()).ok()
         });
         let mut stream = connected.ok_or(error)?;
-        let authorization = self
-            .token
-            .as_ref()
-            .map(|token| format!("authorization: Bearer {token}\r\n"));
+        let authorization = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sidegate/{}\r\naccept: application/json\r\n{}\
              connection: close\r\n\r\n",
@@ -175,10 +163,7 @@ impl Client {
                 Ok(read) => read,
                 // Both mean that the time is up, which the next turn says.
                 Err(e)
-                    if matches!(
-                        e.kind(),
-                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                    ) =>
+                    if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
                 {
                     continue;
                 }
@@ -216,11 +201,7 @@ fn parse(buffer: &[u8], ended: bool) -> Result<Option<Answer>, String> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let early = || {
-        if ended {
-            Err("the answer ends early".to_owned())
-        } else {
-            Ok(None)
-        }
+        if ended { Err("the answer ends early".to_owned()) } else { Ok(None) }
     };
     let head = match response.parse(buffer) {
         Ok(httparse::Status::Complete(head)) => head,
@@ -229,19 +210,14 @@ fn parse(buffer: &[u8], ended: bool) -> Result<Option<Answer>, String> {
     };
     let status = response.code.unwrap_or_default();
     let header = |name: &str| {
-        let found = response
-            .headers
-            .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name));
+        let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
         found.map(|header| String::from_utf8_lossy(header.value).trim().to_ascii_lowercase())
     };
     let rest = &buffer[head..];
     let body = if header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
         unchunk(rest)?
     } else if let Some(length) = header("content-length") {
-        let length: usize = length
-            .parse()
-            .map_err(|_| "a content-length that is no number".to_owned())?;
+        let length: usize = length.parse().map_err(|_| "a content-length that is no number".to_owned())?;
         rest.get(..length).map(<[u8]>::to_vec)
     } else {
         ended.then(|| rest.to_vec())

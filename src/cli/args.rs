@@ -102,10 +102,7 @@ pub enum Probe {
 impl ServeArgs {
     /// The layers of the configuration, with the environment and machine of this process.
     pub fn sources(&self) -> Sources {
-        Sources {
-            file: self.config.clone(),
-            ..Sources::from_process(self.flags())
-        }
+        Sources { file: self.config.clone(), ..Sources::from_process(self.flags()) }
     }
 
     /// The keys that were given a flag.
@@ -120,9 +117,7 @@ impl ServeArgs {
             ("http.workers", &self.workers),
             ("log.format", &self.log),
         ];
-        let given = flags
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        let given = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         given.collect()
     }
 }

@@ -20,11 +20,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     let (loaded, problems) = examine(&args.serve.sources());
     if args.json {
         say(&format!("{:#}\n", as_json(&loaded, &problems)));
-        return if problems.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            USAGE.into()
-        };
+        return if problems.is_empty() { ExitCode::SUCCESS } else { USAGE.into() };
     }
     if !problems.is_empty() {
         return usage_error(&Problems(problems));
@@ -46,28 +42,15 @@ fn examine(sources: &Sources) -> (Loaded, Vec<Problem>) {
             && !known
         {
             let origin = loaded.origins.get(key).cloned().unwrap_or(Origin::Default);
-            problems.push(Problem {
-                origin,
-                key: Some(key.into()),
-                text,
-            });
+            problems.push(Problem { origin, key: Some(key.into()), text });
         }
     };
     look("registry.url", registry(&config.registry.url));
     look("http.uds", config.http.uds.as_deref().map_or(Ok(()), socket));
     let tokens = |path: &Path| read_tokens(path).map(drop).map_err(|error| error.to_string());
-    look(
-        "admin.token_file",
-        config.admin.token_file.as_deref().map_or(Ok(()), tokens),
-    );
-    look(
-        "auth.token_file",
-        config.auth.token_file.as_deref().map_or(Ok(()), tokens),
-    );
-    look(
-        "engine.onnxruntime",
-        config.engine.onnxruntime.as_deref().map_or(Ok(()), readable),
-    );
+    look("admin.token_file", config.admin.token_file.as_deref().map_or(Ok(()), tokens));
+    look("auth.token_file", config.auth.token_file.as_deref().map_or(Ok(()), tokens));
+    look("engine.onnxruntime", config.engine.onnxruntime.as_deref().map_or(Ok(()), readable));
     (loaded, problems)
 }
 
@@ -80,35 +63,22 @@ fn registry(url: &RegistryUrl) -> Result<(), String> {
 }
 
 fn readable(path: &Path) -> Result<(), String> {
-    let file = fs::File::open(path)
-        .and_then(|file| file.metadata())
-        .map_err(|error| named(path, &error))?;
-    if file.is_file() {
-        Ok(())
-    } else {
-        Err(format!("{} is not a file", path.display()))
-    }
+    let file = fs::File::open(path).and_then(|file| file.metadata()).map_err(|error| named(path, &error))?;
+    if file.is_file() { Ok(()) } else { Err(format!("{} is not a file", path.display())) }
 }
 
 /// Whether a socket can be made there. Mode bits do not tell (read-only mounts, capabilities), so a file is made.
 fn socket(path: &Path) -> Result<(), String> {
     match fs::symlink_metadata(path) {
         Ok(there) if !there.file_type().is_socket() => {
-            return Err(format!(
-                "{} is there and not a socket; it would not be replaced",
-                path.display()
-            ));
+            return Err(format!("{} is there and not a socket; it would not be replaced", path.display()));
         }
         _ => {}
     }
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let trial = folder.join(format!(".sidegate-check-{}", std::process::id()));
     let made = fs::File::options().write(true).create_new(true).open(&trial);
-    made.and_then(|_| fs::remove_file(&trial))
-        .map_err(|error| named(folder, &error))
+    made.and_then(|_| fs::remove_file(&trial)).map_err(|error| named(folder, &error))
 }
 
 fn named(path: &Path, error: &io::Error) -> String {
@@ -116,10 +86,7 @@ fn named(path: &Path, error: &io::Error) -> String {
 }
 
 fn as_text(loaded: &Loaded) -> String {
-    let file = loaded
-        .file
-        .as_ref()
-        .map_or("no file".into(), |file| file.display().to_string());
+    let file = loaded.file.as_ref().map_or("no file".into(), |file| file.display().to_string());
     let version = env!("CARGO_PKG_VERSION");
     format!(
         "# What sidegate {version} would run with ({file}); a comment names the origin of what is not a default.\n{}",
@@ -153,14 +120,8 @@ mod tests {
     use super::*;
 
     fn with(flags: &[(&str, &str)]) -> (Loaded, Vec<Problem>) {
-        let flags = flags
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.to_string()))
-            .collect();
-        examine(&Sources {
-            flags,
-            ..Sources::default()
-        })
+        let flags = flags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        examine(&Sources { flags, ..Sources::default() })
     }
 
     #[test]
@@ -177,60 +138,32 @@ mod tests {
             ("engine.onnxruntime", &file),
         ];
         assert_eq!(with(&good).1, []);
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "nothing is left behind"
-        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");
         let bad = good.map(|(key, _)| (key, gone.as_str()));
         let (_, problems) = with(&bad);
         assert_eq!(
-            problems
-                .iter()
-                .filter_map(|p| p.key.as_deref())
-                .collect::<Vec<_>>(),
+            problems.iter().filter_map(|p| p.key.as_deref()).collect::<Vec<_>>(),
             bad.map(|(key, _)| key)
         );
-        assert!(
-            problems.iter().all(|p| matches!(p.origin, Origin::Flag(_))),
-            "{problems:?}"
-        );
+        assert!(problems.iter().all(|p| matches!(p.origin, Origin::Flag(_))), "{problems:?}");
         let (_, problems) = with(&[good[0], ("http.uds", &file), ("engine.onnxruntime", &folder)]);
         let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
-        assert!(
-            texts[0].contains("not a socket") && texts[1].contains("not a file"),
-            "{texts:?}"
-        );
+        assert!(texts[0].contains("not a socket") && texts[1].contains("not a file"), "{texts:?}");
     }
 
     #[test]
     fn the_report_is_text_or_json() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().to_str().unwrap();
-        let (loaded, problems) = with(&[
-            ("registry.url", folder),
-            ("http.workers", "x"),
-            ("http.listen", "0.0.0.0:1"),
-        ]);
+        let (loaded, problems) =
+            with(&[("registry.url", folder), ("http.workers", "x"), ("http.listen", "0.0.0.0:1")]);
         let text = as_text(&loaded);
-        assert!(
-            text.contains("# --registry\n") && text.contains("\nqueue_wait_ms = 100\n"),
-            "{text}"
-        );
+        assert!(text.contains("# --registry\n") && text.contains("\nqueue_wait_ms = 100\n"), "{text}");
         let report = as_json(&loaded, &problems);
-        assert_eq!(
-            (&report["ok"], &report["problems"][0]["origin"]),
-            (&json!(false), &json!("--workers"))
-        );
+        assert_eq!((&report["ok"], &report["problems"][0]["origin"]), (&json!(false), &json!("--workers")));
         assert_eq!(report["warnings"].as_array().unwrap().len(), 1);
-        let shown = |key: &str| {
-            report["values"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .find(|v| v["key"] == key)
-                .cloned()
-        };
+        let shown =
+            |key: &str| report["values"].as_array().unwrap().iter().find(|v| v["key"] == key).cloned();
         let expected = json!({"key": "limits.max_rows", "value": 10000, "origin": "default"});
         assert_eq!(shown("limits.max_rows"), Some(expected));
     }

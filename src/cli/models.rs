@@ -7,9 +7,7 @@ use serde_json::Value;
 use super::admin_client::Client;
 use super::{ShowArgs, say, table};
 
-const HEADS: &[&str] = &[
-    "MODEL", "VERSION", "STAGE", "STATE", "ENGINE", "LOAD", "BYTES", "REASON",
-];
+const HEADS: &[&str] = &["MODEL", "VERSION", "STAGE", "STATE", "ENGINE", "LOAD", "BYTES", "REASON"];
 
 /// Carries the command out.
 pub(super) fn run(args: &ShowArgs) -> ExitCode {
@@ -26,18 +24,9 @@ pub(super) fn render(models: &Value) -> String {
     let mut rows = Vec::new();
     for model in models.as_array().into_iter().flatten() {
         let name = table::cell(&model["name"]);
-        let versions = model["versions"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        let versions = model["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
         if versions.is_empty() {
-            let row = HEADS.iter().map(|head| {
-                if *head == "MODEL" {
-                    name.clone()
-                } else {
-                    "-".into()
-                }
-            });
+            let row = HEADS.iter().map(|head| if *head == "MODEL" { name.clone() } else { "-".into() });
             rows.push(row.collect());
         }
         rows.extend(versions.iter().map(|version| row(&name, version)));

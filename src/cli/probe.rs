@@ -31,9 +31,7 @@ fn judge(answer: &Answer, word: &str) -> (String, bool) {
     }
     let text = String::from_utf8_lossy(&answer.body);
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
-    let named = [&json["reason"], &json["error"]]
-        .into_iter()
-        .find(|value| value.is_string());
+    let named = [&json["reason"], &json["error"]].into_iter().find(|value| value.is_string());
     // A probe may answer in plain text.
     let plain = Value::String(text.lines().next().unwrap_or_default().into());
     let reason = match named {
@@ -52,23 +50,13 @@ mod tests {
     fn a_probe_is_one_line() {
         for (status, body, expected) in [
             (200, "ok", "ready\n"),
-            (
-                503,
-                r#"{"reason":"no model is loaded"}"#,
-                "not ready: no model is loaded\n",
-            ),
+            (503, r#"{"reason":"no model is loaded"}"#, "not ready: no model is loaded\n"),
             (503, r#"{"error":"draining"}"#, "not ready: draining\n"),
             (503, "starting\nmore", "not ready: starting\n"),
             (404, "", "not ready: status 404\n"),
             (503, "{}", "not ready: status 503\n"),
         ] {
-            let (line, passed) = judge(
-                &Answer {
-                    status,
-                    body: body.into(),
-                },
-                "ready",
-            );
+            let (line, passed) = judge(&Answer { status, body: body.into() }, "ready");
             assert_eq!((line.as_str(), passed), (expected, status == 200), "{body}");
         }
     }

@@ -43,10 +43,7 @@ fn render(status: &Value) -> String {
         ("config", config(&status["config"])),
         ("onnxruntime", onnxruntime(&status["onnxruntime"])),
     ];
-    let lines: String = lines
-        .iter()
-        .map(|(name, text)| format!("{name:<13}{text}\n"))
-        .collect();
+    let lines: String = lines.iter().map(|(name, text)| format!("{name:<13}{text}\n")).collect();
     format!("{title}{lines}\n{}", models::render(&status["models"]))
 }
 
@@ -75,11 +72,7 @@ fn memory(memory: &Value) -> String {
 }
 
 fn registry(registry: &Value) -> String {
-    let up = if registry["up"].as_bool().unwrap_or_default() {
-        "up"
-    } else {
-        "down"
-    };
+    let up = if registry["up"].as_bool().unwrap_or_default() { "up" } else { "down" };
     let age = table::seconds(&registry["staleness_seconds"]);
     format!(
         "{}, {up}, seen {age} ago, {} models",
@@ -89,18 +82,10 @@ fn registry(registry: &Value) -> String {
 }
 
 fn config(config: &Value) -> String {
-    let file = if config["file"].is_null() {
-        "no file".into()
-    } else {
-        table::cell(&config["file"])
-    };
+    let file = if config["file"].is_null() { "no file".into() } else { table::cell(&config["file"]) };
     let mut text = format!("{file}, {} reloads", table::cell(&config["reloads"]));
-    let pending: Vec<String> = config["pending_restart"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(table::cell)
-        .collect();
+    let pending: Vec<String> =
+        config["pending_restart"].as_array().into_iter().flatten().map(table::cell).collect();
     if !pending.is_empty() {
         text += &format!("\n{:13}waits for a restart: {}", "", pending.join(", "));
     }
@@ -115,11 +100,7 @@ fn onnxruntime(library: &Value) -> String {
     match library {
         Value::Null => "not loaded".into(),
         library if library["error"].is_string() => table::cell(&library["error"]),
-        library => format!(
-            "{}, {}",
-            table::cell(&library["version"]),
-            table::cell(&library["path"])
-        ),
+        library => format!("{}, {}", table::cell(&library["version"]), table::cell(&library["path"])),
     }
 }
 
@@ -166,14 +147,8 @@ churn  -        -      -      -          -      -  -
     fn the_state_is_one_word_with_its_reason() {
         for (status, expected) in [
             (json!({"live": true, "ready": true}), "ready"),
-            (
-                json!({"live": true, "ready": false, "reason": "no model"}),
-                "live, not ready (no model)",
-            ),
-            (
-                json!({"live": true, "ready": false, "draining": true}),
-                "draining",
-            ),
+            (json!({"live": true, "ready": false, "reason": "no model"}), "live, not ready (no model)"),
+            (json!({"live": true, "ready": false, "draining": true}), "draining"),
             (json!({}), "not live"),
         ] {
             assert_eq!(state(&status), expected);

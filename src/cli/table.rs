@@ -5,14 +5,8 @@ use serde_json::Value;
 /// Columns with a head each; numbers stand to the right. Two spaces between columns, none at the end of a line.
 pub(super) fn render(heads: &[&str], right: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count());
-        cells
-            .chain(heads.get(column).map(|head| head.len()))
-            .max()
-            .unwrap_or_default()
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain(heads.get(column).map(|head| head.len())).max().unwrap_or_default()
     };
     let widths: Vec<usize> = (0..heads.len()).map(width).collect();
     let head: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
@@ -20,16 +14,9 @@ pub(super) fn render(heads: &[&str], right: &[&str], rows: &[Vec<String>]) -> St
     for row in std::iter::once(&head).chain(rows) {
         let mut line = String::new();
         for ((cell, width), head) in row.iter().zip(&widths).zip(heads) {
-            let cell = if right.contains(head) {
-                format!("{cell:>width$}")
-            } else {
-                format!("{cell:<width$}")
-            };
-            line = if line.is_empty() {
-                cell
-            } else {
-                format!("{line}  {cell}")
-            };
+            let cell =
+                if right.contains(head) { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
+            line = if line.is_empty() { cell } else { format!("{line}  {cell}") };
         }
         text += line.trim_end();
         text.push('\n');
@@ -41,10 +28,7 @@ pub(super) fn render(heads: &[&str], right: &[&str], rows: &[Vec<String>]) -> St
 pub(super) fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
-        Value::String(text) => text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
         other => other.to_string(),
     };
     if text.is_empty() { "-".into() } else { text }
@@ -84,18 +68,10 @@ pub(super) fn seconds(value: &Value) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1} s");
     }
-    let units = [
-        (86_400.0, "d", 3600.0, "h"),
-        (3600.0, "h", 60.0, "min"),
-        (60.0, "min", 1.0, "s"),
-    ];
+    let units = [(86_400.0, "d", 3600.0, "h"), (3600.0, "h", 60.0, "min"), (60.0, "min", 1.0, "s")];
     let fitting = units.iter().find(|(large, ..)| seconds >= *large);
     fitting.map_or_else(String::new, |(large, name, small, small_name)| {
-        format!(
-            "{} {name} {} {small_name}",
-            (seconds / large).floor(),
-            (seconds % large / small).floor()
-        )
+        format!("{} {name} {} {small_name}", (seconds / large).floor(), (seconds % large / small).floor())
     })
 }
 
@@ -107,10 +83,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let rows = [
-            vec!["é".into(), "1".into(), String::new()],
-            vec!["longer".into(), "234".into(), "x y".into()],
-        ];
+        let rows =
+            [vec!["é".into(), "1".into(), String::new()], vec!["longer".into(), "234".into(), "x y".into()]];
         let expected = "NAME    SIZE  WHY\né          1\nlonger   234  x y\n";
         assert_eq!(render(&["NAME", "SIZE", "WHY"], &["SIZE"], &rows), expected);
     }
@@ -125,10 +99,7 @@ mod tests {
             ["0.4 ms", "12 ms", "3.1 s", "-"]
         );
         let values = [json!(4.2), json!(185), json!(7800.5), json!(788_400)];
-        assert_eq!(
-            all(seconds, &values),
-            ["4.2 s", "3 min 5 s", "2 h 10 min", "9 d 3 h"]
-        );
+        assert_eq!(all(seconds, &values), ["4.2 s", "3 min 5 s", "2 h 10 min", "9 d 3 h"]);
         assert_eq!(
             all(cell, &[json!(null), json!(""), json!("a\u{1b}[1m"), json!(7)]),
             ["-", "-", "a [1m", "7"]

@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::plan::Plans;
 use super::{Engine, EngineKind, LoadOptions, RunError, Scratch, Session};
-use crate::model::{LoadError, Reason};
+use crate::model::{LoadError, Reason, TensorSpec};
 use crate::onnx::Model;
 use crate::tensor::{Data, Datatype, Shape, Tensor};
 
@@ -25,6 +25,8 @@ const OVERHEAD_BYTES: usize = 1 << 20;
 
 struct Net {
     plans: Plans,
+    /// What each input may look like; tract itself takes some shapes for others.
+    inputs: Vec<TensorSpec>,
     model_bytes: usize,
 }
 
@@ -38,7 +40,7 @@ impl Engine for Tract {
         let plans = unwound(|| Plans::build(model)).unwrap_or_else(|| {
             Err(LoadError::new(Reason::Crashed, "tract panicked while it built the graph"))
         })?;
-        Ok(Box::new(Net { plans, model_bytes: model.bytes.len() }))
+        Ok(Box::new(Net { plans, inputs: model.signature.inputs.clone(), model_bytes: model.bytes.len() }))
     }
 }
 
@@ -49,6 +51,13 @@ impl Session for Net {
         _scratch: &mut Scratch,
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), RunError> {
+        if let Some((spec, input)) = self.inputs.iter().zip(inputs).find(|(spec, input)| !fits(spec, input)) {
+            let (name, found) = (&spec.name, &input.shape);
+            return Err(RunError::Input(format!(
+                "input `{name}` of shape {found:?} does not fit {:?}",
+                spec.shape
+            )));
+        }
         let results = unwound(|| self.plans.run(inputs))
             .unwrap_or_else(|| Err(RunError::Engine("tract panicked while it ran the graph".to_owned())))?;
         outputs.truncate(results.len());
@@ -65,6 +74,11 @@ impl Session for Net {
         // The weights as read and, for the large ones, as packed for the kernels.
         self.model_bytes * 3 / 2 + OVERHEAD_BYTES
     }
+}
+
+fn fits(spec: &TensorSpec, input: &Tensor) -> bool {
+    let fits = |(wanted, found): (&i64, &usize)| *wanted < 0 || *wanted == *found as i64;
+    spec.shape.len() == input.shape.len() && spec.shape.iter().zip(&input.shape).all(fits)
 }
 
 /// `None` when `work` panicked. tract's own data is dropped or replaced then, and ours is not reached.

@@ -127,10 +127,7 @@ impl Constant {
         let shape: Option<Vec<usize>> = header.dims.iter().map(|d| usize::try_from(*d).ok()).collect();
         let elements = shape.as_deref().and_then(element_count);
         let (Some(shape), Some(elements)) = (shape, elements) else {
-            return Err(broken(format!(
-                "tensor `{name}` has impossible dimensions {:?}",
-                header.dims
-            )));
+            return Err(broken(format!("tensor `{name}` has impossible dimensions {:?}", header.dims)));
         };
         if header.raw.is_some() && header.listed.iter().any(|n| *n > 0) {
             return Err(broken(format!("tensor `{name}` holds both raw bytes and a list")));
@@ -147,11 +144,7 @@ impl Constant {
                 (found, elements.checked_mul(bits).map(|n| n.div_ceil(8)), "bytes")
             }
             (None, Some(Datatype::Bytes)) => (header.listed[6], Some(elements), "strings"),
-            (None, Some(datatype)) => (
-                header.listed[list(datatype).0 as usize],
-                Some(elements),
-                "numbers",
-            ),
+            (None, Some(datatype)) => (header.listed[list(datatype).0 as usize], Some(elements), "numbers"),
             // Elements of types that we never decode are left to the engine that does.
             (None, None) => (elements, Some(elements), ""),
         };
@@ -161,14 +154,7 @@ impl Constant {
                 wanted.map_or_else(|| "a countable number".to_owned(), |n| n.to_string())
             )));
         }
-        Ok((
-            header.name,
-            Self {
-                datatype,
-                shape,
-                at: message.range(),
-            },
-        ))
+        Ok((header.name, Self { datatype, shape, at: message.range() }))
     }
 
     /// The elements; `bytes` is the file this constant was read from ([`super::Model::bytes`]).
@@ -182,9 +168,7 @@ impl Constant {
                 "a constant of an element type that is not carried",
             ));
         };
-        let file = bytes
-            .get(self.at.clone())
-            .ok_or_else(|| broken("a constant of another file"))?;
+        let file = bytes.get(self.at.clone()).ok_or_else(|| broken("a constant of another file"))?;
         let mut data = Data::empty(datatype);
         let mut rest = Message::new(file);
         while let Some(field) = rest.next()? {
@@ -208,14 +192,7 @@ impl Constant {
 fn raw(datatype: Datatype, bytes: &[u8]) -> Data {
     macro_rules! numbers {
         ($variant:ident, $type:ty) => {
-            Data::$variant(
-                bytes
-                    .as_chunks()
-                    .0
-                    .iter()
-                    .map(|b| <$type>::from_le_bytes(*b))
-                    .collect(),
-            )
+            Data::$variant(bytes.as_chunks().0.iter().map(|b| <$type>::from_le_bytes(*b)).collect())
         };
     }
     match datatype {
@@ -238,10 +215,7 @@ fn raw(datatype: Datatype, bytes: &[u8]) -> Data {
 }
 
 /// Appends a list field; each number is cut to the type's width, as protobuf's own accessors do.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "narrow types travel in wider fields"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "narrow types travel in wider fields")]
 fn listed(data: &mut Data, field: &Field<'_>, kind: Scalar) -> Result<(), LoadError> {
     match data {
         Data::Bool(v) => field.scalars(kind, |bits| v.push(bits != 0)),

@@ -34,11 +34,7 @@ struct Decoder {
 
 /// `ai.onnx` is another way to write the default domain.
 fn normal(domain: &str) -> String {
-    if domain == "ai.onnx" {
-        String::new()
-    } else {
-        domain.to_owned()
-    }
+    if domain == "ai.onnx" { String::new() } else { domain.to_owned() }
 }
 
 /// Decodes a ModelProto.
@@ -104,10 +100,7 @@ impl Decoder {
                     self.item()?;
                     let (name, constant) = Constant::read(field.message()?)?;
                     if let Some(_twice) = out.initializers.insert(name.clone(), constant) {
-                        return Err(broken(format!(
-                            "two initializers are called `{}`",
-                            shorten(&name)
-                        )));
+                        return Err(broken(format!("two initializers are called `{}`", shorten(&name))));
                     }
                 }
                 11 => out.inputs.push(self.value_info(field.message()?)?),
@@ -258,10 +251,7 @@ impl Decoder {
 
     fn value_info(&mut self, mut rest: Message<'_>) -> Result<ValueInfo, LoadError> {
         self.item()?;
-        let mut out = ValueInfo {
-            name: String::new(),
-            kind: Kind::Other("nothing"),
-        };
+        let mut out = ValueInfo { name: String::new(), kind: Kind::Other("nothing") };
         while let Some(field) = rest.next()? {
             match field.number {
                 1 => field.text()?.clone_into(&mut out.name),

@@ -95,10 +95,7 @@ macro_rules! accessors {
 impl Node {
     /// The attribute of that name.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
-        self.attributes
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value)
+        self.attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value)
     }
 
     accessors! {

@@ -17,21 +17,12 @@ type Functions<'a> = HashMap<(&'a str, &'a str), &'a Function>;
 pub(super) fn check(proto: &Proto) -> Result<(), LoadError> {
     let mut functions = Functions::new();
     for function in &proto.functions {
-        if functions
-            .insert((&function.domain, &function.name), function)
-            .is_some()
-        {
-            return Err(broken(format!(
-                "two functions are called `{}`",
-                shorten(&function.name)
-            )));
+        if functions.insert((&function.domain, &function.name), function).is_some() {
+            return Err(broken(format!("two functions are called `{}`", shorten(&function.name))));
         }
     }
     let graphs = std::iter::once(&proto.graph).chain(&proto.training);
-    for node in graphs
-        .flat_map(|graph| &graph.nodes)
-        .chain(proto.functions.iter().flat_map(|f| &f.nodes))
-    {
+    for node in graphs.flat_map(|graph| &graph.nodes).chain(proto.functions.iter().flat_map(|f| &f.nodes)) {
         operators(node, &functions)?;
     }
     calls(proto, &functions)?;
@@ -43,10 +34,7 @@ fn operators(node: &Node, functions: &Functions<'_>) -> Result<(), LoadError> {
     if !local && !DOMAINS.contains(&node.domain.as_str()) {
         return Err(LoadError::new(
             Reason::UnknownOperator,
-            format!(
-                "{node} belongs to `{}`; no engine here knows that domain",
-                shorten(&node.domain)
-            ),
+            format!("{node} belongs to `{}`; no engine here knows that domain", shorten(&node.domain)),
         ));
     }
     // It stands for a compiled graph that may be in another file, named by a path.
@@ -56,9 +44,7 @@ fn operators(node: &Node, functions: &Functions<'_>) -> Result<(), LoadError> {
             format!("{node} may name a file; export plain ONNX"),
         ));
     }
-    node.subgraphs()
-        .flat_map(|graph| &graph.nodes)
-        .try_for_each(|inner| operators(inner, functions))
+    node.subgraphs().flat_map(|graph| &graph.nodes).try_for_each(|inner| operators(inner, functions))
 }
 
 /// What a node unfolds into.
@@ -80,12 +66,7 @@ impl Size {
 fn calls(proto: &Proto, functions: &Functions<'_>) -> Result<(), LoadError> {
     let mut known = HashMap::new();
     let mut total = Size::default();
-    for node in proto
-        .graph
-        .nodes
-        .iter()
-        .chain(proto.functions.iter().flat_map(|f| &f.nodes))
-    {
+    for node in proto.graph.nodes.iter().chain(proto.functions.iter().flat_map(|f| &f.nodes)) {
         total.add(unfolded(node, functions, &mut known, 0)?);
     }
     if total.nodes > MAX_NODES {
@@ -110,12 +91,8 @@ fn unfolded<'a>(
         return Ok(total);
     };
     // A function that calls itself runs into this too: it never becomes known.
-    let too_deep = || {
-        broken(format!(
-            "function `{}` calls itself, or others too deeply",
-            shorten(&node.op_type)
-        ))
-    };
+    let too_deep =
+        || broken(format!("function `{}` calls itself, or others too deeply", shorten(&node.op_type)));
     if depth == MAX_CALL_DEPTH {
         return Err(too_deep());
     }
@@ -131,11 +108,7 @@ fn unfolded<'a>(
         size
     };
     total.add(size);
-    if total.calls > MAX_CALL_DEPTH {
-        Err(too_deep())
-    } else {
-        Ok(total)
-    }
+    if total.calls > MAX_CALL_DEPTH { Err(too_deep()) } else { Ok(total) }
 }
 
 /// Every value of the main graph is made once, and every input and output has a name of its own.
@@ -143,20 +116,14 @@ fn unique(graph: &Graph) -> Result<(), LoadError> {
     let mut made = HashSet::new();
     for input in &graph.inputs {
         if input.name.is_empty() || !made.insert(input.name.as_str()) {
-            return Err(broken(format!(
-                "an input without a name of its own: `{}`",
-                shorten(&input.name)
-            )));
+            return Err(broken(format!("an input without a name of its own: `{}`", shorten(&input.name))));
         }
     }
     made.extend(graph.initializers.keys().map(String::as_str));
     for node in &graph.nodes {
         for output in node.outputs.iter().filter(|name| !name.is_empty()) {
             if !made.insert(output) {
-                return Err(broken(format!(
-                    "{node}: value `{}` is made twice",
-                    shorten(output)
-                )));
+                return Err(broken(format!("{node}: value `{}` is made twice", shorten(output))));
             }
         }
     }
@@ -164,21 +131,11 @@ fn unique(graph: &Graph) -> Result<(), LoadError> {
     let mut outputs = HashSet::new();
     for output in &graph.outputs {
         if !made.contains(output.name.as_str()) {
-            return Err(broken(format!(
-                "output `{}` is made by no node",
-                shorten(&output.name)
-            )));
+            return Err(broken(format!("output `{}` is made by no node", shorten(&output.name))));
         }
         if !outputs.insert(output.name.as_str()) {
-            return Err(broken(format!(
-                "two outputs are called `{}`",
-                shorten(&output.name)
-            )));
+            return Err(broken(format!("two outputs are called `{}`", shorten(&output.name))));
         }
     }
-    if outputs.is_empty() {
-        Err(broken("the graph has no outputs"))
-    } else {
-        Ok(())
-    }
+    if outputs.is_empty() { Err(broken("the graph has no outputs")) } else { Ok(()) }
 }

@@ -7,19 +7,10 @@ use crate::model::{LoadError, Reason, Signature, TensorSpec, shorten};
 
 /// Reads the signature off a graph; `labels` are the class labels of what were maps, by output name.
 pub(super) fn of(graph: &Graph, mut labels: Labels) -> Result<Signature, LoadError> {
-    let inputs = graph
-        .inputs
-        .iter()
-        .filter(|input| !graph.is_initializer(&input.name));
+    let inputs = graph.inputs.iter().filter(|input| !graph.is_initializer(&input.name));
     let mut signature = Signature {
-        inputs: inputs
-            .map(|input| spec("input", input))
-            .collect::<Result<_, _>>()?,
-        outputs: graph
-            .outputs
-            .iter()
-            .map(|output| spec("output", output))
-            .collect::<Result<_, _>>()?,
+        inputs: inputs.map(|input| spec("input", input)).collect::<Result<_, _>>()?,
+        outputs: graph.outputs.iter().map(|output| spec("output", output)).collect::<Result<_, _>>()?,
     };
     for output in &mut signature.outputs {
         output.labels = labels.remove(&*output.name);
@@ -30,10 +21,7 @@ pub(super) fn of(graph: &Graph, mut labels: Labels) -> Result<Signature, LoadErr
 fn spec(side: &str, value: &ValueInfo) -> Result<TensorSpec, LoadError> {
     let refuse = |what: &str| {
         let name = shorten(&value.name);
-        LoadError::new(
-            Reason::Unsupported,
-            format!("{side} `{name}` is {what}, which no protocol carries"),
-        )
+        LoadError::new(Reason::Unsupported, format!("{side} `{name}` is {what}, which no protocol carries"))
     };
     let (element, shape) = match &value.kind {
         Kind::Tensor(element, shape) => (*element, shape),
@@ -55,12 +43,7 @@ fn spec(side: &str, value: &ValueInfo) -> Result<TensorSpec, LoadError> {
             ));
         }
     };
-    Ok(TensorSpec {
-        name: value.name.as_str().into(),
-        datatype,
-        shape,
-        labels: None,
-    })
+    Ok(TensorSpec { name: value.name.as_str().into(), datatype, shape, labels: None })
 }
 
 fn element_name(number: i64) -> String {

@@ -33,16 +33,8 @@ fn what_is_not_onnx_is_a_parse_error() {
     let good = relu(Msg::default()).0;
     assert!(parse(good.clone()).is_ok());
     refused(Vec::new(), Reason::Parse, "no graph");
-    refused(
-        b"<!DOCTYPE html><html><body>404</body></html>".to_vec(),
-        Reason::Parse,
-        "not an ONNX file",
-    );
-    refused(
-        b"version https://git-lfs.github.com/spec/v1\n".to_vec(),
-        Reason::Parse,
-        "not an ONNX file",
-    );
+    refused(b"<!DOCTYPE html><html><body>404</body></html>".to_vec(), Reason::Parse, "not an ONNX file");
+    refused(b"version https://git-lfs.github.com/spec/v1\n".to_vec(), Reason::Parse, "not an ONNX file");
     refused(vec![0xff; 100], Reason::Parse, "not an ONNX file");
     refused(vec![0; 100], Reason::Parse, "not an ONNX file");
     for end in 0..good.len() {
@@ -58,16 +50,12 @@ fn tensors_kept_elsewhere_are_refused_wherever_they_hide() {
     let forms = [
         constant("w", &[1], &[1.0]).int(14, 1),
         constant("w", &[1], &[1.0]).message(13, entry("location", "../../etc/passwd")),
-        constant("w", &[1], &[])
-            .int(14, 1)
-            .message(13, entry("location", "*/_ORT_MEM_ADDR_/*")),
+        constant("w", &[1], &[]).int(14, 1).message(13, entry("location", "*/_ORT_MEM_ADDR_/*")),
         // The last of two counts for protobuf; for us any.
         constant("w", &[1], &[1.0]).int(14, 1).int(14, 0),
     ];
     for form in forms {
-        let sparse = Msg::default()
-            .message(1, constant("v", &[0], &[]))
-            .message(2, form.clone());
+        let sparse = Msg::default().message(1, constant("v", &[0], &[])).message(2, form.clone());
         let holder = |attribute| node("Constant", &[], &["c"], vec![attribute]);
         let inner = || graph(vec![holder(tensor("value", form.clone()))], vec![], vec![]);
         let many = Msg::default().bytes(1, "t").message(10, form.clone()).int(20, 9);
@@ -77,15 +65,12 @@ fn tensors_kept_elsewhere_are_refused_wherever_they_hide() {
             relu(Msg::default().message(1, holder(tensor("value", form.clone())))),
             relu(Msg::default().message(1, holder(many))),
             relu(Msg::default().message(1, holder(Msg::default().bytes(1, "s").message(22, sparse)))),
-            relu(Msg::default().message(
-                1,
-                node("If", &["x"], &["c"], vec![subgraph("then_branch", inner())]),
-            )),
-            relu(Msg::default()).message(20, Msg::default().message(2, inner())),
-            relu(Msg::default()).message(
-                25,
-                Msg::default().message(7, holder(tensor("value", form.clone()))),
+            relu(
+                Msg::default().message(1, node("If", &["x"], &["c"], vec![subgraph("then_branch", inner())])),
             ),
+            relu(Msg::default()).message(20, Msg::default().message(2, inner())),
+            relu(Msg::default())
+                .message(25, Msg::default().message(7, holder(tensor("value", form.clone())))),
             relu(Msg::default()).message(25, Msg::default().message(11, tensor("value", form))),
         ];
         for place in places {
@@ -104,18 +89,9 @@ fn tensors_must_hold_what_their_shape_says() {
         (constant("w", &[i64::MAX, i64::MAX], &[]), "impossible"),
         (constant("w", &[1 << 62], &[]), "0 bytes"),
         (constant("w", &[2], &[1.0, 2.0]).float(4, 1.0), "both"),
-        (
-            Msg::default().int(1, 3).int(2, 7).bytes(8, "w").int(7, 5),
-            "1 numbers, not 3",
-        ),
-        (
-            Msg::default().int(1, 1).int(2, 8).bytes(8, "w").bytes(9, "a"),
-            "raw",
-        ),
-        (
-            (0..65).fold(Msg::default().int(2, 1), |out, _| out.int(1, 1)),
-            "dimensions",
-        ),
+        (Msg::default().int(1, 3).int(2, 7).bytes(8, "w").int(7, 5), "1 numbers, not 3"),
+        (Msg::default().int(1, 1).int(2, 8).bytes(8, "w").bytes(9, "a"), "raw"),
+        ((0..65).fold(Msg::default().int(2, 1), |out, _| out.int(1, 1)), "dimensions"),
     ] {
         refused(with(tensor).0, Reason::Parse, word);
     }
@@ -123,64 +99,33 @@ fn tensors_must_hold_what_their_shape_says() {
 
 #[test]
 fn constants_are_decoded_from_both_forms() {
-    let listed = Msg::default()
-        .int(1, 2)
-        .int(2, 10)
-        .bytes(8, "half")
-        .bytes(5, [0x80, 0x78, 0]);
-    let texts = Msg::default()
-        .int(1, 2)
-        .int(2, 8)
-        .bytes(8, "texts")
-        .bytes(6, "a")
-        .bytes(6, "");
+    let listed = Msg::default().int(1, 2).int(2, 10).bytes(8, "half").bytes(5, [0x80, 0x78, 0]);
+    let texts = Msg::default().int(1, 2).int(2, 8).bytes(8, "texts").bytes(6, "a").bytes(6, "");
     let raw = constant("raw", &[1, 2], &[1.5, -2.0]);
     let model = parsed(relu(Msg::default().all(5, [listed, texts, raw]))).unwrap();
     let get = |name: &str| model.graph.initializers[name].tensor(&model.bytes).unwrap();
     assert_eq!(get("half").data, Data::Fp16(vec![0x3c00, 0]));
     assert_eq!(get("texts").data, Data::Bytes(["a", ""].into_iter().collect()));
-    assert_eq!(
-        get("raw"),
-        crate::tensor::Tensor::new(&[1, 2], Data::Fp32(vec![1.5, -2.0]))
-    );
+    assert_eq!(get("raw"), crate::tensor::Tensor::new(&[1, 2], Data::Fp32(vec![1.5, -2.0])));
 }
 
 #[test]
 fn unknown_domains_are_named() {
     let custom = || node("my.custom.Evil", &["x"], &["z"], vec![]);
-    refused(
-        relu(Msg::default().message(1, custom())).0,
-        Reason::UnknownOperator,
-        "`Evil`",
-    );
+    refused(relu(Msg::default().message(1, custom())).0, Reason::UnknownOperator, "`Evil`");
     let inner = subgraph("then_branch", graph(vec![custom()], vec![], vec![]));
     let nested = node("If", &["x"], &["z"], vec![inner]);
-    refused(
-        relu(Msg::default().message(1, nested)).0,
-        Reason::UnknownOperator,
-        "`my.custom`",
-    );
+    refused(relu(Msg::default().message(1, nested)).0, Reason::UnknownOperator, "`my.custom`");
     for known in ["ai.onnx.Relu", "ml.Scaler", "com.microsoft.Gelu"] {
-        assert!(
-            parsed(relu(
-                Msg::default().message(1, node(known, &["x"], &["z"], vec![]))
-            ))
-            .is_ok()
-        );
+        assert!(parsed(relu(Msg::default().message(1, node(known, &["x"], &["z"], vec![])))).is_ok());
     }
     let context = node("com.microsoft.EPContext", &["x"], &["z"], vec![]);
-    refused(
-        relu(Msg::default().message(1, context)).0,
-        Reason::ExternalData,
-        "EPContext",
-    );
+    refused(relu(Msg::default().message(1, context)).0, Reason::ExternalData, "EPContext");
 }
 
 /// A function `f.NAME` that calls others.
 fn function(name: &str, calls: &[String]) -> Msg {
-    let calls = calls
-        .iter()
-        .map(|callee| node(&format!("f.{callee}"), &["a"], &["b"], vec![]));
+    let calls = calls.iter().map(|callee| node(&format!("f.{callee}"), &["a"], &["b"], vec![]));
     Msg::default().bytes(1, name).all(7, calls).bytes(10, "f")
 }
 
@@ -191,26 +136,15 @@ fn functions_must_end() {
     };
     let name = |n: usize| format!("F{n}");
     assert!(parsed(calling(vec![function("F0", &[name(1)]), function("F1", &[])])).is_ok());
-    refused(
-        calling(vec![function("F0", &[name(0)])]).0,
-        Reason::Parse,
-        "calls itself",
-    );
+    refused(calling(vec![function("F0", &[name(0)])]).0, Reason::Parse, "calls itself");
     let pair = vec![function("F0", &[name(1)]), function("F1", &[name(0)])];
     refused(calling(pair).0, Reason::Parse, "calls itself");
     // Known bottom-up, so that no single search goes deep.
     let chain: Vec<_> = (0..1000)
-        .map(|n| {
-            function(
-                &name(n),
-                &(n.checked_sub(1)).map(name).into_iter().collect::<Vec<_>>(),
-            )
-        })
+        .map(|n| function(&name(n), &(n.checked_sub(1)).map(name).into_iter().collect::<Vec<_>>()))
         .collect();
     refused(calling(chain).0, Reason::Parse, "too deeply");
-    let bomb = (0..31)
-        .map(|n| function(&name(n), &[name(n + 1), name(n + 1)]))
-        .chain([function("F31", &[])]);
+    let bomb = (0..31).map(|n| function(&name(n), &[name(n + 1), name(n + 1)])).chain([function("F31", &[])]);
     refused(calling(bomb.collect()).0, Reason::TooLarge, "unfolding");
 }
 
@@ -218,16 +152,9 @@ fn functions_must_end() {
 fn nesting_is_bounded() {
     let nested = |levels: usize| {
         let inner = (0..levels).fold(graph(vec![], vec![], vec![]), |inner, _| {
-            graph(
-                vec![node("If", &["x"], &["z"], vec![subgraph("then_branch", inner)])],
-                vec![],
-                vec![],
-            )
+            graph(vec![node("If", &["x"], &["z"], vec![subgraph("then_branch", inner)])], vec![], vec![])
         });
-        relu(Msg::default().message(
-            1,
-            node("If", &["x"], &["z"], vec![subgraph("then_branch", inner)]),
-        ))
+        relu(Msg::default().message(1, node("If", &["x"], &["z"], vec![subgraph("then_branch", inner)])))
     };
     assert!(parsed(nested(7)).is_ok());
     refused(nested(8).0, Reason::TooLarge, "levels");
@@ -242,61 +169,27 @@ fn the_signature_is_that_of_the_graph() {
         vec![value("sum:0", 11, &[-1, 3])],
     );
     let model = parsed(model(inner.message(5, constant("w", &[1], &[1.0])))).unwrap();
-    let seen: Vec<_> = model
-        .signature
-        .inputs
-        .iter()
-        .map(|i| (&*i.name, i.datatype, i.shape.clone()))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("b", Datatype::Bytes, vec![-1, 2]),
-            ("a", Datatype::Int64, vec![])
-        ]
-    );
+    let seen: Vec<_> =
+        model.signature.inputs.iter().map(|i| (&*i.name, i.datatype, i.shape.clone())).collect();
+    assert_eq!(seen, [("b", Datatype::Bytes, vec![-1, 2]), ("a", Datatype::Int64, vec![])]);
     assert_eq!(&*model.signature.outputs[0].name, "sum:0");
-    assert_eq!(
-        (
-            model.opset(""),
-            model.opset("ai.onnx.ml"),
-            model.opset("com.microsoft")
-        ),
-        (18, 3, 1)
-    );
+    assert_eq!((model.opset(""), model.opset("ai.onnx.ml"), model.opset("com.microsoft")), (18, 3, 1));
 }
 
 #[test]
 fn what_no_protocol_carries_is_named() {
     let taking = |input: Msg| {
-        model(graph(
-            vec![node("Relu", &["x"], &["y"], vec![])],
-            vec![input],
-            vec![value("y", 1, &[])],
-        ))
+        model(graph(vec![node("Relu", &["x"], &["y"], vec![])], vec![input], vec![value("y", 1, &[])]))
     };
-    for (number, word) in [
-        (14, "complex"),
-        (17, "8-bit"),
-        (22, "4-bit"),
-        (0, "no declared type"),
-        (99, "99"),
-    ] {
+    for (number, word) in [(14, "complex"), (17, "8-bit"), (22, "4-bit"), (0, "no declared type"), (99, "99")]
+    {
         refused(taking(value("x", number, &[-1])).0, Reason::Unsupported, word);
     }
-    refused(
-        taking(maps("x")).0,
-        Reason::Unsupported,
-        "input `x` is a sequence of maps",
-    );
-    let optional = Msg::default()
-        .bytes(1, "x")
-        .message(2, Msg::default().message(9, Msg::default()));
+    refused(taking(maps("x")).0, Reason::Unsupported, "input `x` is a sequence of maps");
+    let optional = Msg::default().bytes(1, "x").message(2, Msg::default().message(9, Msg::default()));
     refused(taking(optional).0, Reason::Unsupported, "optional");
     let shapeless = Msg::default().int(1, 1);
-    let shapeless = Msg::default()
-        .bytes(1, "x")
-        .message(2, Msg::default().message(1, shapeless));
+    let shapeless = Msg::default().bytes(1, "x").message(2, Msg::default().message(1, shapeless));
     refused(taking(shapeless).0, Reason::Unsupported, "no shape");
 }
 
@@ -305,26 +198,13 @@ fn names_are_unique_and_defined() {
     for (more, word) in [
         (Msg::default().message(11, value("x", 1, &[])), "input"),
         (Msg::default().message(12, value("y", 1, &[])), "two outputs"),
-        (
-            Msg::default().message(12, value("nowhere", 1, &[])),
-            "made by no node",
-        ),
-        (
-            Msg::default().message(1, node("Relu", &["x"], &["y"], vec![])),
-            "made twice",
-        ),
-        (
-            Msg::default().all(5, [constant("w", &[0], &[]), constant("w", &[0], &[])]),
-            "two initializers",
-        ),
+        (Msg::default().message(12, value("nowhere", 1, &[])), "made by no node"),
+        (Msg::default().message(1, node("Relu", &["x"], &["y"], vec![])), "made twice"),
+        (Msg::default().all(5, [constant("w", &[0], &[]), constant("w", &[0], &[])]), "two initializers"),
     ] {
         refused(relu(more).0, Reason::Parse, word);
     }
-    refused(
-        model(graph(vec![], vec![value("x", 1, &[])], vec![])).0,
-        Reason::Parse,
-        "no outputs",
-    );
+    refused(model(graph(vec![], vec![value("x", 1, &[])], vec![])).0, Reason::Parse, "no outputs");
     let twice = relu(Msg::default()).message(7, Msg::default());
     refused(twice.0, Reason::Parse, "two graphs");
 }
@@ -346,29 +226,18 @@ fn classifier(scores_too: bool, labels: Vec<Msg>) -> Msg {
 
 #[test]
 fn a_zipmap_becomes_its_scores() {
-    for (scores_too, operators) in [
-        (false, &["LinearClassifier"][..]),
-        (true, &["LinearClassifier", "Identity"]),
-    ] {
-        let model = parsed(classifier(
-            scores_too,
-            vec![ints("classlabels_int64s", &[7, -8, 9])],
-        ))
-        .unwrap();
+    for (scores_too, operators) in
+        [(false, &["LinearClassifier"][..]), (true, &["LinearClassifier", "Identity"])]
+    {
+        let model = parsed(classifier(scores_too, vec![ints("classlabels_int64s", &[7, -8, 9])])).unwrap();
         let output = &model.signature.outputs[1];
         assert_eq!(
             (&*output.name, output.datatype, &*output.shape),
             ("output_probability", Datatype::Fp32, &[-1, 3][..])
         );
         assert_eq!(output.labels, Some(vec!["7".into(), "-8".into(), "9".into()]));
-        assert_eq!(
-            model.graph.nodes.iter().map(|n| &*n.op_type).collect::<Vec<_>>(),
-            operators
-        );
-        assert_eq!(
-            model.graph.nodes.last().unwrap().outputs.last().unwrap(),
-            "output_probability"
-        );
+        assert_eq!(model.graph.nodes.iter().map(|n| &*n.op_type).collect::<Vec<_>>(), operators);
+        assert_eq!(model.graph.nodes.last().unwrap().outputs.last().unwrap(), "output_probability");
         assert!(model.bytes.windows(4).any(|w| w == b"kept"), "other fields stay");
     }
 }
@@ -376,10 +245,7 @@ fn a_zipmap_becomes_its_scores() {
 #[test]
 fn a_zipmap_needs_labels() {
     refused(classifier(false, vec![]).0, Reason::Parse, "class labels");
-    let both = vec![
-        ints("classlabels_int64s", &[1]),
-        texts("classlabels_strings", &["a"]),
-    ];
+    let both = vec![ints("classlabels_int64s", &[1]), texts("classlabels_strings", &["a"])];
     refused(classifier(false, both).0, Reason::Parse, "class labels");
     let wrong = vec![text("classlabels_int64s", "x")];
     refused(classifier(false, wrong).0, Reason::Parse, "list of integers");
@@ -404,20 +270,13 @@ fn every_model_at_hand_parses() {
 /// Model files of the repository.
 pub(super) fn models(root: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![
-        format!("{root}/models").into(),
-        format!("{root}/tests/fixtures/trees").into(),
-    ];
+    let mut folders = vec![format!("{root}/models").into(), format!("{root}/tests/fixtures/trees").into()];
     while let Some(folder) = folders.pop() {
         let folder: std::path::PathBuf = folder;
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             if entry.path().is_dir() {
                 folders.push(entry.path());
-            } else if entry
-                .path()
-                .extension()
-                .is_some_and(|extension| extension == "onnx")
-            {
+            } else if entry.path().extension().is_some_and(|extension| extension == "onnx") {
                 found.push(entry.path());
             }
         }
@@ -428,22 +287,12 @@ pub(super) fn models(root: &str) -> Vec<std::path::PathBuf> {
 
 /// A file with something of everything, for mutations.
 fn seed() -> Vec<u8> {
-    let inner = graph(
-        vec![node("Relu", &["x"], &["z"], vec![int("axis", 1)])],
-        vec![],
-        vec![value("z", 1, &[])],
-    );
-    let branch = node(
-        "If",
-        &["w"],
-        &["q"],
-        vec![subgraph("then_branch", inner), floats("f", &[1.0, 2.0])],
-    );
+    let inner =
+        graph(vec![node("Relu", &["x"], &["z"], vec![int("axis", 1)])], vec![], vec![value("z", 1, &[])]);
+    let branch = node("If", &["w"], &["q"], vec![subgraph("then_branch", inner), floats("f", &[1.0, 2.0])]);
     let more = graph(vec![branch], vec![], vec![]).message(5, constant("w", &[2], &[1.0, 2.0]));
     let out = classifier(false, vec![texts("classlabels_strings", &["a", "b"])]);
-    out.message(20, Msg::default().message(1, more))
-        .message(25, function("F0", &[]))
-        .0
+    out.message(20, Msg::default().message(1, more)).message(25, function("F0", &[])).0
 }
 
 proptest! {

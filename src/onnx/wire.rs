@@ -47,11 +47,7 @@ pub(super) enum Scalar {
 
 impl<'a> Message<'a> {
     pub(super) const fn new(whole: &'a [u8]) -> Self {
-        Self {
-            whole,
-            at: 0,
-            end: whole.len(),
-        }
+        Self { whole, at: 0, end: whole.len() }
     }
 
     /// The part of the file that this message is.
@@ -72,10 +68,7 @@ impl<'a> Message<'a> {
         let tag = self.varint()?;
         let number = tag >> 3;
         if number == 0 || tag > u64::from(u32::MAX) {
-            return Err(WireError {
-                what: "impossible field number",
-                at: start,
-            });
+            return Err(WireError { what: "impossible field number", at: start });
         }
         let value = match tag & 7 {
             0 => Value::Varint(self.varint()?),
@@ -84,32 +77,19 @@ impl<'a> Message<'a> {
                 let len = self.varint()?;
                 let len = usize::try_from(len).ok().filter(|len| *len <= self.end - self.at);
                 let Some(len) = len else {
-                    return Err(WireError {
-                        what: "field longer than what holds it",
-                        at: start,
-                    });
+                    return Err(WireError { what: "field longer than what holds it", at: start });
                 };
-                let inner = Self {
-                    end: self.at + len,
-                    ..*self
-                };
+                let inner = Self { end: self.at + len, ..*self };
                 self.at += len;
                 Value::Bytes(inner)
             }
             5 => Value::Fixed32(u32::from_le_bytes(self.array()?)),
             // Groups are long out of use; ONNX has none.
             _ => {
-                return Err(WireError {
-                    what: "unsupported wire type",
-                    at: start,
-                });
+                return Err(WireError { what: "unsupported wire type", at: start });
             }
         };
-        Ok(Some(Field {
-            number,
-            value,
-            span: start..self.at,
-        }))
+        Ok(Some(Field { number, value, span: start..self.at }))
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, WireError> {
@@ -117,10 +97,7 @@ impl<'a> Message<'a> {
         let mut value = 0_u64;
         for shift in (0..70).step_by(7) {
             let Some(&byte) = self.whole[..self.end].get(self.at) else {
-                return Err(WireError {
-                    what: "truncated number",
-                    at: start,
-                });
+                return Err(WireError { what: "truncated number", at: start });
             };
             self.at += 1;
             // The tenth byte may hold one bit only.
@@ -132,19 +109,13 @@ impl<'a> Message<'a> {
                 return Ok(value);
             }
         }
-        Err(WireError {
-            what: "number too long",
-            at: start,
-        })
+        Err(WireError { what: "number too long", at: start })
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
         let chunk = self.whole[self.at..self.end].first_chunk::<N>();
         let Some(chunk) = chunk else {
-            return Err(WireError {
-                what: "truncated number",
-                at: self.at,
-            });
+            return Err(WireError { what: "truncated number", at: self.at });
         };
         self.at += N;
         Ok(*chunk)
@@ -153,10 +124,7 @@ impl<'a> Message<'a> {
 
 impl<'a> Field<'a> {
     fn mismatch(&self) -> WireError {
-        WireError {
-            what: "field of another type than ONNX declares",
-            at: self.span.start,
-        }
+        WireError { what: "field of another type than ONNX declares", at: self.span.start }
     }
 
     /// The payload as a message or bytes.
@@ -169,17 +137,12 @@ impl<'a> Field<'a> {
 
     pub(super) fn text(&self) -> Result<&'a str, WireError> {
         let bytes = self.message()?.bytes();
-        std::str::from_utf8(bytes).map_err(|_| WireError {
-            what: "text that is not UTF-8",
-            at: self.span.start,
-        })
+        std::str::from_utf8(bytes)
+            .map_err(|_| WireError { what: "text that is not UTF-8", at: self.span.start })
     }
 
     /// A varint in its two's complement meaning.
-    #[expect(
-        clippy::cast_possible_wrap,
-        reason = "int64 fields are two's complement in a varint"
-    )]
+    #[expect(clippy::cast_possible_wrap, reason = "int64 fields are two's complement in a varint")]
     pub(super) fn int(&self) -> Result<i64, WireError> {
         match self.value {
             Value::Varint(value) => Ok(value as i64),

@@ -132,13 +132,7 @@ fn rewrite(
 ) -> Result<Vec<u8>, LoadError> {
     let gone: HashSet<&str> = edits
         .values()
-        .filter_map(|edit| {
-            if let Edit::Rename(from, _) = edit {
-                Some(from.as_str())
-            } else {
-                None
-            }
-        })
+        .filter_map(|edit| if let Edit::Rename(from, _) = edit { Some(from.as_str()) } else { None })
         .collect();
     let mut out = Vec::with_capacity(rest.bytes().len());
     let mut index = 0;

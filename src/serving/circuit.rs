@@ -71,12 +71,12 @@ mod tests {
         assert!(!circuit.is_open(at(4)));
         // The first two are too long ago by now.
         assert!(!circuit.fail(at(61)));
+        assert!(!circuit.fail(at(61)));
         assert!(!circuit.is_open(at(61)));
-        assert!(!circuit.fail(at(62)));
-        assert!(circuit.fail(at(62)));
-        assert!(circuit.is_open(at(63)));
-        assert!(circuit.is_open(at(121)));
-        assert!(!circuit.is_open(at(122)));
-        assert!(!circuit.fail(at(123)));
+        assert!(circuit.fail(at(61)));
+        assert!(circuit.is_open(at(62)));
+        assert!(circuit.is_open(at(120)));
+        assert!(!circuit.is_open(at(121)));
+        assert!(!circuit.fail(at(122)));
     }
 }

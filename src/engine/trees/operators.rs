@@ -9,12 +9,16 @@ mod classifier;
 mod constant;
 mod dense;
 mod ensemble;
+mod ensemble5;
 pub(super) mod gather;
 mod join;
 mod linear;
+mod logic;
+mod reduce;
 mod regressor;
 mod scale;
 mod shape;
+mod slice;
 mod softmax;
 
 use super::builder::{Builder, unsupported};
@@ -38,32 +42,59 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("ai.onnx.ml", "Normalizer", scale::normalizer),
     ("ai.onnx.ml", "OneHotEncoder", category::one_hot_encoder),
     ("ai.onnx.ml", "Scaler", scale::scaler),
+    ("ai.onnx.ml", "TreeEnsemble", ensemble5::build),
     ("ai.onnx.ml", "TreeEnsembleClassifier", classifier::build),
     ("ai.onnx.ml", "TreeEnsembleRegressor", regressor::build),
     ("", "Abs", arithmetic::unary),
     ("", "Add", arithmetic::binary),
+    ("", "And", logic::connective),
     ("", "ArgMax", softmax::argmax),
     ("", "Cast", cast::build),
+    ("", "Ceil", arithmetic::unary),
+    ("", "Clip", scale::clip),
     ("", "Concat", join::concat),
     ("", "Constant", constant::build),
     ("", "Div", arithmetic::binary),
+    ("", "Equal", logic::compare),
     ("", "Exp", arithmetic::unary),
     ("", "Flatten", shape::flatten),
+    ("", "Floor", arithmetic::unary),
     ("", "Gather", gather::gather),
     ("", "Gemm", dense::gemm),
+    ("", "Greater", logic::compare),
+    ("", "GreaterOrEqual", logic::compare),
     ("", "Identity", shape::identity),
+    ("", "IsNaN", logic::is_nan),
+    ("", "Less", logic::compare),
+    ("", "LessOrEqual", logic::compare),
+    ("", "Log", arithmetic::unary),
     ("", "MatMul", dense::matmul),
+    ("", "Max", arithmetic::extreme),
+    ("", "Min", arithmetic::extreme),
+    ("", "Mod", arithmetic::binary),
     ("", "Mul", arithmetic::binary),
     ("", "Neg", arithmetic::unary),
+    ("", "Not", logic::not),
+    ("", "Or", logic::connective),
+    ("", "Pow", arithmetic::binary),
+    ("", "Reciprocal", arithmetic::unary),
+    ("", "ReduceMax", reduce::build),
+    ("", "ReduceMean", reduce::build),
+    ("", "ReduceMin", reduce::build),
+    ("", "ReduceSum", reduce::build),
     ("", "Relu", arithmetic::unary),
     ("", "Reshape", shape::reshape),
     ("", "Sigmoid", arithmetic::unary),
+    ("", "Slice", slice::build),
     ("", "Softmax", softmax::softmax),
+    ("", "Softplus", arithmetic::unary),
     ("", "Sqrt", arithmetic::unary),
     ("", "Squeeze", shape::squeeze),
     ("", "Sub", arithmetic::binary),
     ("", "Tanh", arithmetic::unary),
     ("", "Unsqueeze", shape::unsqueeze),
+    ("", "Where", logic::choose),
+    ("", "Xor", logic::connective),
 ];
 
 /// Operator sets whose meaning is the one built here; a node of a newer set may mean something else.

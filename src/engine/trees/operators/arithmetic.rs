@@ -14,11 +14,16 @@ pub(super) fn unary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
         ($type:ident) => {
             match node.op_type.as_str() {
                 "Abs" => $type::abs,
+                "Ceil" => $type::ceil,
                 "Exp" => $type::exp,
+                "Floor" => $type::floor,
+                "Log" => $type::ln,
                 "Neg" => |x: $type| -x,
                 // NaN stays NaN.
                 "Relu" => |x: $type| if x < 0.0 { 0.0 } else { x },
                 "Sigmoid" => |x: $type| 1.0 / (1.0 + (-x).exp()),
+                "Reciprocal" => |x: $type| 1.0 / x,
+                "Softplus" => |x: $type| x.exp().ln_1p(),
                 "Sqrt" => $type::sqrt,
                 "Tanh" => $type::tanh,
                 _ => return Err(unsupported(node, "this function")),
@@ -28,6 +33,10 @@ pub(super) fn unary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
     match input.datatype {
         Datatype::Fp32 => each::<f32>(builder, node, input, function!(f32)),
         Datatype::Fp64 => each::<f64>(builder, node, input, function!(f64)),
+        Datatype::Int32 if node.op_type == "Abs" => each::<i32>(builder, node, input, i32::wrapping_abs),
+        Datatype::Int64 if node.op_type == "Abs" => each::<i64>(builder, node, input, i64::wrapping_abs),
+        Datatype::Int32 if node.op_type == "Neg" => each::<i32>(builder, node, input, i32::wrapping_neg),
+        Datatype::Int64 if node.op_type == "Neg" => each::<i64>(builder, node, input, i64::wrapping_neg),
         other => Err(unsupported(node, &format!("{other} numbers"))),
     }
 }
@@ -52,6 +61,8 @@ pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
     if inputs[0].datatype != inputs[1].datatype {
         return Err(wrong(node, &format!("{} with {}", inputs[0].datatype, inputs[1].datatype)));
     }
+    // The sign of a remainder is the divisor's, or with `fmod` the dividend's.
+    let like_c = node.int("fmod")?.is_some_and(|flag| *flag != 0);
     macro_rules! floats {
         ($type:ident) => {
             match node.op_type.as_str() {
@@ -59,7 +70,12 @@ pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
                 "Sub" => |a: $type, b: $type| Some(a - b),
                 "Mul" => |a: $type, b: $type| Some(a * b),
                 "Div" => |a: $type, b: $type| Some(a / b),
-                _ => return Err(unsupported(node, "this function")),
+                "Mod" if like_c => |a: $type, b: $type| Some(a % b),
+                "Pow" => |a: $type, b: $type| Some(a.powf(b)),
+                // NaN wins, as in numpy.
+                "Min" => |a: $type, b: $type| Some(if a.is_nan() || a < b { a } else { b }),
+                "Max" => |a: $type, b: $type| Some(if a.is_nan() || a > b { a } else { b }),
+                _ => return Err(unsupported(node, "this function of such numbers")),
             }
         };
     }
@@ -70,34 +86,51 @@ pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
                 "Sub" => |a: $type, b: $type| Some(a.wrapping_sub(b)),
                 "Mul" => |a: $type, b: $type| Some(a.wrapping_mul(b)),
                 "Div" => |a: $type, b: $type| if b == 0 { None } else { Some(a.wrapping_div(b)) },
-                _ => return Err(unsupported(node, "this function")),
+                "Mod" if like_c => |a: $type, b: $type| if b == 0 { None } else { Some(a.wrapping_rem(b)) },
+                "Mod" => |a: $type, b: $type| {
+                    let rest = if b == 0 { return None } else { a.wrapping_rem(b) };
+                    Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+                },
+                "Min" => |a: $type, b: $type| Some(a.min(b)),
+                "Max" => |a: $type, b: $type| Some(a.max(b)),
+                _ => return Err(unsupported(node, "this function of integers")),
             }
         };
     }
     match inputs[0].datatype {
-        Datatype::Fp32 => both::<f32>(builder, node, inputs, floats!(f32)),
-        Datatype::Fp64 => both::<f64>(builder, node, inputs, floats!(f64)),
-        Datatype::Int32 => both::<i32>(builder, node, inputs, ints!(i32)),
-        Datatype::Int64 => both::<i64>(builder, node, inputs, ints!(i64)),
+        Datatype::Fp32 => both::<f32, f32>(builder, node, inputs, floats!(f32)),
+        Datatype::Fp64 => both::<f64, f64>(builder, node, inputs, floats!(f64)),
+        Datatype::Int32 => both::<i32, i32>(builder, node, inputs, ints!(i32)),
+        Datatype::Int64 => both::<i64, i64>(builder, node, inputs, ints!(i64)),
         other => Err(unsupported(node, &format!("{other} numbers"))),
     }
 }
 
-fn both<'m, E: Element>(
+/// Min and Max take any number of tensors.
+pub(super) fn extreme<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    match node.inputs.len() {
+        1 => super::shape::identity(builder, node),
+        2 => binary(builder, node),
+        count => Err(unsupported(node, &format!("{count} inputs"))),
+    }
+}
+
+/// Emits a step that combines two tensors of one type, element by element; `None` stands for a division by zero.
+pub(super) fn both<'m, E: Element, R: Element>(
     builder: &mut Builder<'m>,
     node: &'m Node,
     inputs: [Value; 2],
-    function: fn(E, E) -> Option<E>,
+    function: fn(E, E) -> Option<R>,
 ) -> Result<(), LoadError> {
-    builder.emit(node, &inputs, &[E::DATATYPE], move |call: &mut Call<'_>| {
+    builder.emit(node, &inputs, &[R::DATATYPE], move |call: &mut Call<'_>| {
         let (left, right) = (call.inputs.get(0)?, call.inputs.get(1)?);
         let shape = broadcast(&left.shape, &right.shape)?;
         let output = &mut call.outputs[0];
         shaped(output, &shape)?;
         let (a, b) = (elements::<E>(left)?, elements::<E>(right)?);
-        let out = buffer::<E>(output)?;
+        let out = buffer::<R>(output)?;
         let (steps_a, steps_b) = (steps(&left.shape, &shape), steps(&right.shape, &shape));
-        let sound = walk(&shape, &steps_a, &steps_b, |at, beside| {
+        let sound = walk3(&shape, [&steps_a, &steps_b, &[]], |[at, beside, _]| {
             function(a[at], b[beside]).map(|result| out.push(result)).is_some()
         });
         if sound { Ok(()) } else { Err(RunError::Input("an integer is divided by zero".to_owned())) }
@@ -105,7 +138,7 @@ fn both<'m, E: Element>(
 }
 
 /// The shape of both together: extents are equal, or one of them is 1.
-fn broadcast(left: &[usize], right: &[usize]) -> Result<Shape, RunError> {
+pub(super) fn broadcast(left: &[usize], right: &[usize]) -> Result<Shape, RunError> {
     let rank = left.len().max(right.len());
     let extent =
         |shape: &[usize], axis: usize| (axis + shape.len()).checked_sub(rank).map_or(1, |at| shape[at]);
@@ -121,7 +154,7 @@ fn broadcast(left: &[usize], right: &[usize]) -> Result<Shape, RunError> {
 }
 
 /// How far to go in a tensor for one step along each axis of the common shape.
-fn steps(shape: &[usize], common: &[usize]) -> Shape {
+pub(super) fn steps(shape: &[usize], common: &[usize]) -> Shape {
     let mut steps = Shape::from_elem(0, common.len());
     let mut size = 1;
     for (extent, step) in shape.iter().zip(steps.iter_mut().skip(common.len() - shape.len())).rev() {
@@ -131,19 +164,21 @@ fn steps(shape: &[usize], common: &[usize]) -> Shape {
     steps
 }
 
-/// Calls `each` with the places in both tensors, in order, until it says no.
-fn walk(shape: &[usize], a: &[usize], b: &[usize], mut each: impl FnMut(usize, usize) -> bool) -> bool {
-    let Some((&last, outer)) = shape.split_last() else { return each(0, 0) };
-    let (step_a, step_b) = (a[outer.len()], b[outer.len()]);
+/// Calls `each` with the places in up to three tensors, in order, until it says no. A tensor without steps stays
+/// where it is.
+pub(super) fn walk3(shape: &[usize], steps: [&[usize]; 3], mut each: impl FnMut([usize; 3]) -> bool) -> bool {
+    let Some((&last, outer)) = shape.split_last() else { return each([0; 3]) };
+    let step = steps.map(|steps| steps.last().copied().unwrap_or(0));
     let lines: usize = outer.iter().product();
     for line in 0..lines {
-        let (mut rest, mut at, mut beside) = (line, 0, 0);
+        let (mut rest, mut start) = (line, [0; 3]);
         for (axis, extent) in outer.iter().enumerate().rev() {
-            at += rest % extent * a[axis];
-            beside += rest % extent * b[axis];
+            for (start, steps) in start.iter_mut().zip(steps) {
+                *start += rest % extent * steps.get(axis).copied().unwrap_or(0);
+            }
             rest /= extent;
         }
-        if !(0..last).all(|index| each(at + index * step_a, beside + index * step_b)) {
+        if !(0..last).all(|index| each(std::array::from_fn(|at| start[at] + index * step[at]))) {
             return false;
         }
     }
@@ -161,7 +196,7 @@ mod tests {
         assert!(broadcast(&[2], &[3]).is_err());
         let mut pairs = Vec::new();
         let shape = [2, 3];
-        walk(&shape, &steps(&[2, 1], &shape), &steps(&[3], &shape), |a, b| {
+        walk3(&shape, [&steps(&[2, 1], &shape), &steps(&[3], &shape), &[]], |[a, b, _]| {
             pairs.push((a, b));
             true
         });

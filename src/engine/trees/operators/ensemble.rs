@@ -41,25 +41,30 @@ impl<T: Real> Ensemble<T> {
         // Stable, so that weights of one leaf are added in the order of the file.
         weights.sort_by_key(|(place, ..)| *place);
         let modes = modes(node, places.len())?;
-        let is_leaf = |place: u32| modes[place as usize].is_none();
-        weights.retain(|(place, ..)| is_leaf(*place));
+        weights.retain(|(place, ..)| modes[*place as usize].is_none());
+        let raw = raw(node, model, &places, &modes)?;
+        let base = numbers(node, model, "base_values")?.unwrap_or_default();
+        Self::new(node, raw, roots(node)?, &weights, base)
+    }
+
+    /// From nodes, whose leaves may hold anything, and weights of leaves: place, target, weight, in order of places.
+    pub(super) fn new(
+        node: &Node,
+        mut raw: Vec<Raw<T>>,
+        roots: Vec<u32>,
+        weights: &[(u32, u32, T)],
+        base: Vec<T>,
+    ) -> Result<Self, LoadError> {
         let all_positive = weights.iter().all(|(.., weight)| *weight >= T::default());
-        let single = single(&weights, modes.iter().filter(|mode| mode.is_none()).count());
-        let mut per_place: HashMap<u32, T> = HashMap::new();
-        let leaves = match single {
+        let leaves = raw.iter().filter(|node| matches!(node, Raw::Leaf(_))).count();
+        let leaves = match single(weights, leaves) {
             Some(target) => {
-                per_place.extend(weights.iter().map(|(place, _, weight)| (*place, *weight)));
+                weights.iter().for_each(|(place, _, weight)| raw[*place as usize] = Raw::Leaf(*weight));
                 Leaves::Single(target)
             }
-            None => many(&weights, &mut per_place),
+            None => many(weights, &mut raw),
         };
-        let nobody = T::of_bits(T::Key::of_index(0));
-        let raw = raw(node, model, &places, &modes, |place| {
-            let missing = if single.is_some() { T::default() } else { nobody };
-            per_place.get(&place).copied().unwrap_or(missing)
-        })?;
-        let forest = Forest::new(&raw, roots(node)?).map_err(|what| wrong(node, &what))?;
-        let base = numbers(node, model, "base_values")?.unwrap_or_default();
+        let forest = Forest::new(&raw, roots).map_err(|what| wrong(node, &what))?;
         Ok(Self { layout: Layout::new(&forest), leaves, base, all_positive })
     }
 
@@ -80,12 +85,15 @@ fn single<T>(weights: &[(u32, u32, T)], leaves: usize) -> Option<usize> {
     (alike && distinct && weights.len() == leaves).then_some(*target as usize)
 }
 
-fn many<T: Real>(weights: &[(u32, u32, T)], per_place: &mut HashMap<u32, T>) -> Leaves<T> {
+/// Gives each leaf the number of its range of weights.
+fn many<T: Real>(weights: &[(u32, u32, T)], raw: &mut [Raw<T>]) -> Leaves<T> {
+    let numbered = |number: usize| Raw::Leaf(T::of_bits(T::Key::of_index(number as u32)));
     // Range 0 is empty: leaves without weights.
     let mut ends = vec![0];
+    raw.iter_mut().filter(|node| matches!(node, Raw::Leaf(_))).for_each(|leaf| *leaf = numbered(0));
     for (index, (place, ..)) in weights.iter().enumerate() {
         if index == 0 || weights[index - 1].0 != *place {
-            per_place.insert(*place, T::of_bits(T::Key::of_index(ends.len() as u32)));
+            raw[*place as usize] = numbered(ends.len());
             ends.push(index as u32);
         }
         if let Some(end) = ends.last_mut() {
@@ -150,7 +158,6 @@ fn raw<T: Real>(
     model: &Model,
     places: &Places,
     modes: &[Option<Mode>],
-    leaf: impl Fn(u32) -> T,
 ) -> Result<Vec<Raw<T>>, LoadError> {
     let count = modes.len();
     let ints = |name| {
@@ -176,7 +183,7 @@ fn raw<T: Real>(
     };
     let raw = |(place, mode): (usize, &Option<Mode>)| match mode {
         Some(mode) => branch(place, *mode),
-        None => Ok(Raw::Leaf(leaf(place as u32))),
+        None => Ok(Raw::Leaf(T::default())),
     };
     modes.iter().enumerate().map(raw).collect()
 }

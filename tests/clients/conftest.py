@@ -1,0 +1,46 @@
+"""Servers that tests share. Standard library and pytest only, as the KServe environment loads it too."""
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from sidegate import Server, onnxruntime
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
+    """`-m kserve` collects the tests of the KServe SDK and nothing else, any other run all but those.
+
+    A marker alone selects too late: each environment lacks what the other's files import.
+    """
+    if not collection_path.name.startswith("test_"):
+        return None
+    alone = config.option.markexpr == "kserve"
+    return (collection_path.name == "test_kserve.py") != alone or None
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The five shipped models, as a first user serves them."""
+    onnxruntime()
+    with Server(tmp_path_factory.mktemp("server")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Models that hand back what they were given, one for every datatype."""
+    import small_models  # needs `onnx`, which the KServe environment lacks
+
+    onnxruntime()
+    folder = tmp_path_factory.mktemp("echo")
+    models = small_models.repository(folder / "models")
+    with Server(folder, models, settings={"registry.max_models": 64}) as server:
+        assert not server.refused(), server.output()
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder of the test's own."""
+    return tmp_path

@@ -1,0 +1,104 @@
+"""Metrics as Prometheus reads them, judged by its own tool."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import requests
+
+from sidegate import Server
+
+# Of interface.md and the README; the process collector's own are Prometheus's.
+FAMILIES = {
+    "model_predictions_total": "counter",
+    "model_prediction_duration_seconds": "histogram",
+    "sidegate_stage_duration_seconds": "histogram",
+    "sidegate_prediction_rows_total": "counter",
+    "sidegate_model_loads_total": "counter",
+    "sidegate_model_info": "gauge",
+    "sidegate_registry_up": "gauge",
+    "sidegate_registry_staleness_seconds": "gauge",
+    "sidegate_inflight_requests": "gauge",
+    "sidegate_connections": "gauge",
+    "sidegate_build_info": "gauge",
+}
+GOOD = {"inputs": [{"name": "input", "shape": [2, 13], "datatype": "FP32", "data": [1.0] * 26}]}
+
+
+def scrape(server: Server) -> str:
+    status, headers, body = server.exchange("GET", "/metrics", admin=True)
+    assert status == 200
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    return body.decode()
+
+
+def value(text: str, series: str) -> float:
+    found = re.search(f"^{re.escape(series)} (.+)$", text, re.MULTILINE)
+    return float(found.group(1)) if found else 0.0
+
+
+def traffic(server: Server) -> None:
+    with requests.Session() as session:
+        for _ in range(4):
+            assert session.post(f"{server.url}/v2/models/wine/infer", json=GOOD).status_code == 200
+        for body in (b"{", b'{"inputs":[]}'):
+            assert session.post(f"{server.url}/v2/models/wine/infer", data=body).status_code == 400
+        assert session.post(f"{server.url}/v2/models/nobody-{os.getpid()}/infer", json=GOOD).status_code == 404
+
+
+def test_promtool_finds_nothing_to_say(server: Server) -> None:
+    promtool = shutil.which("promtool")
+    if not promtool:
+        if os.environ.get("SIDEGATE_WITHOUT_PROMTOOL") == "1":
+            pytest.skip("SIDEGATE_WITHOUT_PROMTOOL=1: the metrics were NOT checked by promtool")
+        pytest.fail("promtool is missing: install Prometheus, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without")
+    traffic(server)
+    said = subprocess.run(
+        [promtool, "check", "metrics"], input=scrape(server), capture_output=True, text=True, timeout=60
+    )
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+def test_every_family_has_its_type_and_help(server: Server) -> None:
+    traffic(server)
+    text = scrape(server)
+    for name, kind in FAMILIES.items():
+        assert f"\n# TYPE {name} {kind}\n" in f"\n{text}", name
+        assert re.search(f"^# HELP {name} .+", text, re.MULTILINE), name
+    assert re.search("^process_resident_memory_bytes [1-9]", text, re.MULTILINE)
+
+
+def test_traffic_is_counted_where_it_belongs(server: Server) -> None:
+    before = scrape(server)
+    traffic(server)
+    after = scrape(server)
+    labels = 'model="wine",version="1"'
+
+    def grown(series: str) -> float:
+        return value(after, series) - value(before, series)
+
+    def predictions(outcome: str) -> float:
+        return grown(f'model_predictions_total{{model="wine",outcome="{outcome}",variant="",version="1"}}')
+
+    assert predictions("ok") == 4
+    assert predictions("client_error") == 2
+    assert grown(f"sidegate_prediction_rows_total{{{labels}}}") == 8
+    assert grown(f"model_prediction_duration_seconds_count{{{labels}}}") == 4
+    assert grown(f'model_prediction_duration_seconds_bucket{{{labels},le="+Inf"}}') == 4
+    for stage in ("decode", "infer", "encode"):
+        assert grown(f'sidegate_stage_duration_seconds_count{{model="wine",stage="{stage}"}}') == 4
+    assert value(after, "sidegate_registry_up") == 1
+    # A name that a client made up is no label.
+    assert "nobody" not in after
+
+
+def test_the_ops_port_shows_metrics_and_probes_only(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Server(tmp_path_factory.mktemp("ops"), settings={"ops.listen": "127.0.0.1:0"}) as server:
+        _, status = server.get("/status", admin=True)
+        ops = f"http://{status['ops']}"
+        assert "sidegate_build_info" in requests.get(f"{ops}/metrics").text
+        for path, wanted in [("livez", 200), ("readyz", 200), ("startupz", 200), ("models", 404), ("status", 404)]:
+            assert requests.get(f"{ops}/{path}").status_code == wanted, path
+        assert requests.post(f"{ops}/sync").status_code in (404, 405)
