@@ -222,11 +222,9 @@ fn is_json_or_binary(media: &[u8]) -> bool {
 }
 
 fn wrong_type(work: &mut Workspace) -> Answer {
-    work.fail(
-        415,
-        "unsupported_media_type",
-        "send application/json or application/octet-stream, or no Content-Type",
-    )
+    let message = "send application/json or application/octet-stream, or no Content-Type; \
+                   `curl -d` alone sends a form: add -H 'content-type: application/json'";
+    work.fail(415, "unsupported_media_type", message)
 }
 
 /// How an OIP body is to be read.

@@ -63,14 +63,14 @@ impl Aggregate {
 }
 
 impl<T: Walks> Ensemble<T> {
-    /// Calls `row` with the scores of each row of a matrix; gives the number of rows.
+    /// Calls `row` with the scores of each row of a matrix.
     pub(super) fn each_row(
         &self,
         input: &Tensor,
         (aggregate, targets): (Aggregate, usize),
         work: &mut Work,
         mut row: impl FnMut(Scores<'_, T>) -> Result<(), RunError>,
-    ) -> Result<usize, RunError> {
+    ) -> Result<(), RunError> {
         let (rows, columns) = matrix(&input.shape)?;
         let width = self.layout.width.max(1);
         if columns < width {
@@ -94,7 +94,7 @@ impl<T: Walks> Ensemble<T> {
             }
             row(Scores { scores, scored })?;
         }
-        Ok(rows)
+        Ok(())
     }
 
     fn add_leaves(&self, row: &Row<T::Key>, aggregate: Aggregate, scores: &mut [T], scored: &mut [bool]) {

@@ -5,7 +5,7 @@ use super::ensemble::{Ensemble, Names};
 use crate::engine::RunError;
 use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
 use crate::engine::trees::element::buffer;
-use crate::engine::trees::plan::{Call, Operator, shaped};
+use crate::engine::trees::plan::{Call, Operator, matrix, shaped};
 use crate::engine::trees::post::{PostTransform, logistic};
 use crate::engine::trees::work::Walks;
 use crate::model::LoadError;
@@ -71,18 +71,19 @@ impl<T: Walks> Operator for Classifier<T> {
         let [labels, scores] = call.outputs.as_mut_slice() else {
             return Err(RunError::Engine("two outputs were planned".to_owned()));
         };
+        // Before anything is computed: it bounds what is.
+        let (rows, _) = matrix(&input.shape)?;
+        shaped(labels, &[rows])?;
+        shaped(scores, &[rows, self.classes])?;
         labels.data.reset(self.labels.datatype());
         let out = buffer::<f32>(scores)?;
         let how = (Aggregate::Sum, self.classes);
-        let rows = self.ensemble.each_row(input, how, call.work, |mut row| {
+        self.ensemble.each_row(input, how, call.work, |mut row| {
             let class =
                 if self.classes == 2 { self.two(&mut row, out) } else { self.several(&mut row, out)? };
             self.labels.push(class, &mut labels.data);
             Ok(())
-        })?;
-        shaped(labels, &[rows])?;
-        shaped(scores, &[rows, self.classes])?;
-        Ok(())
+        })
     }
 
     fn bytes(&self) -> usize {

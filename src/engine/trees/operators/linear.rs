@@ -10,7 +10,7 @@ use crate::engine::trees::post::PostTransform;
 use crate::engine::trees::real::Number;
 use crate::model::LoadError;
 use crate::onnx::Node;
-use crate::tensor::{Datatype, Tensor};
+use crate::tensor::{Data, Datatype, Tensor};
 
 /// Coefficients, one column per target.
 struct Linear {
@@ -36,11 +36,14 @@ impl Linear {
         Ok(Self { weights, bias, features })
     }
 
-    fn run(&self, input: &Tensor, out: &mut Vec<f32>) -> Result<usize, RunError> {
+    /// Fills `output` with a row of scores for each row; gives the number of rows.
+    fn run(&self, input: &Tensor, output: &mut Tensor) -> Result<usize, RunError> {
         let (rows, columns) = matrix(&input.shape)?;
         if columns != self.features {
             return Err(RunError::Input(format!("rows have {columns} columns, not {}", self.features)));
         }
+        shaped(output, &[rows, self.bias.len()])?;
+        let out = buffer::<f32>(output)?;
         with_numbers!(input, values => {
             let values = values.iter().map(|value| value.real::<f32>());
             multiply(values, self.features, &self.weights, &self.bias, out);
@@ -68,9 +71,10 @@ pub(super) fn classifier<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Resul
         let [label, score] = call.outputs.as_mut_slice() else {
             return Err(RunError::Engine("two outputs were planned".to_owned()));
         };
-        let out = buffer::<f32>(score)?;
-        let rows = linear.run(input, out)?;
+        let rows = linear.run(input, score)?;
+        shaped(label, &[rows])?;
         label.data.reset(labels.datatype());
+        let Data::Fp32(out) = &mut score.data else { return Ok(()) };
         if scores == 1 {
             let singles = std::mem::take(out);
             for single in singles {
@@ -85,7 +89,6 @@ pub(super) fn classifier<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Resul
                 post.apply(scores);
             }
         }
-        shaped(label, &[rows])?;
         shaped(score, &[rows, classes])?;
         Ok(())
     })
@@ -100,12 +103,10 @@ pub(super) fn regressor<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result
     }
     builder.emit(node, &[input], &[Datatype::Fp32], move |call: &mut Call<'_>| {
         let output = &mut call.outputs[0];
-        let out = buffer::<f32>(output)?;
-        let rows = linear.run(call.inputs.get(0)?, out)?;
-        if targets > 1 {
+        linear.run(call.inputs.get(0)?, output)?;
+        if let (Data::Fp32(out), 2..) = (&mut output.data, targets) {
             out.chunks_mut(targets).for_each(|scores| post.apply(scores));
         }
-        shaped(output, &[rows, targets])?;
         Ok(())
     })
 }

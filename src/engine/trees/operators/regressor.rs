@@ -5,7 +5,7 @@ use super::ensemble::{Ensemble, Names};
 use crate::engine::RunError;
 use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
 use crate::engine::trees::element::buffer;
-use crate::engine::trees::plan::{Call, Operator, shaped};
+use crate::engine::trees::plan::{Call, Operator, matrix, shaped};
 use crate::engine::trees::post::{PostTransform, probit};
 use crate::engine::trees::work::Walks;
 use crate::model::LoadError;
@@ -69,9 +69,12 @@ impl<T: Walks> Operator for Regressor<T> {
     fn run(&self, call: &mut Call<'_>) -> Result<(), RunError> {
         let input = call.inputs.get(0)?;
         let output = &mut call.outputs[0];
+        // Before anything is computed: it bounds what is.
+        let (rows, _) = matrix(&input.shape)?;
+        shaped(output, &[rows, self.targets])?;
         let out = buffer::<f32>(output)?;
         let how = (self.aggregate, self.targets);
-        let rows = self.ensemble.each_row(input, how, call.work, |row| {
+        self.ensemble.each_row(input, how, call.work, |row| {
             let start = out.len();
             for (target, score) in row.scores.iter().enumerate() {
                 let base = self.ensemble.base.get(target).copied().unwrap_or_default();
@@ -85,9 +88,7 @@ impl<T: Walks> Operator for Regressor<T> {
                 scores => self.post.apply(scores),
             }
             Ok(())
-        })?;
-        shaped(output, &[rows, self.targets])?;
-        Ok(())
+        })
     }
 
     fn bytes(&self) -> usize {
