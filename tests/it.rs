@@ -1,0 +1,36 @@
+//! The real binary, from outside: sockets, signals, files. Everything here sees only what a user sees.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and shows what it saw"
+)]
+
+#[path = "it/client.rs"]
+mod client;
+#[path = "it/harness.rs"]
+mod harness;
+#[path = "it/load.rs"]
+mod load;
+#[path = "it/onnx.rs"]
+mod onnx;
+#[path = "it/repository.rs"]
+mod repository;
+
+#[path = "it/bad_input.rs"]
+mod bad_input;
+#[path = "it/hot_load.rs"]
+mod hot_load;
+#[path = "it/overload.rs"]
+mod overload;
+#[path = "it/process.rs"]
+mod process;
+#[path = "it/protocol.rs"]
+mod protocol;
+#[path = "it/raw_http.rs"]
+mod raw_http;
+#[path = "it/slow_clients.rs"]
+mod slow_clients;
