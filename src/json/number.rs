@@ -28,6 +28,13 @@ const POW10: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 
+const POW10_U64: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The `f64` nearest to each power.
+const NEGATIVE_POW10: [f64; 17] = [
+    1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16,
+];
+
 /// The parts of a literal: value = ±mantissa × 10^exponent, if `exact`.
 struct Parts {
     mantissa: u64,
@@ -88,13 +95,79 @@ pub fn parse_f64(text: &[u8]) -> Option<(f64, usize)> {
 /// The `f32` nearest to the `f64` nearest to the literal at the start of `text`, and the literal's length.
 #[inline]
 pub fn parse_f32(text: &[u8]) -> Option<(f32, usize)> {
+    if let Some(found) = plain_f32(text) {
+        return Some(found);
+    }
     let parts = split(text)?;
     let value = match guess(&parts) {
         // The discarded 29 bits lie at least 4 units from the middle, and the value is a normal f32.
-        Some(near) if certain(near) => near as f32,
+        Some(near) if certain(near, 4) => near as f32,
         _ => to_f64(&parts, &text[..parts.length]) as f32,
     };
     Some((value, parts.length))
+}
+
+/// [`parse_f32`] for what nearly all numbers look like, digits with a point, without a branch that depends on how
+/// many digits there are. `None` for anything else, or where two `f32` are about as near.
+#[inline]
+fn plain_f32(text: &[u8]) -> Option<(f32, usize)> {
+    let text: &[u8; 40] = text.first_chunk()?;
+    let start = usize::from(text[0] == b'-');
+    let sign = if text[0] == b'-' { -1.0 } else { 1.0 };
+    let word = word(text, start);
+    let whole_digits = count(word);
+    let point = start + whole_digits;
+    if whole_digits == 0 || whole_digits == 8 || (text[start] == b'0' && whole_digits > 1) {
+        return None;
+    }
+    let whole = number(word, whole_digits) as f64;
+    if text[point] != b'.' {
+        let ends = !matches!(text[point], b'e' | b'E');
+        return ends.then_some(((sign * whole) as f32, point));
+    }
+    let from = point + 1;
+    let (first, second) = (self::word(text, from), self::word(text, from + 8));
+    let first_digits = count(first);
+    let second_digits = if first_digits == 8 { count(second) } else { 0 };
+    let digits = first_digits + second_digits;
+    let fraction = number(first, first_digits) * POW10_U64[second_digits] + number(second, second_digits);
+    let mut end = from + digits;
+    if digits == 16 && text[end].is_ascii_digit() {
+        // What is cut off weighs less than 1 in 10^15, if there are no zeros in front.
+        if fraction < 1_000_000_000_000_000 {
+            return None;
+        }
+        let more = text[end..].iter().position(|byte| !byte.is_ascii_digit())?;
+        end += more;
+    }
+    if digits == 0 || matches!(text[end], b'e' | b'E') {
+        return None;
+    }
+    // Three roundings and the cut: at most 12 units away from the `f64` nearest to the text.
+    let near = sign * (whole + fraction as f64 * NEGATIVE_POW10[digits]);
+    certain(near, 64).then_some((near as f32, end))
+}
+
+/// Eight bytes; the first is the lowest.
+#[inline]
+fn word(text: &[u8; 40], at: usize) -> u64 {
+    let bytes = text.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+    u64::from_le_bytes(bytes.unwrap_or_default())
+}
+
+/// How many bytes from the first on are digits. A byte that is none may disturb those after it, never those before.
+#[inline]
+fn count(word: u64) -> usize {
+    let other = word.wrapping_sub(0x3030_3030_3030_3030) | word.wrapping_add(0x4646_4646_4646_4646);
+    ((other & 0x8080_8080_8080_8080).trailing_zeros() / 8) as usize
+}
+
+/// The first `digits` bytes, all of them digits, as a number.
+#[inline]
+fn number(word: u64, digits: usize) -> u64 {
+    // In two steps, since a shift by all 64 bits is none. What comes in from below are leading zeros.
+    let half = 32 - 4 * digits;
+    combine(((word ^ 0x3030_3030_3030_3030) << half) << half)
 }
 
 /// Mantissa times power of ten with at most 1.5 units of error.
@@ -114,14 +187,14 @@ fn guess(parts: &Parts) -> Option<f64> {
 }
 
 #[inline]
-fn certain(value: f64) -> bool {
+fn certain(value: f64, margin: u64) -> bool {
     const DISCARDED: u64 = (1 << 29) - 1;
     const MIDDLE: u64 = 1 << 28;
     let bits = value.to_bits();
     let exponent = (bits >> 52) & 0x7ff;
     // Normal f32 numbers that cannot round up to infinity; zero is exact.
     let normal = exponent > 1023 - 126 && exponent < 1023 + 127;
-    (normal && (bits & DISCARDED).abs_diff(MIDDLE) > 4) || bits << 1 == 0
+    (normal && (bits & DISCARDED).abs_diff(MIDDLE) > margin) || bits << 1 == 0
 }
 
 #[inline]
@@ -146,10 +219,16 @@ fn eight_digits(text: &[u8], at: usize) -> Option<u64> {
     if (low | high) & 0x8080_8080_8080_8080 != 0 {
         return None;
     }
-    let pairs = low.wrapping_mul(10).wrapping_add(low >> 8);
+    Some(combine(low))
+}
+
+/// Eight decimal digits, one per byte and the first in the lowest, as a number.
+#[inline]
+fn combine(digits: u64) -> u64 {
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let left = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
     let right = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
-    Some(left.wrapping_add(right) >> 32)
+    left.wrapping_add(right) >> 32
 }
 
 /// Appends digits from `at` to the mantissa; returns where they end and whether all fitted.
@@ -231,8 +310,11 @@ mod tests {
         let wide: f64 = text.parse().unwrap();
         let (got, length) = parse_f64(text.as_bytes()).unwrap();
         assert_eq!((got.to_bits(), length), (wide.to_bits(), text.len()), "{text} as f64");
-        let (got, length) = parse_f32(text.as_bytes()).unwrap();
-        assert_eq!((got.to_bits(), length), ((wide as f32).to_bits(), text.len()), "{text} as f32");
+        // At the end of a document, and within one, where whole words can be loaded.
+        for after in ["", ", 0.5, 9999999999999999999999999999999999999999"] {
+            let (got, length) = parse_f32(format!("{text}{after}").as_bytes()).unwrap();
+            assert_eq!((got.to_bits(), length), ((wide as f32).to_bits(), text.len()), "{text} as f32");
+        }
     }
 
     #[test]
@@ -268,6 +350,14 @@ mod tests {
             "179769313486231580793e289",
             "33554433.0",
             "0.00000000000000000000000000000000000000000000001e47",
+            "-1234567.12345678",
+            "12345678.5",
+            "0.1234567890123456",
+            "0.12345678901234567890123456789",
+            "0.00000000000000012345",
+            "16777217.00000000000000000000001",
+            "8388608.5000000000000001",
+            "1.00000005960464477539062500001",
         ] {
             check(text);
         }
@@ -297,6 +387,11 @@ mod tests {
             prop_assume!(value.is_finite());
             check(&format!("{value:?}"));
             check(&format!("{value:e}"));
+        }
+
+        #[test]
+        fn any_plain_number(text in "-?(0|[1-9][0-9]{0,8})(\\.[0-9]{1,20})?") {
+            check(&text);
         }
 
         #[test]
