@@ -66,7 +66,7 @@ pub struct Metrics {
     pub registry_up: IntGauge,
     /// Seconds since the registry last answered.
     pub registry_staleness: Gauge,
-    /// Requests read and not yet answered.
+    /// Requests whose head was read and that are not yet answered.
     pub inflight: IntGauge,
     /// Open connections of the data port.
     pub connections: IntGauge,
@@ -158,7 +158,10 @@ impl Metrics {
                 "sidegate_registry_staleness_seconds",
                 "Seconds since the registry last answered",
             )?,
-            inflight: IntGauge::new("sidegate_inflight_requests", "Requests read and not yet answered")?,
+            inflight: IntGauge::new(
+                "sidegate_inflight_requests",
+                "Requests whose head was read and that are not yet answered",
+            )?,
             connections: IntGauge::new("sidegate_connections", "Open connections of the data port")?,
             http_errors: counter(
                 "sidegate_http_errors_total",
@@ -233,20 +236,21 @@ impl Metrics {
 
     /// Drops the series of a version that is gone, so that thousands of swaps do not pile up.
     pub fn forget_version(&self, labels: &VersionLabels<'_>) {
-        self.series.fetch_sub(8, Ordering::Relaxed);
+        self.forget_content(labels);
         // A series under `__other__` is not there by its own name; that is fine.
         for (_, outcome) in OUTCOMES {
             drop(self.predictions.remove_label_values(&[labels.model, labels.version, "", outcome]));
         }
         drop(self.rows.remove_label_values(&[labels.model, labels.version]));
         drop(self.duration.remove_label_values(&[labels.model, labels.version]));
-        drop(self.info.remove_label_values(&[
-            labels.model,
-            labels.version,
-            labels.stage,
-            labels.engine,
-            labels.digest,
-        ]));
+    }
+
+    /// Ends the info series of a version whose files were replaced: its counts go on with the new content, which has
+    /// room for its series.
+    pub fn forget_content(&self, labels: &VersionLabels<'_>) {
+        self.series.fetch_sub(8, Ordering::Relaxed);
+        let VersionLabels { model, version, stage, engine, digest } = *labels;
+        drop(self.info.remove_label_values(&[model, version, stage, engine, digest]));
     }
 
     /// Moves the info series of a version to another stage.
@@ -329,6 +333,22 @@ mod tests {
         assert!(text(&metrics).contains(r#"stage="Archived""#));
         metrics.forget_version(&VersionLabels { stage: "Archived", ..LABELS });
         assert!(!text(&metrics).contains(r#"version="1""#));
+    }
+
+    #[test]
+    fn replaced_content_leaves_one_info_series_and_goes_on_counting() {
+        let metrics = Metrics::new().unwrap();
+        // Room for one version.
+        metrics.version(&LABELS, 12).rows.inc_by(3);
+        metrics.forget_content(&LABELS);
+        metrics.version(&VersionLabels { digest: "sha256:1", ..LABELS }, 12).rows.inc_by(4);
+        let rendered = text(&metrics);
+        assert!(
+            rendered.contains(r#"sidegate_prediction_rows_total{model="m",version="1"} 7"#),
+            "{rendered}"
+        );
+        assert!(rendered.contains("sha256:1") && !rendered.contains("sha256:0"), "{rendered}");
+        assert!(rendered.contains("sidegate_dropped_labels_total 0"), "{rendered}");
     }
 
     #[test]

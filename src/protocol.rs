@@ -8,12 +8,14 @@ pub mod oip;
 pub mod table;
 
 use crate::model::{Signature, TensorSpec, shorten};
-use crate::tensor::{Data, Shape, Tensor, element_count};
+use crate::tensor::{Data, Shape, Tensor};
 
 /// Largest rank of a tensor in a request.
 pub const MAX_RANK: usize = 8;
 /// Most elements of one tensor in a request.
 pub const MAX_ELEMENTS: usize = 1 << 24;
+/// Most places that the free extents of a tensor without elements may span: no bytes stand behind them.
+const MAX_EMPTY: usize = 1 << 16;
 /// Longest request id, in bytes.
 pub const MAX_ID_BYTES: usize = 256;
 /// Most keys in one `parameters` object.
@@ -111,8 +113,16 @@ fn check_shape(spec: &TensorSpec, shape: &[usize], policy: Policy) -> Result<usi
     if shape.first().is_some_and(|&rows| rows > policy.max_rows) {
         refuse!("input `{}`: {} rows, at most {} are accepted", spec.name, shape[0], policy.max_rows);
     }
-    match element_count(shape) {
-        Some(count) if count <= MAX_ELEMENTS => Ok(count),
+    // An extent of 0 must not hide the others from the limit: something may loop over them.
+    let span = |free: bool| {
+        let mut counted = shape.iter().zip(&spec.shape).filter(|&(_, &want)| !free || want < 0);
+        counted.try_fold(1_usize, |span, (&extent, _)| span.checked_mul(extent.max(1)))
+    };
+    if shape.contains(&0) && span(true).is_none_or(|span| span > MAX_EMPTY) {
+        refuse!("input `{}`: shape {:?} is empty and spans more than {MAX_EMPTY}", spec.name, shape);
+    }
+    match span(false) {
+        Some(count) if count <= MAX_ELEMENTS => Ok(if shape.contains(&0) { 0 } else { count }),
         _ => refuse!("input `{}`: shape {:?} has more than {MAX_ELEMENTS} elements", spec.name, shape),
     }
 }

@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use crate::model::{LoadError, ModelName, Reason, Stage, Version};
 use digest::Digest;
 use manifest::{Index, Manifest};
-use store::{Store, StoreError};
+use store::{Stat, Store, StoreError};
 
 /// Largest `model.json`, manifest or golden file that is read, in bytes.
 const MAX_JSON_BYTES: u64 = 16 << 20;
 /// Largest model file that is read, in bytes.
-pub const MAX_MODEL_BYTES: u64 = 2 << 30;
+const MAX_MODEL_BYTES: u64 = 2 << 30;
 
 /// Reading half of a registry.
 pub struct Registry {
@@ -107,33 +107,44 @@ impl Registry {
         let mut catalog = Catalog::default();
         for name in self.store.list(&layout::model(model)).map_err(unreachable)? {
             let Ok(version) = name.parse::<Version>() else { continue };
+            let stat = |file| self.store.stat(&layout::file(model, version, file)).map_err(unreachable);
+            let Some(file) = stat(layout::MODEL)? else { continue };
+            // A manifest or examples that come or change later are a reason to look at the version again.
             let (mut token, mut settled) = (String::new(), true);
-            for key in
-                [layout::file(model, version, layout::MODEL), layout::file(model, version, layout::MANIFEST)]
-            {
-                if let Some(stat) = self.store.stat(&key).map_err(unreachable)? {
-                    token.push_str(&format!("{}:{};", stat.bytes, stat.token));
-                    settled &= stat.settled;
-                } else if key.ends_with(layout::MODEL) {
-                    break;
-                }
+            for stat in [Some(file), stat(layout::MANIFEST)?, stat(layout::GOLDEN)?] {
+                token.push_str(&stat.as_ref().map_or("-;".into(), |s| format!("{}:{};", s.bytes, s.token)));
+                settled &= stat.is_none_or(|s| s.settled);
             }
-            if !token.is_empty() {
-                catalog.versions.push(Listed {
-                    version,
-                    stage: Stage::None,
-                    created: None,
-                    manifest: None,
-                    token,
-                    settled,
-                });
-            }
+            catalog.versions.push(Listed {
+                version,
+                stage: Stage::None,
+                created: None,
+                manifest: None,
+                token,
+                settled,
+            });
         }
         catalog.versions.sort_by_key(|listed| listed.version);
         Ok(catalog)
     }
 
-    /// Reads and verifies a version. `pace` is called between slices of work so that the caller can yield.
+    /// Size of a version's model file, so that the caller can say no before it is read; 0 when it is not there, of
+    /// which [`Registry::fetch`] has more to say.
+    ///
+    /// # Errors
+    /// [`Reason::MissingFile`] when the store fails, [`Reason::TooLarge`] beyond the cap.
+    pub fn model_bytes(&self, model: &ModelName, version: Version) -> Result<u64, LoadError> {
+        let key = layout::file(model, version, layout::MODEL);
+        match self.store.stat(&key).map_err(unreachable)? {
+            Some(Stat { bytes, .. }) if bytes > MAX_MODEL_BYTES => {
+                Err(unreachable(StoreError::TooLarge { key, bytes, max: MAX_MODEL_BYTES }))
+            }
+            stat => Ok(stat.map_or(0, |stat| stat.bytes)),
+        }
+    }
+
+    /// Reads and verifies a version whose model file has at most `model_bytes`. `pace` is called between slices of
+    /// work so that the caller can yield.
     ///
     /// # Errors
     /// The reason, as published.
@@ -141,6 +152,7 @@ impl Registry {
         &self,
         model: &ModelName,
         listed: &Listed,
+        model_bytes: u64,
         pace: &mut dyn FnMut(),
     ) -> Result<Artefact, LoadError> {
         let version = listed.version;
@@ -155,7 +167,7 @@ impl Registry {
                 Some(Manifest::parse(&bytes, model, version)?)
             }
             None if listed.manifest.is_some() => {
-                return Err(LoadError::new(Reason::MissingFile, "manifest.json is not there"));
+                return Err(missing(layout::MANIFEST));
             }
             None => None,
         };
@@ -170,12 +182,16 @@ impl Registry {
                 }
                 Ok(Some((bytes, digest)))
             };
-        let Some((bytes, digest)) = file(layout::MODEL, MAX_MODEL_BYTES, pace)? else {
-            return Err(LoadError::new(Reason::MissingFile, format!("{} is not there", layout::MODEL)));
+        let read = file(layout::MODEL, model_bytes, pace).map_err(|error| match error.code {
+            Reason::TooLarge => LoadError::new(Reason::BadDigest, "model.onnx grew while it was read"),
+            _ => error,
+        });
+        let Some((bytes, digest)) = read? else {
+            return Err(missing(layout::MODEL));
         };
         let golden = file(layout::GOLDEN, MAX_JSON_BYTES, pace)?.map(|(bytes, _)| bytes);
         if golden.is_none() && manifest.as_ref().is_some_and(|m| m.files.contains_key(layout::GOLDEN)) {
-            return Err(LoadError::new(Reason::MissingFile, format!("{} is not there", layout::GOLDEN)));
+            return Err(missing(layout::GOLDEN));
         }
         Ok(Artefact { model: bytes, digest, golden, manifest })
     }
@@ -183,6 +199,10 @@ impl Registry {
     fn read(&self, key: &str, max: u64) -> Result<Option<Vec<u8>>, LoadError> {
         self.store.read(key, max).map_err(unreachable)
     }
+}
+
+fn missing(file: &str) -> LoadError {
+    LoadError::new(Reason::MissingFile, format!("{file} is not there"))
 }
 
 /// The store's own words; a size cap is a reason of its own.

@@ -236,6 +236,14 @@ impl Data {
         self.len() == 0
     }
 
+    /// Bytes of the buffers, used or not.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(strings) => strings.bytes.capacity() + strings.ends.capacity() * size_of::<usize>(),
+            _ => self.len() * self.datatype().size().unwrap_or(1),
+        }
+    }
+
     /// Removes all elements and keeps the buffer.
     pub fn clear(&mut self) {
         with_data!(self, v => v.clear());

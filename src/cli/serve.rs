@@ -101,7 +101,7 @@ fn first_look_is_over(serving: &Arc<Serving>) -> Option<()> {
 fn curl(http: std::net::SocketAddr, version: &ServedVersion) -> String {
     let input = |spec: &TensorSpec| {
         let shape: Vec<i64> = spec.shape.iter().map(|d| if *d < 0 { 1 } else { *d }).collect();
-        let count = shape.iter().product::<i64>().clamp(0, 4096) as usize;
+        let count = shape.iter().fold(1_i64, |n, &extent| n.saturating_mul(extent)).clamp(0, 4096) as usize;
         let value = match spec.datatype {
             Datatype::Bytes => json!(""),
             Datatype::Bool => json!(false),
@@ -111,10 +111,15 @@ fn curl(http: std::net::SocketAddr, version: &ServedVersion) -> String {
     };
     let inputs: Vec<_> = version.signature.inputs.iter().map(input).collect();
     format!(
-        "curl -s -H 'content-type: application/json' http://{http}/v2/models/{}/infer -d '{}'",
+        "curl -s -H 'content-type: application/json' http://{http}/v2/models/{}/infer -d {}",
         version.model,
-        json!({"inputs": inputs})
+        quoted(&json!({"inputs": inputs}).to_string())
     )
+}
+
+/// `text` as one word of a shell: names of inputs come from the model file and must not end it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Standard output may be closed by whoever waited for the first line; that is no reason to end.
@@ -192,5 +197,19 @@ impl Follower {
             }
         }
         gateway.reloads.store(Arc::new(reloads));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_text_is_one_word_of_a_shell() {
+        for text in ["{}", "a'b", "'; touch /tmp/x; '", "''", "$(id) `id` \\ \"", "a\nb"] {
+            let script = format!("printf %s {}", quoted(text));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), text);
+        }
     }
 }

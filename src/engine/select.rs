@@ -52,7 +52,7 @@ pub fn onnxruntime_status() -> Option<Result<(String, String), String>> {
 ///
 /// # Errors
 /// What every engine asked had against the graph. Only a graph that an engine does not know or not support is
-/// offered to the next: one that is broken, or too large, stays so.
+/// offered to the next: one that is too large stays so.
 pub fn load(model: &Model, choice: EngineChoice, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let order = match choice {
         EngineChoice::Auto => order(&model.graph),
@@ -69,7 +69,11 @@ pub fn load(model: &Model, choice: EngineChoice, options: &LoadOptions) -> Resul
         };
         match engine.load(model, options) {
             Ok(session) => return Ok(Loaded { session, kind, reason: reason(kind, &refusals) }),
-            Err(error) if matches!(error.code, Reason::Unsupported | Reason::UnknownOperator) => {
+            // `trees` reads more narrowly than the standard; what it calls broken, another engine may not.
+            Err(error)
+                if matches!(error.code, Reason::Unsupported | Reason::UnknownOperator)
+                    || (kind == EngineKind::Trees && error.code == Reason::Parse) =>
+            {
                 refusals.push((kind, error.code, error.detail));
             }
             Err(error) => return Err(LoadError::new(error.code, format!("{kind}: {}", error.detail))),
@@ -79,7 +83,12 @@ pub fn load(model: &Model, choice: EngineChoice, options: &LoadOptions) -> Resul
     let unknown = |kind| refusals.iter().any(|(k, code, _)| *k == kind && *code == Reason::UnknownOperator);
     let known_to_none =
         unknown(EngineKind::Ort) || refusals.iter().all(|(_, code, _)| *code == Reason::UnknownOperator);
-    let code = if known_to_none { Reason::UnknownOperator } else { Reason::Unsupported };
+    let broken = refusals.iter().any(|(_, code, _)| *code == Reason::Parse);
+    let code = match known_to_none {
+        _ if broken => Reason::Parse,
+        true => Reason::UnknownOperator,
+        false => Reason::Unsupported,
+    };
     let details: Vec<String> = refusals.iter().map(|(kind, _, why)| format!("{kind}: {why}")).collect();
     Err(LoadError::new(code, details.join("; ")))
 }

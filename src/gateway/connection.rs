@@ -41,6 +41,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 16 << 20;
 /// Free room for one read.
 const READ_BYTES: usize = 8 << 10;
+/// Free room for the first part of a body; most bodies are smaller.
+const BODY_ROOM: usize = 256 << 10;
 /// Answers up to this size are written in one piece with their head.
 const ONE_PIECE: usize = 16 << 10;
 /// Pipelined requests after which the others get a turn.
@@ -149,10 +151,11 @@ impl Connection {
     /// One request. Returns how many bytes of the input were its own, or `None` when the connection is to close.
     async fn request(&mut self, work: &mut Box<Workspace>) -> Result<Option<usize>, End> {
         let head = self.head(work).await?;
+        // From here on a drain waits for this request.
+        let _inflight = Inflight::new(&self.gateway);
         let mut reserved = Reserved { gateway: self.gateway.clone(), bytes: 0 };
         let consumed = self.body(&head, work, &mut reserved).await?;
         let arrived = Instant::now();
-        let _inflight = Inflight::new(&self.gateway);
         let mut answer = self.answer(&head, work, arrived).await;
         let draining = self.gateway.draining.load(Relaxed);
         answer.close |= !head.keep_alive || draining;
@@ -203,11 +206,12 @@ impl Connection {
                 };
                 let end = head.length + length;
                 if work.input.len() < end {
-                    reserved.grow(length)?;
                     self.start_body(head).await?;
                     while work.input.len() < end {
-                        let missing = end - work.input.len();
-                        self.read_body(&mut work.input, missing).await?;
+                        // Room for what has arrived once more, not for what is claimed.
+                        let (received, missing) = (work.input.len(), end - work.input.len());
+                        self.read_body(&mut work.input, missing.min(received.max(BODY_ROOM))).await?;
+                        reserved.grow(work.input.len())?;
                     }
                 }
                 work.body = Body::Input(head.length..end);
@@ -258,7 +262,14 @@ impl Connection {
         self.deadline.set(Instant::now(), BODY);
         if head.expects_continue {
             let go_ahead = b"HTTP/1.1 100 Continue\r\n\r\n";
-            self.socket.write_all(go_ahead).await.map_err(|_| End::Quiet)?;
+            let mut write = pin!(self.socket.write_all(go_ahead));
+            let deadline = &mut self.deadline;
+            poll_fn(|context| match write.as_mut().poll(context) {
+                Poll::Ready(written) => Poll::Ready(written),
+                Poll::Pending => deadline.poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+            })
+            .await
+            .map_err(|_| End::Quiet)?;
         }
         Ok(())
     }

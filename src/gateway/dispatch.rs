@@ -69,13 +69,14 @@ pub(super) fn call(
                 None => Err(unknown_version(work, model, version)),
             };
             let version = version.inspect_err(|answer| count(gateway, answer.status))?;
-            let form = oip_form(head, work)?;
+            let form = oip_form(head, work).inspect_err(|_| refused(version))?;
             predict(version, form, head, work, &settings, arrived)
         }
         Route::Predict | Route::Invocations => {
             let version = founding_target(&snapshot, &parameters, work);
             let version = version.inspect_err(|answer| count(gateway, answer.status))?;
-            let form = table_form(head, work, found == Route::Invocations)?;
+            let form =
+                table_form(head, work, found == Route::Invocations).inspect_err(|_| refused(version))?;
             predict(version, form, head, work, &settings, arrived)
         }
         Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
@@ -112,6 +113,11 @@ fn refuse(gateway: &Gateway, work: &mut Workspace, status: u16, code: &str, mess
 /// Counts a request that was refused before any model was known.
 fn count(gateway: &Gateway, status: u16) {
     gateway.metrics.http_errors.with_label_values(&[&status.to_string()]).inc();
+}
+
+/// Counts a request that was refused before its body was looked at.
+fn refused(version: &ServedVersion) {
+    version.metrics.count(Outcome::ClientError);
 }
 
 /// The selector of an optional version in a path; `None` for one that no version can have.
@@ -152,7 +158,8 @@ fn founding_target<'a>(
         None => match snapshot.only_model() {
             Some(name) => Cow::Owned(name.to_string()),
             None if snapshot.models.is_empty() => {
-                return Err(work.fail(503, "not_ready", "no model is served yet"));
+                let answer = work.fail(503, "not_ready", "no model is served yet");
+                return Err(Answer { retry_after: Some(1), ..answer });
             }
             None => {
                 let message = "several models are served: name one with ?model=NAME or set default_model";
@@ -184,6 +191,7 @@ fn predict(
         match wanted.filter(|ms| *ms > 0) {
             Some(ms) => timeout = timeout.min(Duration::from_millis(ms)),
             None => {
+                refused(version);
                 let message = "x-request-timeout-ms is not a whole number of milliseconds from 1";
                 return Err(work.fail(400, "invalid_request", message));
             }
@@ -281,7 +289,7 @@ impl Prediction {
         if self.is_heavy(work) {
             return None;
         }
-        Some(self.run(work, runner))
+        Some(self.run(work, runner, || true))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use flate2::read::{GzDecoder, ZlibDecoder};
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 
 use super::http::{Coding, Refusal};
 
@@ -23,8 +23,18 @@ pub(super) fn inflate(coding: Coding, body: &[u8], limit: usize, out: &mut Vec<u
             out.extend_from_slice(body);
             return Ok(());
         }
-        Coding::Gzip => GzDecoder::new(body).take(limit as u64 + 1).read_to_end(out),
-        Coding::Deflate => ZlibDecoder::new(body).take(limit as u64 + 1).read_to_end(out),
+        // A gzip body is a series of members (RFC 1952, 2.2); what is no member is an error.
+        Coding::Gzip => MultiGzDecoder::new(body).take(limit as u64 + 1).read_to_end(out),
+        Coding::Deflate => {
+            let mut decoder = ZlibDecoder::new(body);
+            let read = (&mut decoder).take(limit as u64 + 1).read_to_end(out);
+            match read {
+                Ok(length) if length <= limit && !decoder.into_inner().is_empty() => {
+                    return Err(Refusal::malformed("bytes follow the end of the compressed body"));
+                }
+                read => read,
+            }
+        }
     };
     match read {
         Ok(length) if length > limit => Err(Refusal::new(
@@ -67,6 +77,21 @@ mod tests {
                 "truncated"
             );
         }
+    }
+
+    #[test]
+    fn nothing_behind_the_first_part_is_dropped() {
+        let mut out = Vec::new();
+        let two = [gzip(b"[1,2,"), gzip(b"3]")].concat();
+        inflate(Coding::Gzip, &two, 7, &mut out).unwrap();
+        assert_eq!(out, b"[1,2,3]");
+        assert_eq!(inflate(Coding::Gzip, &two, 6, &mut out).unwrap_err().status, 413);
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::fast());
+        zlib.write_all(b"[1]").unwrap();
+        let zlib = [zlib.finish().unwrap(), b"[2]".to_vec()].concat();
+        assert_eq!(inflate(Coding::Deflate, &zlib, 99, &mut out).unwrap_err().status, 400);
+        let behind = [gzip(b"[1]"), b"[2]".to_vec()].concat();
+        assert_eq!(inflate(Coding::Gzip, &behind, 99, &mut out).unwrap_err().status, 400);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Offload lanes: threads for predictions that would hold up a worker's other connections.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +13,7 @@ use super::http::Answer;
 use super::overload::Admission;
 use super::predict::{Prediction, Runner};
 use super::workspace::Workspace;
+use crate::metrics::Outcome;
 
 /// Most jobs that wait for a lane. The wait is bounded by time; this only bounds memory.
 const QUEUE: usize = 1024;
@@ -64,11 +66,22 @@ fn run(gateway: &Gateway, jobs: &Mutex<Receiver<Job>>, mut runner: Runner) {
         let Ok(mut job) = next else { return };
         // Work whose caller has gone is not started.
         if job.reply.is_closed() {
+            job.prediction.timed_out();
             continue;
         }
         let now = Instant::now();
         let answer = if admission.admit(now, now - job.queued, gateway.settings.load().queue_wait) {
-            perform(&mut job, &mut runner)
+            // Without this a panic would end the lane, and with it every heavy prediction.
+            catch_unwind(AssertUnwindSafe(|| perform(&mut job, &mut runner))).unwrap_or_else(|_| {
+                gateway.metrics.panics.inc();
+                job.prediction.fail(
+                    &mut job.work,
+                    500,
+                    "internal",
+                    "the request was lost; see the log",
+                    Outcome::Error,
+                )
+            })
         } else {
             job.prediction.shed(&mut job.work)
         };
@@ -82,5 +95,6 @@ fn perform(job: &mut Job, runner: &mut Runner) -> Answer {
     {
         return answer;
     }
-    job.prediction.run(&mut job.work, runner)
+    let reply = &job.reply;
+    job.prediction.run(&mut job.work, runner, || !reply.is_closed())
 }

@@ -92,8 +92,13 @@ impl Prediction {
         row.saturating_mul(work.request.rows() as u64) > INLINE_NANOS
     }
 
-    /// Runs the decoded request and encodes the answer.
-    pub(super) fn run(&mut self, work: &mut Workspace, runner: &mut Runner) -> Answer {
+    /// Runs the decoded request and encodes the answer; `wanted` tells whether anybody still waits for it.
+    pub(super) fn run(
+        &mut self,
+        work: &mut Workspace,
+        runner: &mut Runner,
+        wanted: impl FnOnce() -> bool,
+    ) -> Answer {
         let start = Instant::now();
         if start >= self.deadline {
             return self.fail(
@@ -144,7 +149,11 @@ impl Prediction {
         let done = Instant::now();
         self.times.encode = nanos(done - ran);
         self.times.total = nanos(done - self.arrived);
-        self.succeeded(rows);
+        if wanted() {
+            self.succeeded(rows);
+        } else {
+            self.timed_out();
+        }
         Answer { times: Some(self.times), ..answer }
     }
 
@@ -234,6 +243,13 @@ impl Prediction {
         self.version.metrics.count(outcome);
         self.version.statistics.failed(nanos(self.arrived.elapsed()));
         work.fail(status, code, message)
+    }
+
+    /// Counts a request whose caller was told that its time was over.
+    #[cold]
+    pub(super) fn timed_out(&self) {
+        self.version.metrics.count(Outcome::Timeout);
+        self.version.statistics.failed(nanos(self.arrived.elapsed()));
     }
 
     /// 503 for a request that waited too long or found its queue full.

@@ -8,8 +8,6 @@ use crate::tensor::Tensor;
 
 /// Buffers larger than this are given back after the request, so that one large body does not stay for good.
 const KEEP_BYTES: usize = 1 << 20;
-/// Elements kept in tensor buffers between requests, for the same reason.
-const KEEP_ELEMENTS: usize = KEEP_BYTES / 4;
 
 /// Buffers of one request; recycled by the worker.
 #[derive(Default)]
@@ -78,7 +76,7 @@ impl Workspace {
                 buffer.shrink_to(64 << 10);
             }
         }
-        if self.request.inputs.iter().chain(&self.outputs).any(|t| t.data.len() > KEEP_ELEMENTS) {
+        if self.request.inputs.iter().chain(&self.outputs).any(|t| t.data.held_bytes() > KEEP_BYTES) {
             self.request.inputs.clear();
             self.outputs.clear();
         }

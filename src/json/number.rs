@@ -32,7 +32,8 @@ const POW10_U64: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_0
 
 /// The `f64` nearest to each power.
 const NEGATIVE_POW10: [f64; 17] = [
-    1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15, 1e-16,
+    1e0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12, 1e-13, 1e-14, 1e-15,
+    1e-16,
 ];
 
 /// The parts of a literal: value = ±mantissa × 10^exponent, if `exact`.
@@ -114,21 +115,30 @@ fn plain_f32(text: &[u8]) -> Option<(f32, usize)> {
     let text: &[u8; 40] = text.first_chunk()?;
     let start = usize::from(text[0] == b'-');
     let sign = if text[0] == b'-' { -1.0 } else { 1.0 };
-    let word = word(text, start);
-    let whole_digits = count(word);
-    let point = start + whole_digits;
-    if whole_digits == 0 || whole_digits == 8 || (text[start] == b'0' && whole_digits > 1) {
-        return None;
-    }
-    let whole = number(word, whole_digits) as f64;
-    if text[point] != b'.' {
-        let ends = !matches!(text[point], b'e' | b'E');
-        return ends.then_some(((sign * whole) as f32, point));
-    }
+    // Most numbers have one digit before the point.
+    let digit = text[start].wrapping_sub(b'0');
+    let (whole, point) = if text[start + 1] == b'.' && digit < 10 {
+        (f64::from(digit), start + 1)
+    } else {
+        let word = word(text, start);
+        let whole_digits = count(word);
+        let point = start + whole_digits;
+        if whole_digits == 0 || whole_digits == 8 || (digit == 0 && whole_digits > 1) {
+            return None;
+        }
+        // Signed, because processors convert those in one step.
+        let whole = number(word, whole_digits).cast_signed() as f64;
+        if text[point] != b'.' {
+            let ends = !matches!(text[point], b'e' | b'E');
+            return ends.then_some(((sign * whole) as f32, point));
+        }
+        (whole, point)
+    };
     let from = point + 1;
-    let (first, second) = (self::word(text, from), self::word(text, from + 8));
+    let (first, second) = (word(text, from), word(text, from + 8));
     let first_digits = count(first);
-    let second_digits = if first_digits == 8 { count(second) } else { 0 };
+    // A mask, not a branch: how many digits there are is as good as random.
+    let second_digits = count(second) & 0_usize.wrapping_sub(first_digits / 8);
     let digits = first_digits + second_digits;
     let fraction = number(first, first_digits) * POW10_U64[second_digits] + number(second, second_digits);
     let mut end = from + digits;
@@ -144,7 +154,7 @@ fn plain_f32(text: &[u8]) -> Option<(f32, usize)> {
         return None;
     }
     // Three roundings and the cut: at most 12 units away from the `f64` nearest to the text.
-    let near = sign * (whole + fraction as f64 * NEGATIVE_POW10[digits]);
+    let near = sign * (whole + fraction.cast_signed() as f64 * NEGATIVE_POW10[digits]);
     certain(near, 64).then_some((near as f32, end))
 }
 
@@ -159,7 +169,9 @@ fn word(text: &[u8; 40], at: usize) -> u64 {
 #[inline]
 fn count(word: u64) -> usize {
     let other = word.wrapping_sub(0x3030_3030_3030_3030) | word.wrapping_add(0x4646_4646_4646_4646);
-    ((other & 0x8080_8080_8080_8080).trailing_zeros() / 8) as usize
+    // One bit per byte, and one behind them all: without it, "none" would be a branch on older processors.
+    let marks = ((other >> 7) & 0x0101_0101_0101_0101) | 1 << 63;
+    (marks.trailing_zeros() as usize).div_ceil(8)
 }
 
 /// The first `digits` bytes, all of them digits, as a number.

@@ -1,26 +1,18 @@
 //! The easy forms of `/predict` and `/invocations`: records, columns, rows and CSV, matched by column name.
 
+mod cells;
 mod csv;
 mod json;
 
 pub use csv::decode_csv;
 pub use json::Json;
 
-use super::{
-    DecodeError, Flags, Policy, Request, Result, check_shape, find_input, push_cell, refuse, set_shape,
-};
+use self::cells::Table;
+use super::{Flags, Policy, Request, Result, check_shape, find_input, push_cell, refuse, set_shape};
 use crate::json::{Reader, push_string};
-use crate::model::{Signature, TensorSpec, shorten};
+use crate::model::{Signature, TensorSpec};
 use crate::protocol::oip;
 use crate::tensor::Tensor;
-
-/// Cells by column, with names where the form has them.
-struct Table<'a> {
-    names: Option<Vec<&'a str>>,
-    /// A cell is `None` where a record lacks the field; that matters only if the model takes it.
-    columns: Vec<Vec<Option<&'a Json>>>,
-    rows: usize,
-}
 
 /// Decodes a JSON body in any of the forms; `columns` are the manifest's feature names of a model with one
 /// tensor input.
@@ -97,7 +89,7 @@ fn fill(
         Form::Split { columns, data } => Table::split(columns, data)?,
         Form::Any(Json::Array(items)) => match items.first() {
             None => refuse!("there are no rows"),
-            Some(Json::Object(_)) => Table::records(items)?,
+            Some(Json::Object(_)) => Table::Records(items),
             // One tensor input of rank 3 and more, or a bare list of scalars, takes each item whole.
             Some(first) => {
                 if let [spec] = signature.inputs.as_slice()
@@ -111,10 +103,11 @@ fn fill(
         Form::Any(Json::Object(entries)) => Table::by_column(entries)?,
         Form::Any(other) => refuse!("expected a list or an object with the data, got {}", other.kind()),
     };
-    if table.rows > policy.max_rows {
-        refuse!("{} rows, at most {} are accepted", table.rows, policy.max_rows);
+    let rows = table.rows();
+    if rows > policy.max_rows {
+        refuse!("{rows} rows, at most {} are accepted", policy.max_rows);
     }
-    table.fill(signature, columns, policy, request)
+    fill_table(&table, signature, columns, policy, request)
 }
 
 /// Each item of `items` is one row of the only input, flattened.
@@ -122,6 +115,7 @@ fn whole_items(items: &[Json], spec: &TensorSpec, policy: Policy, request: &mut 
     let mut flags = Flags::default();
     let mut shape: Vec<usize> = vec![items.len()];
     items[0].shape(&mut shape);
+    let nesting: Vec<usize> = shape[1..].to_vec();
     // A list of scalars for an input [-1, 1] is a column.
     if shape.len() == 1 && spec.shape.len() == 2 {
         shape.push(1);
@@ -129,7 +123,10 @@ fn whole_items(items: &[Json], spec: &TensorSpec, policy: Policy, request: &mut 
     let count = check_shape(spec, &shape, policy)?;
     let tensor = &mut request.inputs[0];
     set_shape(tensor, &shape);
-    for item in items {
+    for (row, item) in items.iter().enumerate() {
+        if !item.is_nested_as(&nesting) {
+            refuse!("input `{}`: ragged: item {row} is not nested as the first, {nesting:?}", spec.name);
+        }
         item.each_scalar(&mut |cell| push_cell(&mut tensor.data, cell, &spec.name, &mut flags, policy))?;
     }
     if tensor.data.len() != count {
@@ -139,150 +136,62 @@ fn whole_items(items: &[Json], spec: &TensorSpec, policy: Policy, request: &mut 
     Ok(())
 }
 
-impl<'a> Table<'a> {
-    fn records(items: &'a [Json]) -> Result<Self> {
-        let mut names: Vec<&str> = Vec::new();
-        let mut columns: Vec<Vec<Option<&Json>>> = Vec::new();
-        for (row, item) in items.iter().enumerate() {
-            let Json::Object(fields) = item else { refuse!("row {row} is not an object") };
-            for (position, (name, value)) in fields.iter().enumerate() {
-                // Records usually keep one order of keys, so the column is where the last record had it.
-                let at = if names.get(position) == Some(&name.as_str()) {
-                    position
-                } else {
-                    names.iter().position(|n| n == name).unwrap_or(names.len())
-                };
-                if at == names.len() {
-                    names.push(name);
-                    columns.push(vec![None; row]);
-                }
-                columns[at].push(Some(value));
-            }
-            columns.iter_mut().for_each(|column| column.resize(row + 1, None));
-        }
-        Ok(Self { names: Some(names), columns, rows: items.len() })
-    }
-
-    fn by_column(entries: &'a [(String, Json)]) -> Result<Self> {
-        let mut table = Self { names: Some(Vec::new()), columns: Vec::new(), rows: 0 };
-        let mut rows = None;
-        for (name, value) in entries {
-            let Json::Array(cells) = value else { continue };
-            if *rows.get_or_insert(cells.len()) != cells.len() {
-                refuse!("column `{}` has {} rows, others {}", shorten(name), cells.len(), rows.unwrap_or(0));
-            }
-            table.names.get_or_insert_default().push(name);
-            table.columns.push(cells.iter().map(Some).collect());
-        }
-        let Some(rows) = rows else { refuse!("no column holds a list of values") };
-        table.rows = rows;
-        Ok(table)
-    }
-
-    fn positional(items: &'a [Json]) -> Result<Self> {
-        let mut columns: Vec<Vec<Option<&Json>>> = Vec::new();
-        for (row, item) in items.iter().enumerate() {
-            let Json::Array(cells) = item else { refuse!("row {row} is not a list") };
+fn fill_table(
+    table: &Table<'_>,
+    signature: &Signature,
+    columns: &[String],
+    policy: Policy,
+    request: &mut Request,
+) -> Result<()> {
+    let specs = signature.inputs.as_slice();
+    // One matrix: its columns by the manifest's names, else in the order of the request.
+    let one = matches!(specs, [spec] if spec.shape.len() == 2);
+    let order = if !one {
+        table.order(specs.iter().map(|spec| &*spec.name).collect())?
+    } else if !columns.is_empty() {
+        table.order(columns.iter().map(String::as_str).collect())?
+    } else if table.has(&specs[0].name) {
+        table.order(vec![&*specs[0].name])?
+    } else {
+        table.all()
+    };
+    let rows = table.rows();
+    let mut flags = Flags::default();
+    let mut cells = Vec::with_capacity(order.len());
+    // A cell that is a list brings several values (an embedding, say), in every row as many.
+    let mut nesting: Vec<Vec<usize>> = Vec::new();
+    for row in 0..rows {
+        table.row(row, &order, &mut cells)?;
+        for (at, cell) in cells.iter().enumerate() {
+            let input = if one { 0 } else { at };
+            let spec = &specs[input];
+            let Some(cell) = cell else { refuse!("input `{}`: row {row} is too short", spec.name) };
             if row == 0 {
-                columns = cells.iter().map(|_| Vec::with_capacity(items.len())).collect();
+                let mut shape = Vec::new();
+                cell.shape(&mut shape);
+                nesting.push(shape);
             }
-            if cells.len() != columns.len() {
-                refuse!("row {row} has {} values, the first {}", cells.len(), columns.len());
+            if !cell.is_nested_as(&nesting[at]) {
+                refuse!(
+                    "input `{}`: the rows are ragged: value {at} of row {row} is not nested as in row 0",
+                    spec.name
+                );
             }
-            columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(Some(cell)));
+            let data = &mut request.inputs[input].data;
+            cell.each_scalar(&mut |cell| push_cell(data, cell, &spec.name, &mut flags, policy))?;
         }
-        Ok(Self { names: None, columns, rows: items.len() })
     }
-
-    fn split(names: &'a Json, data: &'a Json) -> Result<Self> {
-        let (Json::Array(names), Json::Array(items)) = (names, data) else {
-            refuse!("`columns` and `data` must be lists");
-        };
-        let mut table = Self::positional(items)?;
-        let names: Option<Vec<&str>> = names.iter().map(Json::as_str).collect();
-        let Some(names) = names else { refuse!("`columns` must be a list of strings") };
-        if names.len() != table.columns.len() && table.rows > 0 {
-            refuse!("`columns` names {} columns, `data` has {}", names.len(), table.columns.len());
-        }
-        table.names = Some(names);
-        Ok(table)
-    }
-
-    /// Where each of `wanted` lies; by position when there are no names on either side.
-    fn order<'n>(&self, wanted: impl ExactSizeIterator<Item = &'n str>) -> Result<Vec<usize>> {
-        let Some(names) = &self.names else {
-            if self.columns.len() != wanted.len() {
-                refuse!("{} values per row, the model takes {}", self.columns.len(), wanted.len());
-            }
-            return Ok((0..wanted.len()).collect());
-        };
-        wanted
-            .map(|name| match names.iter().position(|n| *n == name) {
-                Some(at) => Ok(at),
-                None => Err(DecodeError(format!("column `{name}` is missing"))),
-            })
-            .collect()
-    }
-
-    fn fill(
-        &self,
-        signature: &Signature,
-        columns: &[String],
-        policy: Policy,
-        request: &mut Request,
-    ) -> Result<()> {
-        let mut flags = Flags::default();
-        match signature.inputs.as_slice() {
-            // One matrix: its columns by the manifest's names, else in the order of the request.
-            [spec] if spec.shape.len() == 2 => {
-                let named = self.names.as_ref().is_some_and(|names| names.contains(&&*spec.name));
-                let order = if !columns.is_empty() {
-                    self.order(columns.iter().map(String::as_str))?
-                } else if named {
-                    self.order(std::iter::once(&*spec.name))?
-                } else {
-                    (0..self.columns.len()).collect()
-                };
-                self.matrix(&order, spec, &mut request.inputs[0], &mut flags, policy)?;
-            }
-            specs => {
-                let order = self.order(specs.iter().map(|s| &*s.name))?;
-                for ((spec, at), tensor) in specs.iter().zip(order).zip(&mut request.inputs) {
-                    self.matrix(&[at], spec, tensor, &mut flags, policy)?;
-                }
-            }
-        }
-        request.non_finite_tokens = flags.non_finite_tokens;
-        Ok(())
-    }
-
-    /// Columns side by side as one tensor. A cell that is a list brings several values (an embedding, say).
-    fn matrix(
-        &self,
-        order: &[usize],
-        spec: &TensorSpec,
-        tensor: &mut Tensor,
-        flags: &mut Flags,
-        policy: Policy,
-    ) -> Result<()> {
-        for row in 0..self.rows {
-            for &at in order {
-                let Some(cell) = self.columns[at][row] else {
-                    let name = self.names.as_ref().map_or("", |names| names[at]);
-                    refuse!("row {row}: column `{}` is missing", shorten(name));
-                };
-                cell.each_scalar(&mut |cell| push_cell(&mut tensor.data, cell, &spec.name, flags, policy))?;
-            }
-        }
-        let width = tensor.data.len() / self.rows.max(1);
-        let shape: &[usize] = if spec.shape.len() == 1 { &[self.rows] } else { &[self.rows, width] };
+    for (spec, tensor) in specs.iter().zip(&mut request.inputs) {
+        let width = tensor.data.len() / rows.max(1);
+        let shape: &[usize] = if spec.shape.len() == 1 { &[rows] } else { &[rows, width] };
         let count = check_shape(spec, shape, policy)?;
         if count != tensor.data.len() {
             refuse!("input `{}`: the rows are ragged", spec.name);
         }
         set_shape(tensor, shape);
-        Ok(())
     }
+    request.non_finite_tokens = flags.non_finite_tokens;
+    Ok(())
 }
 
 /// Appends `value` of a tensor as one JSON list, an element per row; rows of one value are scalars.

@@ -7,7 +7,9 @@ use serde_json::Value;
 
 use super::digest::Digest;
 use super::{Catalog, Listed};
-use crate::model::{LoadError, ModelName, Reason, Signature, Stage, TensorSpec, Version};
+use crate::model::{
+    LoadError, ModelName, Reason, Reference, Selector, Signature, Stage, TensorSpec, Version, shorten,
+};
 
 /// The highest format this program reads.
 pub const FORMAT: u64 = 1;
@@ -123,7 +125,8 @@ impl Index {
     /// The versions that are complete, as a catalog.
     ///
     /// # Errors
-    /// [`Reason::Parse`] for version 0, a version listed twice, or an alias of a version that is not listed.
+    /// [`Reason::Parse`] for version 0, a version listed twice, an alias of a version that is not listed, or one that
+    /// no reference could mean.
     pub fn catalog(&self) -> Result<Catalog, LoadError> {
         let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
         let mut catalog = Catalog { managed: true, ..Catalog::default() };
@@ -151,6 +154,14 @@ impl Index {
         }
         catalog.versions.sort_by_key(|listed| listed.version);
         for (alias, number) in &self.aliases {
+            // What a reference reads as a version or a stage would never be looked up as an alias.
+            let reference = format!("m@{alias}").parse::<Reference>().map(|reference| reference.selector);
+            if !matches!(reference, Ok(Selector::Alias(_))) {
+                return Err(refuse(format!(
+                    "model.json: `{}` is no alias: a name that is neither a whole number nor a stage",
+                    shorten(alias)
+                )));
+            }
             let version = Version::new(*number).filter(|v| catalog.versions.iter().any(|l| l.version == *v));
             let Some(version) = version else {
                 return Err(refuse(format!(
@@ -217,6 +228,10 @@ impl Manifest {
                     let detail = format!("manifest.json and the graph differ in {side} `{}`", spec.name);
                     return Err(LoadError::new(Reason::SignatureChanged, detail));
                 }
+            }
+            if let Some(extra) = declared.get(actual.len()) {
+                let detail = format!("manifest.json has {side} `{}`, the graph has not", extra.name);
+                return Err(LoadError::new(Reason::SignatureChanged, detail));
             }
         }
         Ok(())

@@ -3,6 +3,8 @@ use std::path::Path;
 
 use super::store::Folder;
 use super::*;
+use crate::model::{Signature, TensorSpec};
+use crate::tensor::Datatype;
 
 fn put(root: &Path, key: &str, bytes: &[u8]) {
     let path = root.join(key);
@@ -35,7 +37,9 @@ fn managed(root: &Path, bytes: &[u8]) -> Registry {
 fn fetch(registry: &Registry) -> Result<Artefact, LoadError> {
     let name: ModelName = "m".parse().unwrap();
     let catalog = registry.catalog(&name)?;
-    registry.fetch(&name, catalog.versions.last().expect("a version"), &mut || ())
+    let listed = catalog.versions.last().expect("a version");
+    let bytes = registry.model_bytes(&name, listed.version).unwrap_or(MAX_MODEL_BYTES);
+    registry.fetch(&name, listed, bytes, &mut || ())
 }
 
 #[test]
@@ -75,6 +79,11 @@ fn unusable_indexes_are_refused() {
         r#"{"format":1,"model":"m","versions":[{"version":1},{"version":1}]}"#,
         r#"{"format":1,"model":"m","versions":[{"version":1,"manifest":"md5:1"}]}"#,
         r#"{"format":1,"model":"m","versions":[],"aliases":{"champion":3}}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":3}],"aliases":{"7":3}}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":3}],"aliases":{"007":3}}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":3}],"aliases":{"STAGING":3}}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":3}],"aliases":{"_x":3}}"#,
+        r#"{"format":1,"model":"m","versions":[{"version":3}],"aliases":{"":3}}"#,
     ] {
         put(root.path(), "m/model.json", bad.as_bytes());
         assert_eq!(registry.catalog(&"m".parse().unwrap()).unwrap_err().code, Reason::Parse, "{bad}");
@@ -96,4 +105,63 @@ fn a_bare_repository_lists_complete_versions() {
     let versions: Vec<u64> = catalog.versions.iter().map(|l| l.version.get()).collect();
     assert_eq!((versions, catalog.managed), (vec![2, 10], false));
     assert_eq!(fetch(&registry).unwrap().model, b"ten");
+}
+
+#[test]
+fn every_file_of_a_bare_version_is_part_of_its_token() {
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), "m/1/model.onnx", b"one");
+    let registry = Registry::new(Box::new(Folder::new(root.path())));
+    let token = || registry.catalog(&"m".parse().unwrap()).unwrap().versions[0].token.clone();
+    let mut seen = vec![token()];
+    for (key, bytes) in [
+        ("m/1/golden.json", "{}"),
+        ("m/1/golden.json", "{\"format\":1}"),
+        ("m/1/manifest.json", "{}"),
+        ("m/1/manifest.json", "{\"format\":1}"),
+    ] {
+        put(root.path(), key, bytes.as_bytes());
+        assert!(!seen.contains(&token()), "{key}: {bytes}");
+        seen.push(token());
+    }
+    fs::remove_file(root.path().join("m/1/golden.json")).unwrap();
+    assert!(!seen.contains(&token()), "without examples");
+}
+
+#[test]
+fn no_more_is_read_than_was_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = managed(root.path(), b"model");
+    let name: ModelName = "m".parse().unwrap();
+    let listed = &registry.catalog(&name).unwrap().versions[0];
+    assert_eq!(registry.model_bytes(&name, listed.version).unwrap(), 5);
+    assert_eq!(registry.fetch(&name, listed, 4, &mut || ()).err().unwrap().code, Reason::BadDigest);
+    let file = fs::File::options().write(true).open(root.path().join("m/7/model.onnx")).unwrap();
+    file.set_len(MAX_MODEL_BYTES + 1).unwrap();
+    assert_eq!(registry.model_bytes(&name, listed.version).unwrap_err().code, Reason::TooLarge);
+}
+
+#[test]
+fn a_declared_signature_is_the_graphs() {
+    let tensor = |name: &str| TensorSpec {
+        name: name.into(),
+        datatype: Datatype::Fp32,
+        shape: vec![-1, 4],
+        labels: None,
+    };
+    let actual = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")] };
+    let x = r#"{"name":"x","datatype":"FP32","shape":[-1,4]}"#;
+    let y = r#"{"name":"y","datatype":"FP32","shape":[-1,4]}"#;
+    let z = r#"{"name":"z","datatype":"FP32","shape":[-1,4]}"#;
+    let check = |inputs: &str, outputs: &str| {
+        let text = format!(
+            r#"{{"format":1,"model":"m","version":7,"files":{{}},"signature":{{"inputs":[{inputs}],"outputs":[{outputs}]}}}}"#
+        );
+        let manifest = Manifest::parse(text.as_bytes(), &"m".parse().unwrap(), Version::new(7).unwrap());
+        manifest.unwrap().check_signature(&actual).map_err(|e| (e.code, e.detail.contains("`z`")))
+    };
+    assert_eq!(check(x, y), Ok(()));
+    assert_eq!(check(z, y), Err((Reason::SignatureChanged, false)));
+    assert_eq!(check(&format!("{x},{z}"), y), Err((Reason::SignatureChanged, true)));
+    assert_eq!(check(x, &format!("{y},{z}")), Err((Reason::SignatureChanged, true)));
 }

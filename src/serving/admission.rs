@@ -30,11 +30,28 @@ impl Trial<'_> {
         Ok(outputs)
     }
 
-    /// Runs the golden examples; returns the inputs of the first one for the warm-up.
+    /// Runs the golden examples; without any, another engine is the witness, where `witness` has one. Returns the
+    /// inputs of the first example for the warm-up.
     ///
     /// # Errors
-    /// [`Reason::GoldenMismatch`] naming case, output and element.
-    pub fn golden(&mut self, bytes: &[u8]) -> Result<Option<Vec<Tensor>>, LoadError> {
+    /// [`Reason::GoldenMismatch`] naming what differs where.
+    pub fn examine(
+        &mut self,
+        golden: Option<&[u8]>,
+        witness: impl FnOnce() -> Option<Box<dyn Session>>,
+    ) -> Result<Option<Vec<Tensor>>, LoadError> {
+        // A file without a single example proves as much as none.
+        let example = golden.map(|bytes| self.golden(bytes)).transpose()?.flatten();
+        if example.is_none()
+            && let Some(other) = witness()
+        {
+            self.agree(&*other)?;
+        }
+        Ok(example)
+    }
+
+    /// Runs the golden examples; returns the inputs of the first one, if there is one.
+    fn golden(&mut self, bytes: &[u8]) -> Result<Option<Vec<Tensor>>, LoadError> {
         let golden = Golden::parse(bytes, self.signature)?;
         for (number, case) in golden.cases.iter().enumerate() {
             let mismatch =
@@ -55,10 +72,7 @@ impl Trial<'_> {
     }
 
     /// Compares with another engine's session of the same graph on made-up rows.
-    ///
-    /// # Errors
-    /// [`Reason::GoldenMismatch`] naming the output and element where the two differ.
-    pub fn agree(&mut self, other: &dyn Session) -> Result<(), LoadError> {
+    fn agree(&mut self, other: &dyn Session) -> Result<(), LoadError> {
         for round in 0..4 {
             let Some(inputs) = probe(self.signature, 16, round) else { return Ok(()) };
             let mut theirs = Vec::new();
@@ -191,4 +205,64 @@ pub fn probe(signature: &Signature, rows: usize, round: u64) -> Option<Vec<Tenso
         Some(Tensor { shape, data })
     };
     signature.inputs.iter().map(&mut make).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers `y` with its number, whatever it is asked.
+    struct Constant(f32);
+
+    impl Session for Constant {
+        fn run(
+            &self,
+            inputs: &[Tensor],
+            _scratch: &mut Scratch,
+            outputs: &mut Vec<Tensor>,
+        ) -> Result<(), RunError> {
+            let rows = inputs[0].rows();
+            *outputs = vec![Tensor::new(&[rows], Data::Fp32(vec![self.0; rows]))];
+            Ok(())
+        }
+
+        fn memory_bytes(&self) -> usize {
+            0
+        }
+    }
+
+    /// What comes of an engine that answers 1, with these examples and a witness that answers 2.
+    fn check(golden: Option<&str>) -> Result<bool, Reason> {
+        let spec = |name: &str| TensorSpec {
+            name: name.into(),
+            datatype: Datatype::Fp32,
+            shape: vec![-1],
+            labels: None,
+        };
+        let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")] };
+        let mut trial = Trial {
+            session: &Constant(1.0),
+            signature: &signature,
+            scratch: &mut Scratch::new(0),
+            pace: &mut || (),
+        };
+        let examined = trial.examine(golden.map(str::as_bytes), || Some(Box::new(Constant(2.0))));
+        examined.map(|example| example.is_some()).map_err(|error| error.code)
+    }
+
+    #[test]
+    fn a_witness_is_heard_where_there_is_no_example() {
+        let examples = |answer: u8| {
+            let tensor = |name: &str, value: u8| {
+                format!(r#"[{{"name":"{name}","shape":[1],"datatype":"FP32","data":[{value}]}}]"#)
+            };
+            let (inputs, outputs) = (tensor("x", 0), tensor("y", answer));
+            format!(r#"{{"format":1,"cases":[{{"inputs":{inputs},"outputs":{outputs}}}]}}"#)
+        };
+        assert_eq!(check(Some(&examples(1))), Ok(true));
+        assert_eq!(check(Some(&examples(3))), Err(Reason::GoldenMismatch));
+        for none in [None, Some(r#"{"format":1,"cases":[]}"#), Some(r#"{"format":1}"#)] {
+            assert_eq!(check(none), Err(Reason::GoldenMismatch), "{none:?}");
+        }
+    }
 }

@@ -457,6 +457,20 @@ fn tables() -> Vec<Row> {
             &[400],
         ));
     }
+    let distinct: Vec<String> = (0..10_000).map(|n| format!(r#"{{"a{n}":1}}"#)).collect();
+    let ragged = format!("[[{0}],[{0}]]", format_args!("[1,2]{}", ",3".repeat(28)));
+    let ragged = ragged.replacen("[1,2],3", "1,[2,3]", 1);
+    for (name, body) in
+        [("10,000 distinct keys", format!("[{}]", distinct.join(","))), ("ragged rows", ragged)]
+    {
+        rows.push(post(format!("/predict with {name}"), "/predict?model=breast-cancer", &body, &[400]));
+        rows.push(post(
+            format!("/invocations with {name}"),
+            "/invocations?model=breast-cancer",
+            body,
+            &[400],
+        ));
+    }
     for (name, body) in [
         ("ragged", "1,2\n3\n"),
         ("text", "a,b\nc,d\n"),
@@ -649,8 +663,11 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
+/// Path, headers and body of a good request.
+type Seed = (String, Vec<(&'static str, String)>, Vec<u8>);
+
 /// Good requests: path, header fields, body.
-fn seeds() -> Vec<(String, Vec<(&'static str, String)>, Vec<u8>)> {
+fn seeds() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for model in ["breast-cancer", "penguins"] {
         let (body, _) = example(model);

@@ -330,8 +330,17 @@ impl Server {
 
     /// Resident memory in KiB.
     pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was resident at any time, in KiB.
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, name: &str) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
@@ -390,7 +399,7 @@ impl Server {
         let path = format!("/v2/models/{model}/infer");
         wait(&format!("{model}/{version} being served"), limit, || {
             let answer = self.data().post(&path, body.to_string());
-            (answer.status == 200 && answer.json()["model_version"] == version.to_string()).then_some(())
+            (answer.status == 200 && answer.json()["model_version"] == *version.to_string()).then_some(())
         });
     }
 

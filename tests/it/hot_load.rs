@@ -1,6 +1,7 @@
 //! New versions under a running server: served soon, without one failed request, and never when broken.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -273,6 +274,35 @@ fn memory_beyond_the_budget_is_refused() {
 }
 
 #[test]
+fn a_model_beyond_the_budget_is_refused_before_it_is_read() {
+    const BUDGET: u64 = 400_000_000;
+    let setup = Setup::new().config(&format!("memory.budget_bytes = {BUDGET}"));
+    let repository = managed(&setup);
+    repository.bare("bare", 1, &constant(1.0));
+    repository.bare("bare", 2, b"");
+    repository.stretch("bare", 2, 1 << 30);
+    // What is kept for rollback is not given up for what fits in no case.
+    repository.version("m", 2, &constant(2.0), &Extras::default());
+    let server = setup.start();
+    repository.index("m", &[(1, "Archived"), (2, "Production")], &[]);
+    server.wait_served("m", 2, SOON);
+    repository.version("m", 3, b"", &Extras::default());
+    repository.stretch("m", 3, 1 << 30);
+    repository.index("m", &[(1, "Archived"), (2, "Archived"), (3, "Production")], &[]);
+    for (model, version) in [("bare", 2), ("m", 3)] {
+        let shown = server.wait_state(model, version, "failed");
+        assert_eq!(shown["reason"]["code"], "memory", "{shown}");
+        let estimate = (3_u64 << 30).to_string();
+        assert!(shown["reason"]["detail"].as_str().is_some_and(|text| text.contains(&estimate)), "{shown}");
+    }
+    assert!(server.peak() < BUDGET >> 10, "{} KiB were in use", server.peak());
+    assert_eq!(
+        ["m", "m/versions/1", "bare"].map(|path| answer_of(&server, path)),
+        [Some(2), Some(1), Some(1)]
+    );
+}
+
+#[test]
 fn breaking_changes_need_a_word_from_somebody() {
     let setup = Setup::new();
     let repository = managed(&setup);
@@ -382,6 +412,109 @@ fn what_disappears_keeps_serving() {
 }
 
 #[test]
+fn an_unload_ends_serving_whatever_the_registry_says() {
+    let setup = Setup::new().config("http.repository_control = true");
+    let repository = managed(&setup);
+    ["deleted", "kept", "offline"].iter().for_each(|model| repository.bare(model, 1, &constant(1.0)));
+    let server = setup.start();
+    let gone = |model: &str| {
+        let answer = server.data().post(&format!("/v2/repository/models/{model}/unload"), "");
+        assert_eq!(answer.status, 200, "{model}: {}", answer.text());
+        assert_eq!(answer_of(&server, model), None, "{model}");
+        let info = "sidegate_model_info{";
+        let series = server.metrics();
+        let left = series.lines().find(|l| l.starts_with(info) && l.contains(&format!("\"{model}\"")));
+        assert_eq!(left, None, "{model}");
+    };
+    repository.remove("deleted");
+    wait("the report", SOON, || server.models()[0]["problem"].is_object().then_some(()));
+    assert_eq!(answer_of(&server, "deleted"), Some(1));
+    gone("deleted");
+    repository.replace("m/model.json", b"{");
+    wait("the problem", SOON, || server.models()[2]["problem"].is_object().then_some(()));
+    gone("m");
+    fs::rename(server.path("models"), server.path("elsewhere")).unwrap();
+    wait("the registry to be missed", SOON, || (server.metric("sidegate_registry_up") == 0.0).then_some(()));
+    gone("offline");
+    assert_eq!(answer_of(&server, "kept"), Some(1));
+    fs::rename(server.path("elsewhere"), server.path("models")).unwrap();
+    wait("the registry to be back", SOON, || (server.metric("sidegate_registry_up") == 1.0).then_some(()));
+    // Unloaded until it is synced again.
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(answer_of(&server, "offline"), None);
+    assert_eq!(server.data().post("/v2/repository/models/offline/load", "").status, 200);
+    assert_eq!(answer_of(&server, "offline"), Some(1));
+    server.data().post("/v2/repository/models/deleted/load", "").error(400);
+}
+
+#[test]
+fn what_is_taken_out_of_the_configuration_stops_serving() {
+    let setup = Setup::new().config("registry.models = [\"a\", \"b\", \"c\"]");
+    let repository = setup.repository();
+    ["a", "b", "c"].iter().for_each(|model| repository.bare(model, 1, &constant(1.0)));
+    let server = setup.start();
+    let choose = |models: &str| {
+        let config = format!("registry.models = {models}\nregistry.poll_interval_ms = 50\n");
+        fs::write(server.path("sidegate.toml"), config).unwrap();
+        server.signal("HUP");
+    };
+    choose("[\"a\", \"b\"]");
+    wait("one that is listed to end", SOON, || answer_of(&server, "c").is_none().then_some(()));
+    repository.remove("b");
+    wait("the report", SOON, || server.models()[1]["problem"].is_object().then_some(()));
+    assert_eq!(answer_of(&server, "b"), Some(1));
+    choose("[\"a\"]");
+    wait("one that is gone to end", SOON, || answer_of(&server, "b").is_none().then_some(()));
+    wait("them to be forgotten", SOON, || (server.models().as_array().unwrap().len() == 1).then_some(()));
+    assert_eq!((answer_of(&server, "a"), server.admin().get("/readyz").status), (Some(1), 200));
+    choose("[\"a\", \"c\"]");
+    server.wait_served("c", 1, SOON);
+}
+
+#[test]
+fn files_replaced_in_place_are_a_swap_and_leave_nothing_behind() {
+    let setup = Setup::new();
+    let repository = setup.repository();
+    repository.bare("m", 1, &constant(1.0));
+    let server = setup.start();
+    assert_eq!(answer_of(&server, "m"), Some(1));
+    for round in 2..5 {
+        let before = server.version("m", 1)["digest"].clone();
+        // Another file with the same answer.
+        repository.bare("m", 1, &[constant(1.0), vec![0xfa, 0x3f, 1, round]].concat());
+        wait("the new digest", SOON, || (server.version("m", 1)["digest"] != before).then_some(()));
+        assert_eq!(answer_of(&server, "m"), Some(1));
+        let now = server.version("m", 1)["digest"].as_str().unwrap().to_owned();
+        let metrics = server.metrics();
+        let infos: Vec<_> = metrics.lines().filter(|l| l.starts_with("sidegate_model_info{")).collect();
+        assert!(infos.len() == 1 && infos[0].contains(&now), "{infos:?}");
+        assert_eq!(server.metric("sidegate_model_swaps_total{model=\"m\"}"), f64::from(round));
+        let rows = server.metric("sidegate_prediction_rows_total{model=\"m\",version=\"1\"}");
+        assert_eq!(rows, f64::from(round), "the counts go on");
+    }
+}
+
+#[test]
+fn examples_that_come_late_or_are_put_right_are_looked_at() {
+    let setup = Setup::new();
+    let repository = setup.repository();
+    repository.bare("m", 1, &constant(1.0));
+    let server = setup.start();
+    let publish = |answer| repository.replace("m/1/golden.json", golden(answer).to_string().as_bytes());
+    publish(7.0);
+    let reason = |code: &str| {
+        wait(code, SOON, || (server.version("m", 1)["reason"]["code"] == code).then_some(()));
+    };
+    reason("golden_mismatch");
+    assert_eq!(answer_of(&server, "m"), Some(1), "what served keeps serving");
+    publish(1.0);
+    wait("the correction", SOON, || server.version("m", 1)["reason"].is_null().then_some(()));
+    // A manifest that comes last is held against the files.
+    repository.version("m", 1, &constant(1.0), &Extras { wrong_digest: true, ..Extras::default() });
+    reason("bad_digest");
+}
+
+#[test]
 fn a_file_is_not_touched_before_it_is_complete() {
     let setup = Setup::new();
     let repository = setup.repository();
@@ -458,6 +591,41 @@ fn a_sync_does_not_wait_for_the_next_look() {
     sync("/models/..%2f/sync").error(400);
     let names: Vec<Value> = server.models().as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
     assert_eq!(names, ["m"], "a request made a model");
+}
+
+#[test]
+fn a_sync_right_after_a_copy_waits_for_the_files_to_settle() {
+    let setup = Setup::new().only_config("registry.poll_interval_ms = 600000");
+    let repository = setup.repository();
+    repository.bare("m", 1, &constant(1.0));
+    let server = setup.start();
+    for (version, path) in [(2, "/models/m/sync"), (3, "/sync")] {
+        repository.bare("m", version, &constant(version as f32));
+        assert_eq!(server.admin().post(path, "").status, 200, "{path}");
+        assert_eq!(answer_of(&server, "m"), Some(version), "{path}");
+    }
+    repository.bare("m", 4, b"broken");
+    let text = server.admin().post("/models/m/sync", "").error(409);
+    assert!(text.contains("parse"), "{text}");
+    // What goes on being written is not waited for without end, and not called a success.
+    let written = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for length in 1.. {
+                repository.bare("m", 5, &vec![0; length]);
+                if written.load(Ordering::Relaxed) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        });
+        wait("the writer", SOON, || server.path("models/m/5/model.onnx").exists().then_some(()));
+        let answer = server.admin().post("/models/m/sync", "");
+        written.store(true, Ordering::Relaxed);
+        let text = answer.error(409);
+        assert!(text.contains("not loaded yet"), "{text}");
+    });
+    assert_eq!(answer_of(&server, "m"), Some(3));
 }
 
 #[test]

@@ -48,6 +48,11 @@ impl Repository {
         fs::write(folder.join("model.onnx"), bytes).unwrap();
     }
 
+    /// Removes a model's folder.
+    pub(crate) fn remove(&self, model: &str) {
+        fs::remove_dir_all(self.root.join(model)).unwrap();
+    }
+
     /// Makes a model file of a bare repository as large as that, without writing so much.
     pub(crate) fn stretch(&self, model: &str, version: u64, bytes: u64) {
         let path = self.root.join(model).join(version.to_string()).join("model.onnx");

@@ -78,6 +78,8 @@ pub(super) struct Forest<T: Real> {
 
 /// More levels than any trainer makes; a walk costs time per level.
 const MAX_HEIGHT: u32 = 4096;
+/// The most splits on the way of one row through all trees: some 20 ms, far above any real model.
+const MAX_STEPS: u64 = 1 << 24;
 /// Columns are numbered in 16 bits in compact nodes.
 pub(super) const MAX_COLUMNS: usize = 1 << 16;
 
@@ -191,6 +193,10 @@ impl<T: Real> Forest<T> {
                     self.heights[place as usize] = height;
                 }
             }
+        }
+        let steps: u64 = self.roots.iter().map(|root| u64::from(self.heights[*root as usize]) + 1).sum();
+        if steps > MAX_STEPS {
+            return Err(format!("a row takes {steps} steps, more than {MAX_STEPS}"));
         }
         Ok(())
     }

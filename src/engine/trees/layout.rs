@@ -52,6 +52,8 @@ pub(super) const MAX_FULL_LEVELS: u32 = 8;
 /// A full tree may take so many times the places of a linked one: it needs fewer instructions per level, but
 /// more of the cache.
 const MAX_FULL_WASTE: usize = 4;
+/// Places that are always granted.
+const SMALL: usize = 4096;
 
 impl<T: Real> Layout<T> {
     pub(super) fn new(forest: &Forest<T>) -> Self {
@@ -70,9 +72,13 @@ impl<T: Real> Layout<T> {
         for roots in forest.roots.chunks(GROUP) {
             // A tree of nothing but a leaf is walked like any other.
             let levels = roots.iter().map(|root| forest.heights[*root as usize]).max().unwrap_or(0).max(1);
-            let nodes: usize =
-                roots.iter().map(|root| size(forest, *root, roots.len() << levels.min(16))).sum();
-            if levels <= MAX_FULL_LEVELS && roots.len() << levels <= nodes * MAX_FULL_WASTE {
+            let nodes = |places| roots.iter().map(|root| size(forest, *root, places)).sum::<usize>();
+            let fits = |places: usize| {
+                // Trees may share nodes, which a full tree cannot: all together must stay in proportion too.
+                places <= nodes(places) * MAX_FULL_WASTE
+                    && out.fulls.len() + places <= (forest.links.len() + SMALL) * MAX_FULL_WASTE
+            };
+            if levels <= MAX_FULL_LEVELS && fits(roots.len() << levels) {
                 out.full(forest, roots, levels);
             } else {
                 out.link(forest, roots, levels, &mut pairs);

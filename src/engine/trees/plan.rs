@@ -7,9 +7,9 @@ use crate::engine::RunError;
 use crate::tensor::{Datatype, Tensor, element_count};
 
 /// The most elements that a step may make: bounds what a small request can make a strange model allocate.
-const MAX_ELEMENTS: usize = 1 << 26;
+const MAX_ELEMENTS: usize = 1 << 24;
 /// Values above this size are given back after a run.
-const KEPT_ELEMENTS: usize = 1 << 18;
+const KEPT_BYTES: usize = 1 << 20;
 
 /// An operator with its attributes and constants, ready to run.
 pub(super) trait Operator: Send + Sync {
@@ -131,7 +131,7 @@ impl Plan {
         self.exchange(slots, outputs);
         let done = self.steps.iter().try_for_each(|step| step.run(&self.constants, inputs, slots, work));
         self.exchange(slots, outputs);
-        slots.iter_mut().filter(|slot| slot.data.len() > KEPT_ELEMENTS).for_each(|slot| {
+        slots.iter_mut().filter(|slot| slot.data.held_bytes() > KEPT_BYTES).for_each(|slot| {
             *slot = Tensor::empty(Datatype::Fp32);
         });
         done?;

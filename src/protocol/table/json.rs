@@ -43,6 +43,8 @@ impl Json {
                 while reader.element(items.is_empty())? {
                     items.push(Self::read(reader)?);
                 }
+                // A list of one value would keep room for four, which small lists multiply.
+                items.shrink_to_fit();
                 Self::Array(items)
             }
             Kind::Object => {
@@ -54,6 +56,7 @@ impl Json {
                     // The reader has checked that keys are UTF-8.
                     entries.push((String::from_utf8_lossy(&key).into_owned(), value));
                 }
+                entries.shrink_to_fit();
                 // Sorted neighbours find a double key without a quadratic search in wide records.
                 let mut keys: Vec<&str> = entries.iter().map(|(k, _)| k.as_str()).collect();
                 keys.sort_unstable();
@@ -100,6 +103,17 @@ impl Json {
             if let Some(first) = items.first() {
                 first.shape(shape);
             }
+        }
+    }
+
+    /// Whether the lists are nested with exactly these extents, down to the scalars.
+    pub(super) fn is_nested_as(&self, shape: &[usize]) -> bool {
+        match (self, shape) {
+            (Self::Array(items), [extent, inner @ ..]) => {
+                items.len() == *extent && items.iter().all(|item| item.is_nested_as(inner))
+            }
+            (Self::Array(_), []) | (_, [_, ..]) => false,
+            (_, []) => true,
         }
     }
 

@@ -73,6 +73,62 @@ fn what_does_not_fit_is_named() {
 }
 
 #[test]
+fn ragged_data_is_refused() {
+    let check = |body: &str, shape: &[i64], columns: &[&str]| {
+        let signature = Signature { inputs: vec![spec("x", Datatype::Fp32, shape)], outputs: vec![] };
+        let error = read(body, &signature, columns).unwrap_err().0;
+        assert!(error.contains("ragged"), "{body}: {error}");
+    };
+    check(r#"[{"a":[1,2],"b":[3,4]},{"a":5,"b":6}]"#, &[-1, 3], &["a", "b"]);
+    check(r#"[{"a":[1,2],"b":3},{"a":4,"b":[5,6]}]"#, &[-1, 3], &["a", "b"]);
+    check(r#"{"a":[[1,2],4],"b":[3,[5,6]]}"#, &[-1, 3], &["a", "b"]);
+    check("[[[1,2],3],[4,[5,6]]]", &[-1, 3], &[]);
+    check("[[[[1],[2,3]],4]]", &[-1, 4], &[]);
+    check("[[[1,2],[3,4]],[[5,6,7],[8]]]", &[-1, 2, 2], &[]);
+}
+
+#[test]
+fn a_cell_may_bring_several_values() {
+    let signature = Signature { inputs: vec![spec("x", Datatype::Fp32, &[-1, 3])], outputs: vec![] };
+    for body in [r#"[{"a":[1,2],"b":3},{"b":6,"a":[4,5]}]"#, r#"{"a":[[1,2],[4,5]],"b":[3,6]}"#] {
+        let inputs = read(body, &signature, &["a", "b"]).unwrap();
+        assert_eq!(inputs[0], Tensor::new(&[2, 3], Data::Fp32(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0])), "{body}");
+    }
+}
+
+#[test]
+fn keys_that_differ_in_every_record_cost_no_more_than_their_bytes() {
+    let policy = Policy { max_rows: 100_000, ..POLICY };
+    let columns = ["a".to_owned(), "b".to_owned()];
+    let records = |with: &str| {
+        let records: Vec<String> = (0..20_000).map(|n| format!(r#"{{{with}"k{n}":1}}"#)).collect();
+        format!("[{}]", records.join(","))
+    };
+    let mut request = Request::default();
+    let mut run = |body: &str, columns: &[String]| {
+        let start = std::time::Instant::now();
+        let result = decode(body.as_bytes(), &matrix(), columns, policy, &mut request);
+        assert!(start.elapsed().as_millis() < 1000, "{:?}", start.elapsed());
+        result.map_err(|e| e.0)
+    };
+    assert_eq!(run(&records(""), &columns), Err("column `a` is missing".into()));
+    assert!(run(&records(""), &[]).is_err());
+    assert_eq!(run(&records(r#""a":1,"b":2,"#), &columns), Ok(()));
+}
+
+#[test]
+fn an_extent_of_zero_hides_no_other() {
+    let check =
+        |declared: &[i64], shape: &[usize]| check_shape(&spec("x", Datatype::Fp32, declared), shape, POLICY);
+    assert_eq!(check(&[-1, 28], &[0, 28]), Ok(0));
+    assert_eq!(check(&[-1, 3, 1024, 1024], &[0, 3, 1024, 1024]), Ok(0));
+    assert_eq!(check(&[-1, -1], &[5, 0]), Ok(0));
+    assert!(check(&[-1, -1, -1], &[1, 1_000_000_000_000, 0]).is_err());
+    assert!(check(&[-1, -1, -1], &[1, usize::MAX, 0]).is_err());
+    assert!(check(&[-1, -1, -1], &[0, usize::MAX, usize::MAX]).is_err());
+}
+
+#[test]
 fn csv_by_header_or_by_position() {
     let columns: Vec<String> = vec!["a".into(), "b".into()];
     for body in ["a,b\n1,2\n3,4\n", "b,a\r\n2,1\r\n4,3", "1,2\n3,4"] {

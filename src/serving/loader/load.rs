@@ -16,7 +16,7 @@ use crate::serving::admission::Trial;
 use crate::serving::circuit::Circuit;
 use crate::serving::{ServedVersion, Statistics};
 
-/// Memory that a load may take beside the file itself, as a multiple of it: the bytes, the parsed graph, the session.
+/// Memory that a load may take, as a multiple of the file: its bytes, the parsed graph, the session.
 const MEMORY_FACTOR: u64 = 3;
 
 impl Loader {
@@ -45,6 +45,10 @@ impl Loader {
                     Loaded { version: Arc::new(served), token: listed.token, stage: listed.stage, choice };
                 // Files of a bare repository may change under the same number; the old content is let go.
                 if let Some(old) = model.loaded.insert(version, loaded) {
+                    if model.default == Some(version) {
+                        model.last_swap = Some(Instant::now());
+                        self.metrics.count_swap(name.as_str());
+                    }
                     self.retired.push(old.version);
                 }
             }
@@ -74,10 +78,12 @@ impl Loader {
         let start = Instant::now();
         let mut pacer =
             Pacer::new(config.registry.slow_load && !self.serving.snapshot.load().models.is_empty());
-        let mut artefact = self.registry.fetch(name, listed, &mut || pacer.pace())?;
-        self.fit_into_memory(artefact.model.len() as u64, config)?;
+        let bytes = self.registry.model_bytes(name, listed.version)?;
+        self.fit_into_memory(bytes, config)?;
+        let mut artefact = self.registry.fetch(name, listed, bytes, &mut || pacer.pace())?;
         let settings = config.model(name.as_str());
-        let served = self.models.get(name).and_then(|model| model.loaded.get(&model.default?));
+        let model = self.models.get(name);
+        let served = model.and_then(|model| model.loaded.get(&model.default?));
         let build = Build {
             name,
             version: listed.version,
@@ -85,6 +91,7 @@ impl Loader {
             options: LoadOptions { workers: self.callers },
             warmup_rows: settings.warmup_rows,
             served: served.filter(|_| !settings.allow_breaking).map(|l| &l.version.signature),
+            replaces: model.and_then(|model| model.loaded.get(&listed.version)),
             created: listed.created.clone(),
             stage: listed.stage,
             metrics: &self.metrics,
@@ -101,13 +108,13 @@ impl Loader {
     /// Makes room for a file of `bytes` within the memory budget, dropping kept versions first.
     fn fit_into_memory(&mut self, bytes: u64, config: &Config) -> Result<(), LoadError> {
         let Some(budget) = config.memory.budget_bytes else { return Ok(()) };
-        // The file's bytes are already read, so they are part of what is resident.
-        let need = bytes * (MEMORY_FACTOR - 1);
+        let need = bytes.saturating_mul(MEMORY_FACTOR);
         let fits = || crate::process::resident_bytes().is_none_or(|resident| resident + need <= budget);
         if fits() {
             return Ok(());
         }
-        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        // What fits in no case costs nobody the version to roll back to.
+        let names: Vec<ModelName> = self.models.keys().filter(|_| need < budget).cloned().collect();
         for name in names {
             if let Some(model) = self.models.get_mut(&name) {
                 model.previous.clear();
@@ -136,6 +143,8 @@ struct Build<'a> {
     warmup_rows: usize,
     /// The served version's signature, when it must not change.
     served: Option<&'a Signature>,
+    /// What is loaded under the same number.
+    replaces: Option<&'a Loaded>,
     created: Option<String>,
     stage: Stage,
     metrics: &'a Metrics,
@@ -173,16 +182,8 @@ impl Build<'_> {
             scratch,
             pace: &mut || pacer.pace(),
         };
-        let example = match &artefact.golden {
-            Some(bytes) => trial.golden(bytes)?,
-            None => {
-                // Without golden examples a second engine is the witness, where one is at hand.
-                if let Some(other) = engine::alternative(&model, &loaded, self.choice, &self.options) {
-                    trial.agree(&*other)?;
-                }
-                None
-            }
-        };
+        let witness = || engine::alternative(&model, &loaded, self.choice, &self.options);
+        let example = trial.examine(artefact.golden.as_deref(), witness)?;
         let row_nanos = trial.warm_up(example.as_deref(), self.warmup_rows)?;
         let (name, version) = (self.name, self.version);
         let labels = VersionLabels {
@@ -192,6 +193,11 @@ impl Build<'_> {
             engine: loaded.kind.name(),
             digest: &artefact.digest.to_string(),
         };
+        // From here on nothing can fail any more.
+        if let Some(old) = self.replaces {
+            let digest = old.version.digest.to_string();
+            self.metrics.forget_content(&old.version.labels(labels.version, old.stage, &digest));
+        }
         Ok(ServedVersion {
             model: name.clone(),
             version,

@@ -126,7 +126,6 @@ impl Loader {
             let (number, digest) = (version.version.to_string(), version.digest.to_string());
             self.metrics.forget_version(&version.labels(&number, stage, &digest));
             self.retired.push(version);
-            self.hurry = true;
         }
     }
 

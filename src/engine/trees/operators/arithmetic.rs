@@ -1,7 +1,7 @@
 //! Element by element: arithmetic with broadcasting, and functions of one number.
 
 use crate::engine::RunError;
-use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
+use crate::engine::trees::builder::{Builder, Value, unsupported};
 use crate::engine::trees::element::{Element, buffer, elements};
 use crate::engine::trees::plan::{Call, shaped};
 use crate::model::LoadError;
@@ -23,7 +23,7 @@ pub(super) fn unary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
                 "Relu" => |x: $type| if x < 0.0 { 0.0 } else { x },
                 "Sigmoid" => |x: $type| 1.0 / (1.0 + (-x).exp()),
                 "Reciprocal" => |x: $type| 1.0 / x,
-                "Softplus" => |x: $type| x.exp().ln_1p(),
+                "Softplus" => |x: $type| x.max(0.0) + (-x.abs()).exp().ln_1p(),
                 "Sqrt" => $type::sqrt,
                 "Tanh" => $type::tanh,
                 _ => return Err(unsupported(node, "this function")),
@@ -59,7 +59,7 @@ fn each<'m, E: Element>(
 pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let inputs = [builder.input(node, 0)?, builder.input(node, 1)?];
     if inputs[0].datatype != inputs[1].datatype {
-        return Err(wrong(node, &format!("{} with {}", inputs[0].datatype, inputs[1].datatype)));
+        return Err(unsupported(node, &format!("{} with {}", inputs[0].datatype, inputs[1].datatype)));
     }
     // The sign of a remainder is the divisor's, or with `fmod` the dividend's.
     let like_c = node.int("fmod")?.is_some_and(|flag| *flag != 0);
@@ -168,6 +168,10 @@ pub(super) fn steps(shape: &[usize], common: &[usize]) -> Shape {
 /// where it is.
 pub(super) fn walk3(shape: &[usize], steps: [&[usize]; 3], mut each: impl FnMut([usize; 3]) -> bool) -> bool {
     let Some((&last, outer)) = shape.split_last() else { return each([0; 3]) };
+    // Nothing along one axis is nothing at all, however far the others claim to reach.
+    if shape.contains(&0) {
+        return true;
+    }
     let step = steps.map(|steps| steps.last().copied().unwrap_or(0));
     let lines: usize = outer.iter().product();
     for line in 0..lines {

@@ -23,9 +23,7 @@ struct Classifier<T: Walks> {
     labels: Labels,
     classes: usize,
     post: PostTransform,
-    /// Weights speak of one of two classes only.
-    one_of_two: bool,
-    /// No weight is negative: with one of two classes they are taken for probabilities.
+    /// No weight is negative: of two classes they are taken for the probability of the second one.
     all_positive: bool,
 }
 
@@ -43,17 +41,16 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     let (classes, post) = (labels.len(), PostTransform::of(node)?);
     let ensemble = Ensemble::<T>::read(node, builder.model, &Names { prefix: "class" }, classes)?;
     let ids = node.ints("class_ids")?.unwrap_or_default();
-    let one_of_two = classes == 2 && ids.windows(2).all(|pair| pair[0] == pair[1]);
     let base = ensemble.base.len();
     match classes {
         0 | 1 => return Err(unsupported(node, &format!("{classes} classes"))),
         2 if post == PostTransform::Probit => return Err(unsupported(node, "PROBIT with two classes")),
-        // ONNX Runtime gives 0 or 1 there, whatever the labels are.
-        2 if !one_of_two && !labels.are_zero_and_one() => {
-            return Err(unsupported(node, "weights for both of two classes with these labels"));
+        // ONNX Runtime's label is the second one whenever its score is positive, whatever the first one's is.
+        2 if ids.windows(2).any(|pair| pair[0] != pair[1]) => {
+            return Err(unsupported(node, "weights for both of two classes"));
         }
-        // ONNX Runtime adds none of these where it belongs.
-        2 if base > 0 && (base == 2 || ids.first() != Some(&0) || !one_of_two) => {
+        // It adds none of these where it belongs.
+        2 if base > 0 && (base == 2 || ids.first() != Some(&0)) => {
             return Err(unsupported(node, &format!("{base} base values with these weights")));
         }
         _ if base > classes => return Err(wrong(node, &format!("{base} base values for {classes} classes"))),
@@ -61,7 +58,7 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     }
     let all_positive = ensemble.all_positive;
     let outputs = [labels.datatype(), Datatype::Fp32];
-    let operator = Classifier { ensemble, labels, classes, post, one_of_two, all_positive };
+    let operator = Classifier { ensemble, labels, classes, post, all_positive };
     builder.emit(node, &[input], &outputs, operator)
 }
 
@@ -111,13 +108,6 @@ impl<T: Walks> Classifier<T> {
 
     fn two(&self, row: &mut Scores<'_, T>, out: &mut Vec<f32>) -> usize {
         let base = |class| self.ensemble.base.get(class).copied().unwrap_or_default();
-        if !self.one_of_two {
-            let (first, second) = (row.scores[0] + base(0), row.scores[1] + base(1));
-            let start = out.len();
-            out.extend([first.f32(), second.f32()]);
-            self.post.apply(&mut out[start..]);
-            return usize::from(second > T::default());
-        }
         // What the weights say, they say for the second class, even if they name the first.
         let least = if self.all_positive { T::of_f32(0.5) } else { T::default() };
         if row.scored[1] {
@@ -160,13 +150,6 @@ impl Labels {
         match self {
             Self::Ints(_) => Datatype::Int64,
             Self::Strings(_) => Datatype::Bytes,
-        }
-    }
-
-    fn are_zero_and_one(&self) -> bool {
-        match self {
-            Self::Ints(labels) => labels == &[0, 1],
-            Self::Strings(_) => true,
         }
     }
 

@@ -1,7 +1,7 @@
 //! MatMul and Gemm with a constant matrix: linear models and small nets.
 
 use crate::engine::RunError;
-use crate::engine::trees::builder::{Builder, unsupported, wrong};
+use crate::engine::trees::builder::{Builder, unsupported};
 use crate::engine::trees::element::{buffer, elements};
 use crate::engine::trees::plan::{Call, shaped};
 use crate::model::LoadError;
@@ -101,7 +101,7 @@ fn build<'m>(
         Some(bias) if bias.len() == columns => bias,
         Some(bias) if bias.len() == 1 => vec![bias[0]; columns],
         Some(bias) => {
-            return Err(wrong(node, &format!("{} numbers are added to {columns} columns", bias.len())));
+            return Err(unsupported(node, &format!("{} numbers added to {columns} columns", bias.len())));
         }
     };
     let dense = Dense { weights, bias, inner };

@@ -91,8 +91,11 @@ fn take(
         found.ok_or_else(|| RunError::Input(format!("there is no element {index} among {extent}")))
     };
     let places = indices.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-    shaped(output, shape)?;
+    let count = shaped(output, shape)?;
     output.data.reset(input.datatype());
+    if count == 0 {
+        return Ok(());
+    }
     let inner: usize = input.shape[axis + 1..].iter().product();
     let outer: usize = input.shape[..axis].iter().product();
     for block in 0..outer {

@@ -35,8 +35,11 @@ pub(super) fn concat<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
             shape[axis] += found[axis];
         }
         let output = &mut call.outputs[0];
-        shaped(output, &shape)?;
+        let count = shaped(output, &shape)?;
         output.data.reset(first.datatype());
+        if count == 0 {
+            return Ok(());
+        }
         let outer: usize = shape[..axis].iter().product();
         let inner: usize = shape[axis + 1..].iter().product();
         for block in 0..outer {
@@ -64,8 +67,11 @@ pub(super) fn feature_vectorizer<'m>(builder: &mut Builder<'m>, node: &'m Node) 
     builder.emit(node, &inputs, &[Datatype::Fp32], move |call: &mut Call<'_>| {
         let (rows, _) = matrix(&call.inputs.get(0)?.shape)?;
         let output = &mut call.outputs[0];
-        shaped(output, &[rows, widths.iter().sum()])?;
+        let count = shaped(output, &[rows, widths.iter().sum()])?;
         let out = buffer::<f32>(output)?;
+        if count == 0 {
+            return Ok(());
+        }
         for row in 0..rows {
             for (index, width) in widths.iter().enumerate() {
                 let input = call.inputs.get(index)?;

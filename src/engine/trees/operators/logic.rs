@@ -13,7 +13,7 @@ use crate::tensor::{Data, Datatype};
 pub(super) fn compare<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let inputs = [builder.input(node, 0)?, builder.input(node, 1)?];
     if inputs[0].datatype != inputs[1].datatype {
-        return Err(wrong(node, &format!("{} with {}", inputs[0].datatype, inputs[1].datatype)));
+        return Err(unsupported(node, &format!("{} with {}", inputs[0].datatype, inputs[1].datatype)));
     }
     macro_rules! numbers {
         ($type:ident) => {

@@ -29,7 +29,8 @@ impl Axis {
     /// Where each line along the axis starts.
     fn starts(&self) -> impl Iterator<Item = usize> {
         let (extent, inner) = (self.extent, self.inner);
-        (0..self.outer).flat_map(move |block| (0..inner).map(move |at| block * extent * inner + at))
+        let outer = if extent == 0 || inner == 0 { 0 } else { self.outer };
+        (0..outer).flat_map(move |block| (0..inner).map(move |at| block * extent * inner + at))
     }
 }
 
