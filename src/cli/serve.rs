@@ -184,11 +184,13 @@ impl Follower {
                 reloads.pending_restart = waiting.map(|change| change.key).collect();
                 reloads.count += 1;
                 reloads.last_error = None;
-                gateway.metrics.config_reloads.with_label_values(&["ok"]).inc();
-                tracing::info!(?changed, restart = ?reloads.pending_restart, "configuration reloaded");
-                self.log.set(&new.log);
+                let log = new.log.clone();
+                // It holds before anything says so; the log's own level comes last, for the line before it.
                 gateway.settings.store(Arc::new(Settings::new(&new, tokens)));
                 gateway.config.store(Arc::new(new));
+                gateway.metrics.config_reloads.with_label_values(&["ok"]).inc();
+                tracing::info!(?changed, restart = ?reloads.pending_restart, "configuration reloaded");
+                self.log.set(&log);
             }
             Err(problems) => {
                 gateway.metrics.config_reloads.with_label_values(&["error"]).inc();

@@ -401,6 +401,8 @@ impl Server {
             let answer = self.data().post(&path, body.to_string());
             (answer.status == 200 && answer.json()["model_version"] == *version.to_string()).then_some(())
         });
+        // What people see is stored after what requests see, by a thread that yields to all others.
+        self.wait_state(model, version, "serving");
     }
 
     // --- the stay-up oracle ---

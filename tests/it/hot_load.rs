@@ -547,7 +547,8 @@ fn a_repaired_version_is_served() {
     server.wait_served("bare", 2, SOON);
     // What was missing is tried again after a pause.
     server.wait_served("m", 2, SOON * 2);
-    assert!(server.version("m", 2)["reason"].is_null());
+    // The status for people is stored after the version serves.
+    wait("no reason", SOON, || server.version("m", 2)["reason"].is_null().then_some(()));
 }
 
 #[test]
@@ -567,7 +568,7 @@ fn a_registry_that_comes_late_is_no_reason_to_end() {
     wait("the broken one", SOON, || reason("/readyz").contains("parse").then_some(()));
     repository.bare("m", 2, &constant(2.0));
     server.wait_served("m", 2, SOON);
-    assert_eq!(server.admin().get("/readyz").status, 200);
+    wait("readiness", SOON, || (server.admin().get("/readyz").status == 200).then_some(()));
 }
 
 #[test]
