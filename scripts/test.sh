@@ -17,7 +17,7 @@ Usage: scripts/test.sh [STEP]...
 
 Installs what the tests need and runs every step, or only those named, and ends at the
 first that fails. It needs the Rust toolchain, a C compiler, Python 3.11 or newer with
-pip and venv, and the network: crates.io, PyPI and, for promtool, Debian's or Ubuntu's
+pip and venv, and the network: Rust crates, PyPI and, for promtool, Debian's or Ubuntu's
 packages. The first run takes a while to compile; later ones use target/ and the cache.
 
   format       cargo fmt --check
