@@ -13,6 +13,8 @@ use crate::config::Problems;
 mod admin_client;
 mod args;
 mod check;
+#[expect(dead_code, reason = "its commands come next")]
+mod model_file;
 mod models;
 mod probe;
 pub mod serve;

@@ -31,25 +31,53 @@ pub(super) enum Raw<T> {
         yes: u32,
         no: u32,
     },
+    /// Whether the feature's category is in a set; places and `missing` as for a branch.
+    Member { feature: u32, rounding: Rounding, set: u32, missing: bool, yes: u32, no: u32 },
     /// What is stored at the leaf; its meaning is the caller's.
     Leaf(T),
+}
+
+/// How a number becomes the number of a category; what is negative then is in no set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Rounding {
+    /// Towards zero, as LightGBM does: -0.5 is category 0.
+    Truncate,
+    /// Down, which does as XGBoost does: -0.5 is no category.
+    Floor,
 }
 
 /// What a node compares: a feature, with NaN replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Column {
     pub(super) feature: u32,
-    pub(super) missing: Missing,
+    pub(super) reading: Reading,
 }
 
-/// What NaN becomes in a column.
+/// What a feature's number becomes in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Missing {
-    /// Below every number, so that it goes left.
-    Left,
-    /// Above every number, so that it goes right.
-    Right,
+pub(super) enum Reading {
+    /// Itself; NaN is below every number, so that it goes left.
+    MissingLeft,
+    /// Itself; NaN is above every number, so that it goes right.
+    MissingRight,
+    /// The place of its bit in a [`Sets`] entry.
+    Category(Rounding),
 }
+
+/// Sets of categories as bits; each is a range of `words`.
+#[derive(Debug, Default)]
+pub(super) struct Sets {
+    /// The number of the last bit, which is never set and stands for every category beyond, then the bits:
+    /// bit 0 for NaN, bit 1 for what is no category, then category 0 and so on.
+    pub(super) words: Vec<u32>,
+}
+
+/// Bits in front of category 0.
+pub(super) const CATEGORY_OFFSET: u32 = 2;
+/// Categories are below this number: float32 counts no further.
+pub(super) const MAX_CATEGORY: u32 = 1 << 24;
+/// Words of all sets: 64 MiB. A file can name a high category with few bytes.
+const MAX_SET_WORDS: usize = 1 << 24;
 
 /// A node in the one form.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +86,13 @@ pub(super) enum Link<T: Real> {
     Split {
         column: u32,
         threshold: T::Key,
+        left: u32,
+        right: u32,
+    },
+    /// Left if the set at this word has the column's bit.
+    Member {
+        column: u32,
+        set: u32,
         left: u32,
         right: u32,
     },
@@ -74,41 +109,64 @@ pub(super) struct Forest<T: Real> {
     pub(super) heights: Vec<u32>,
     /// By the number that [`Link::Split`] holds. Column 0 is not a feature: it is below every number.
     pub(super) columns: Vec<Column>,
+    pub(super) sets: Sets,
 }
 
 /// More levels than any trainer makes; a walk costs time per level.
 const MAX_HEIGHT: u32 = 4096;
 /// The most splits on the way of one row through all trees: some 20 ms, far above any real model.
 const MAX_STEPS: u64 = 1 << 24;
-/// Columns are numbered in 16 bits in compact nodes.
+/// Columns are numbered in 16 bits in compact nodes, one of which marks categories where there are any.
 pub(super) const MAX_COLUMNS: usize = 1 << 16;
 
 impl<T: Real> Forest<T> {
-    /// Checks and normalises; `Err` says what is wrong with which node.
-    pub(super) fn new(raw: &[Raw<T>], roots: Vec<u32>) -> Result<Self, String> {
+    /// Checks and normalises; `Err` says what is wrong with which node. `sets` are the categories that
+    /// [`Raw::Member`] numbers.
+    pub(super) fn new(raw: &[Raw<T>], roots: Vec<u32>, sets: &[Vec<u32>]) -> Result<Self, String> {
         let mut forest = Self {
             links: vec![Link::Jump(0); raw.len()],
             roots,
             heights: Vec::new(),
-            columns: vec![Column { feature: 0, missing: Missing::Left }],
+            columns: vec![Column { feature: 0, reading: Reading::MissingLeft }],
+            sets: Sets::default(),
         };
         let mut numbers = HashMap::new();
         for (place, node) in raw.iter().enumerate() {
             forest.links[place] = match *node {
                 Raw::Leaf(value) => Link::Leaf(value),
-                Raw::Branch { yes, no, .. } if yes as usize >= raw.len() || no as usize >= raw.len() => {
+                Raw::Branch { yes, no, .. } | Raw::Member { yes, no, .. }
+                    if yes as usize >= raw.len() || no as usize >= raw.len() =>
+                {
                     return Err(format!("node {place} leads to a node that is not there"));
+                }
+                Raw::Member { feature, rounding, set, missing, yes, no } => {
+                    let members = sets.get(set as usize);
+                    let members = members.ok_or_else(|| format!("node {place} has no set {set}"))?;
+                    let set =
+                        forest.sets.add(members, missing).map_err(|what| format!("node {place}: {what}"))?;
+                    let column = forest.column(feature, Reading::Category(rounding), &mut numbers);
+                    Link::Member { column, set, left: yes, right: no }
                 }
                 Raw::Branch { feature, mode, value, missing, yes, no } => {
                     forest.branch(feature, mode, value, missing, (yes, no), &mut numbers)
                 }
             };
         }
-        if forest.columns.len() > MAX_COLUMNS {
-            return Err(format!("more than {MAX_COLUMNS} features"));
+        let most = if sets.is_empty() { MAX_COLUMNS } else { MAX_COLUMNS / 2 };
+        if forest.columns.len() > most {
+            return Err(format!("more than {most} features"));
         }
         forest.measure()?;
         Ok(forest)
+    }
+
+    /// The number of a column, which is new when it is first asked for.
+    fn column(&mut self, feature: u32, reading: Reading, numbers: &mut HashMap<Column, u32>) -> u32 {
+        let column = Column { feature, reading };
+        *numbers.entry(column).or_insert_with(|| {
+            self.columns.push(column);
+            (self.columns.len() - 1) as u32
+        })
     }
 
     fn branch(
@@ -120,13 +178,10 @@ impl<T: Real> Forest<T> {
         (yes, no): (u32, u32),
         numbers: &mut HashMap<Column, u32>,
     ) -> Link<T> {
+        let behind = self.links.len() as u32;
         let mut leq = |threshold, missing, left, right| {
-            let column = Column { feature, missing: if missing { Missing::Left } else { Missing::Right } };
-            let column = *numbers.entry(column).or_insert_with(|| {
-                self.columns.push(column);
-                (self.columns.len() - 1) as u32
-            });
-            Link::Split { column, threshold, left, right }
+            let reading = if missing { Reading::MissingLeft } else { Reading::MissingRight };
+            Link::Split { column: self.column(feature, reading, numbers), threshold, left, right }
         };
         // Nothing compares with NaN: it is as if all numbers were above, or below.
         let (all, none) = (T::of_f32(f32::INFINITY).key(), T::of_f32(f32::NEG_INFINITY).key().before());
@@ -142,13 +197,13 @@ impl<T: Real> Forest<T> {
             // x = t is x ≤ t and not x < t.
             Mode::Eq => {
                 let below = leq(value.before(), false, no, yes);
-                let upper = leq(value, missing, self.links.len() as u32, no);
+                let upper = leq(value, missing, behind, no);
                 self.links.push(below);
                 upper
             }
             Mode::Neq => {
                 let below = leq(value.before(), false, yes, no);
-                let upper = leq(value, false, self.links.len() as u32, yes);
+                let upper = leq(value, false, behind, yes);
                 self.links.push(below);
                 upper
             }
@@ -185,7 +240,8 @@ impl<T: Real> Forest<T> {
                 if height == OPEN {
                     let below =
                         children.into_iter().flatten().map(|child| self.heights[child as usize]).max();
-                    let splits = matches!(self.links[place as usize], Link::Split { .. });
+                    let splits =
+                        matches!(self.links[place as usize], Link::Split { .. } | Link::Member { .. });
                     let height = below.unwrap_or(0) + u32::from(splits);
                     if height > MAX_HEIGHT {
                         return Err(format!("a tree is higher than {MAX_HEIGHT} levels"));
@@ -221,8 +277,37 @@ impl<T: Real> Link<T> {
     fn children(&self) -> [Option<u32>; 2] {
         match *self {
             Self::Leaf(_) => [None, None],
-            Self::Split { left, right, .. } => [Some(left), Some(right)],
+            Self::Split { left, right, .. } | Self::Member { left, right, .. } => [Some(left), Some(right)],
             Self::Jump(next) => [Some(next), None],
         }
+    }
+}
+
+impl Sets {
+    /// Adds a set and gives its place.
+    fn add(&mut self, members: &[u32], missing: bool) -> Result<u32, String> {
+        let end = members.iter().max().map_or(0, |most| most.saturating_add(1));
+        if end > MAX_CATEGORY {
+            return Err(format!("category {} is above {MAX_CATEGORY}", end - 1));
+        }
+        let (at, last) = (self.words.len(), end + CATEGORY_OFFSET);
+        let words = last as usize / 32 + 1;
+        if at + 1 + words > MAX_SET_WORDS {
+            return Err("the categories of all splits take more than 64 MiB".to_owned());
+        }
+        self.words.push(last);
+        self.words.resize(at + 1 + words, 0);
+        let missing = missing.then_some(0);
+        for bit in members.iter().map(|category| category + CATEGORY_OFFSET).chain(missing) {
+            self.words[at + 1 + bit as usize / 32] |= 1 << (bit % 32);
+        }
+        Ok(at as u32)
+    }
+
+    /// Whether the set at a place has a column's bit.
+    #[inline]
+    pub(super) fn contains(&self, at: usize, bit: usize) -> bool {
+        let bit = bit.min(self.words[at] as usize);
+        self.words[at + 1 + bit / 32] >> (bit % 32) & 1 != 0
     }
 }

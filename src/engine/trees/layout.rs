@@ -1,6 +1,6 @@
 //! Trees laid out for walking: small nodes, whole runs of trees that are walked the same way.
 
-use super::forest::{Column, Forest, Link, Missing};
+use super::forest::{Column, Forest, Link, Sets};
 use super::real::{Key, Real};
 
 /// A node of a full tree: its children stand at twice its place, and one after.
@@ -27,14 +27,19 @@ pub(super) enum Run {
     Full { levels: u32, trees: usize, nodes: usize, leaves: usize },
     /// Trees of `roots` that reach their leaf after `levels` splits or sooner.
     Linked { levels: u32, trees: usize, first: usize },
+    /// The same, with splits by category among the others.
+    Mixed { trees: usize, first: usize },
 }
+
+/// Marks the column of a split by category; the threshold's place holds where its set begins.
+pub(super) const CATEGORY: u16 = 1 << 15;
 
 /// A forest ready to be walked.
 #[derive(Debug)]
 pub(super) struct Layout<T: Real> {
-    /// Per column, the feature it reads and what NaN becomes; column 0 reads nothing.
-    pub(super) features: Vec<u32>,
-    pub(super) missing: Vec<T::Key>,
+    /// What a row is prepared to; column 0 reads nothing.
+    pub(super) columns: Vec<Column>,
+    pub(super) sets: Sets,
     pub(super) runs: Vec<Run>,
     pub(super) fulls: Vec<Full<T::Key>>,
     pub(super) leaves: Vec<T>,
@@ -56,18 +61,20 @@ const MAX_FULL_WASTE: usize = 4;
 const SMALL: usize = 4096;
 
 impl<T: Real> Layout<T> {
-    pub(super) fn new(forest: &Forest<T>) -> Self {
+    pub(super) fn new(mut forest: Forest<T>) -> Self {
+        let width = forest.width();
         let mut out = Self {
-            features: forest.columns.iter().map(|column| column.feature).collect(),
-            missing: forest.columns.iter().map(|column| missing(*column)).collect(),
+            columns: std::mem::take(&mut forest.columns),
+            sets: std::mem::take(&mut forest.sets),
             runs: Vec::new(),
             fulls: Vec::new(),
             leaves: Vec::new(),
             linked: Vec::new(),
             roots: Vec::new(),
             trees: forest.roots.len(),
-            width: forest.width(),
+            width,
         };
+        let forest = &forest;
         let mut pairs = vec![0; forest.links.len()];
         for roots in forest.roots.chunks(GROUP) {
             // A tree of nothing but a leaf is walked like any other.
@@ -78,7 +85,8 @@ impl<T: Real> Layout<T> {
                 places <= nodes(places) * MAX_FULL_WASTE
                     && out.fulls.len() + places <= (forest.links.len() + SMALL) * MAX_FULL_WASTE
             };
-            if levels <= MAX_FULL_LEVELS && fits(roots.len() << levels) {
+            let categories = !out.sets.words.is_empty();
+            if !categories && levels <= MAX_FULL_LEVELS && fits(roots.len() << levels) {
                 out.full(forest, roots, levels);
             } else {
                 out.link(forest, roots, levels, &mut pairs);
@@ -89,8 +97,8 @@ impl<T: Real> Layout<T> {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.features)
-            + size_of_val(&*self.missing)
+        size_of_val(&*self.columns)
+            + size_of_val(&*self.sets.words)
             + size_of_val(&*self.fulls)
             + size_of_val(&*self.leaves)
             + size_of_val(&*self.linked)
@@ -133,7 +141,10 @@ impl<T: Real> Layout<T> {
     /// `pairs` remembers where the children of a split stand: several parents may lead to one node.
     fn link(&mut self, forest: &Forest<T>, roots: &[u32], levels: u32, pairs: &mut [u32]) {
         let first = self.roots.len();
+        let mixed = !self.sets.words.is_empty();
         match self.runs.last_mut() {
+            None if mixed => self.runs.push(Run::Mixed { trees: roots.len(), first }),
+            Some(Run::Mixed { trees, .. }) => *trees += roots.len(),
             Some(Run::Linked { levels: most, trees, .. }) => {
                 *most = levels.max(*most);
                 *trees += roots.len();
@@ -157,19 +168,21 @@ impl<T: Real> Layout<T> {
                         }
                         Linked { threshold, left: pairs[place as usize], column: column as u16 }
                     }
+                    Link::Member { column, set, left, right } => {
+                        if pairs[place as usize] == 0 {
+                            pairs[place as usize] = self.linked.len() as u32;
+                            self.linked.extend([Linked::default(); 2]);
+                            todo.extend([left, right]);
+                        }
+                        let (threshold, column) = (T::Key::of_index(set), column as u16 | CATEGORY);
+                        Linked { threshold, left: pairs[place as usize], column }
+                    }
                     Link::Leaf(value) => Linked { threshold: value.bits(), left: at as u32, column: 0 },
                     Link::Jump(_) => Linked::default(),
                 };
                 at += 1;
             }
         }
-    }
-}
-
-fn missing<K: Key>(column: Column) -> K {
-    match column.missing {
-        Missing::Left => K::LEAST,
-        Missing::Right => K::MOST,
     }
 }
 
@@ -182,7 +195,8 @@ fn size<T: Real>(forest: &Forest<T>, root: u32, most: usize) -> usize {
         if count >= most {
             break;
         }
-        if let (_, Link::Split { left, right, .. }) = forest.resolve(place) {
+        if let (_, Link::Split { left, right, .. } | Link::Member { left, right, .. }) = forest.resolve(place)
+        {
             todo.extend([left, right]);
         }
     }

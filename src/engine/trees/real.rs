@@ -30,6 +30,7 @@ pub(super) trait Real:
     fn of_f64(value: f64) -> Self;
     fn of_i64(value: i64) -> Self;
     fn f32(self) -> f32;
+    fn f64(self) -> f64;
 }
 
 /// The integers behind [`Real::key`].
@@ -109,6 +110,10 @@ macro_rules! real {
 
             fn f32(self) -> f32 {
                 self as f32
+            }
+
+            fn f64(self) -> f64 {
+                self.into()
             }
         }
 

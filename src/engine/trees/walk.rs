@@ -6,8 +6,8 @@
 //! Walking several rows through one tree was measured too (100 trees of depth 6, 64 rows): no faster, since
 //! the loop is bound by instructions, not by the cache.
 
-use super::forest::MAX_COLUMNS;
-use super::layout::{Full, GROUP, Layout, Linked, Run};
+use super::forest::{CATEGORY_OFFSET, MAX_CATEGORY, MAX_COLUMNS, Reading, Rounding, Sets};
+use super::layout::{CATEGORY, Full, GROUP, Layout, Linked, Run};
 use super::real::{Key, Real};
 
 /// Beyond so many levels a walk looks whether all leaves are reached, after every [`CHECKED`] levels.
@@ -21,8 +21,8 @@ impl<T: Real> Layout<T> {
     /// Prepares the columns of one row; `feature` reads it.
     #[inline]
     pub(super) fn prepare(&self, row: &mut Row<T::Key>, feature: impl Fn(usize) -> T) {
-        for ((out, number), missing) in row.iter_mut().zip(&self.features).zip(&self.missing) {
-            *out = key(feature(*number as usize), *missing);
+        for (out, column) in row.iter_mut().zip(&self.columns) {
+            *out = key(feature(column.feature as usize), column.reading);
         }
         row[0] = T::Key::LEAST;
     }
@@ -46,6 +46,12 @@ impl<T: Real> Layout<T> {
                     levels!(1 2 3 4 5 6 7 8);
                     tree += trees;
                 }
+                Run::Mixed { trees, first } => {
+                    for root in &self.roots[first..first + trees] {
+                        leaf(tree, mixed_row(&self.linked, &self.sets, *root, row));
+                        tree += 1;
+                    }
+                }
                 Run::Linked { levels, trees, first } => {
                     for roots in self.roots[first..first + trees].chunks(GROUP) {
                         let leaves = linked_row(&self.linked, roots, levels, row);
@@ -61,9 +67,27 @@ impl<T: Real> Layout<T> {
 }
 
 #[inline]
-fn key<T: Real>(value: T, missing: T::Key) -> T::Key {
+fn key<T: Real>(value: T, reading: Reading) -> T::Key {
+    let missing = match reading {
+        Reading::MissingLeft => T::Key::LEAST,
+        Reading::MissingRight => T::Key::MOST,
+        Reading::Category(rounding) => return T::Key::of_index(category(value, rounding)),
+    };
     let key = value.key();
     if value.is_nan() { missing } else { key }
+}
+
+/// The bit that stands for a value in [`Sets`](super::forest::Sets).
+fn category<T: Real>(value: T, rounding: Rounding) -> u32 {
+    if value.is_nan() {
+        return 0;
+    }
+    let category = match rounding {
+        Rounding::Truncate => value.f64().trunc(),
+        Rounding::Floor => value.f64().floor(),
+    };
+    // The cast keeps what is too large at the end; what is negative is no category.
+    if category < 0.0 { 1 } else { (category as u32).min(MAX_CATEGORY) + CATEGORY_OFFSET }
 }
 
 /// `PLACES` is two to the power of `LEVELS`: with both known, no index needs a check.
@@ -127,6 +151,25 @@ fn linked_row<T: Real>(
         moving != 0
     });
     at.map(|at| T::of_bits(nodes[at as usize].threshold))
+}
+
+/// One tree, whose steps differ by what they ask.
+fn mixed_row<T: Real>(nodes: &[Linked<T::Key>], sets: &Sets, root: u32, row: &Row<T::Key>) -> T {
+    let mut at = root;
+    loop {
+        let node = &nodes[at as usize];
+        let value = row[usize::from(node.column & !CATEGORY)];
+        let right = if node.column & CATEGORY == 0 {
+            value > node.threshold
+        } else {
+            !sets.contains(node.threshold.index(), value.index())
+        };
+        let next = node.left + u32::from(right);
+        if next == at {
+            return T::of_bits(node.threshold);
+        }
+        at = next;
+    }
 }
 
 /// Takes `levels` steps: at once when they are few, else in parts for as long as something moves.

@@ -44,17 +44,18 @@ impl<T: Real> Ensemble<T> {
         weights.retain(|(place, ..)| modes[*place as usize].is_none());
         let raw = raw(node, model, &places, &modes)?;
         let base = numbers(node, model, "base_values")?.unwrap_or_default();
-        Self::new(node, raw, roots(node)?, &weights, base)
+        Self::new(raw, roots(node)?, &[], &weights, base).map_err(|what| wrong(node, &what))
     }
 
-    /// From nodes, whose leaves may hold anything, and weights of leaves: place, target, weight, in order of places.
-    pub(super) fn new(
-        node: &Node,
+    /// From nodes, whose leaves may hold anything, the sets of categories they name, and weights of leaves: place,
+    /// target, weight, in order of places. `Err` says what is wrong where.
+    pub(in crate::engine::trees) fn new(
         mut raw: Vec<Raw<T>>,
         roots: Vec<u32>,
+        sets: &[Vec<u32>],
         weights: &[(u32, u32, T)],
         base: Vec<T>,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, String> {
         let all_positive = weights.iter().all(|(.., weight)| *weight >= T::default());
         let leaves = raw.iter().filter(|node| matches!(node, Raw::Leaf(_))).count();
         let leaves = match single(weights, leaves) {
@@ -64,8 +65,8 @@ impl<T: Real> Ensemble<T> {
             }
             None => many(weights, &mut raw),
         };
-        let forest = Forest::new(&raw, roots).map_err(|what| wrong(node, &what))?;
-        Ok(Self { layout: Layout::new(&forest), leaves, base, all_positive })
+        let forest = Forest::new(&raw, roots, sets)?;
+        Ok(Self { layout: Layout::new(forest), leaves, base, all_positive })
     }
 
     pub(super) fn bytes(&self) -> usize {

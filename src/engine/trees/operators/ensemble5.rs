@@ -124,6 +124,6 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     if roots.is_empty() {
         return Err(wrong(node, "there are no trees"));
     }
-    let ensemble = Ensemble::new(node, raw, roots, &weights, Vec::new())?;
+    let ensemble = Ensemble::new(raw, roots, &[], &weights, Vec::new()).map_err(|what| wrong(node, &what))?;
     Regressor::emit(builder, node, input, ensemble, targets, aggregate, post)
 }

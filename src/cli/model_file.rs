@@ -1,0 +1,35 @@
+//! A model file named on the command line, loaded as the gateway would load it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::config::EngineChoice;
+use crate::engine::{self, LoadOptions, Loaded};
+use crate::model::{LoadError, Reason, Signature};
+
+/// A model that can be run.
+pub(crate) struct ModelFile {
+    /// Inputs and outputs.
+    pub(crate) signature: Signature,
+    /// Session, engine, and why that one.
+    pub(crate) loaded: Loaded,
+    /// Size of the file.
+    pub(crate) bytes: usize,
+    /// From the file's bytes to a session.
+    pub(crate) load_time: Duration,
+}
+
+impl ModelFile {
+    /// Reads a file and builds a session for `workers` calling threads.
+    ///
+    /// # Errors
+    /// As published; a file that cannot be read is [`Reason::MissingFile`].
+    pub(crate) fn open(path: &Path, choice: EngineChoice, workers: usize) -> Result<Self, LoadError> {
+        let unreadable = |error| LoadError::new(Reason::MissingFile, format!("{}: {error}", path.display()));
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        let (size, start) = (bytes.len(), Instant::now());
+        let model = crate::onnx::parse(bytes)?;
+        let loaded = engine::load(&model, choice, &LoadOptions { workers })?;
+        Ok(Self { signature: model.signature, loaded, bytes: size, load_time: start.elapsed() })
+    }
+}
