@@ -6,5 +6,6 @@
 #[cfg(feature = "ort")]
 pub mod ort;
 mod process;
+pub mod simd;
 
 pub use process::{lower_priority, prepare_environment, telemetry_is_off, trim_heap};

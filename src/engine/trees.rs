@@ -8,6 +8,8 @@ mod element;
 mod forest;
 mod layout;
 mod operators;
+mod packed;
+mod plain;
 mod plan;
 mod post;
 mod real;

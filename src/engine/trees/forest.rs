@@ -64,6 +64,17 @@ pub(super) enum Reading {
     Category(Rounding),
 }
 
+impl Reading {
+    /// The key of NaN; that of a category is the number of its bit.
+    pub(super) fn missing<K: Key>(self) -> K {
+        match self {
+            Self::MissingLeft => K::LEAST,
+            Self::MissingRight => K::MOST,
+            Self::Category(_) => K::of_index(0),
+        }
+    }
+}
+
 /// Sets of categories as bits; each is a range of `words`.
 #[derive(Debug, Default)]
 pub(super) struct Sets {
@@ -274,7 +285,8 @@ impl<T: Real> Forest<T> {
 }
 
 impl<T: Real> Link<T> {
-    fn children(&self) -> [Option<u32>; 2] {
+    /// What it leads to.
+    pub(super) fn children(&self) -> [Option<u32>; 2] {
         match *self {
             Self::Leaf(_) => [None, None],
             Self::Split { left, right, .. } | Self::Member { left, right, .. } => [Some(left), Some(right)],

@@ -1,204 +1,132 @@
-//! Trees laid out for walking: small nodes, whole runs of trees that are walked the same way.
+//! A forest ready to be walked, in the form that this processor walks fastest.
 
-use super::forest::{Column, Forest, Link, Sets};
-use super::real::{Key, Real};
+use super::forest::{Column, Forest, Sets};
+use super::packed::Packed;
+use super::plain::{self, Plain};
+use super::real::Real;
+use crate::native::simd::{self, Avx512};
 
-/// A node of a full tree: its children stand at twice its place, and one after.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Full<K> {
-    pub(super) threshold: K,
-    pub(super) column: u16,
-}
+/// So many trees are looked at together; each such group is laid out alike.
+pub(super) const GROUP: usize = 8;
+/// Runs longer than this would not stay in a first-level cache while rows pass.
+const RUN_BYTES: usize = 16 << 10;
 
-/// A node that says where its children are. A leaf leads to itself: column 0 is below whatever stands in the
-/// place of its threshold, which is its value's bits.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Linked<K> {
-    pub(super) threshold: K,
-    /// The left child; the right one comes next.
-    pub(super) left: u32,
-    pub(super) column: u16,
-}
-
-/// Consecutive trees of one kind.
+/// Consecutive trees that are walked the same way.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Run {
-    /// Full trees of `levels` splits: `2^levels` places of `fulls` (the first is not used) and of `leaves`.
+    /// Of [`Plain`]: full trees of `levels` splits, `2^levels` places each of `fulls` (the first is not used)
+    /// and of `leaves`.
     Full { levels: u32, trees: usize, nodes: usize, leaves: usize },
-    /// Trees of `roots` that reach their leaf after `levels` splits or sooner.
+    /// Of [`Plain`]: trees of `roots` that reach their leaf after `levels` splits or sooner.
     Linked { levels: u32, trees: usize, first: usize },
     /// The same, with splits by category among the others.
     Mixed { trees: usize, first: usize },
+    /// Of [`Packed`]: pairs of small trees.
+    Pairs { trees: usize, first: usize },
+    /// Of [`Packed`]: pairs of trees with a split at each way out.
+    Forks { trees: usize, first: usize },
+    /// Of [`Packed`]: trees split into parts, whose upper parts are pairs.
+    Split { trees: usize, first: usize },
 }
 
-/// Marks the column of a split by category; the threshold's place holds where its set begins.
-pub(super) const CATEGORY: u16 = 1 << 15;
-
-/// A forest ready to be walked.
+/// A forest in the form that is walked.
 #[derive(Debug)]
 pub(super) struct Layout<T: Real> {
     /// What a row is prepared to; column 0 reads nothing.
     pub(super) columns: Vec<Column>,
     pub(super) sets: Sets,
+    /// In the order of the trees.
     pub(super) runs: Vec<Run>,
-    pub(super) fulls: Vec<Full<T::Key>>,
-    pub(super) leaves: Vec<T>,
-    pub(super) linked: Vec<Linked<T::Key>>,
-    pub(super) roots: Vec<u32>,
+    pub(super) plain: Plain<T>,
+    pub(super) packed: Option<Packed<T>>,
     pub(super) trees: usize,
     /// How wide a row must be.
     pub(super) width: usize,
 }
 
-/// So many trees are walked at once; each such group is laid out alike.
-pub(super) const GROUP: usize = 8;
-/// Full trees double with each level.
-pub(super) const MAX_FULL_LEVELS: u32 = 8;
-/// A full tree may take so many times the places of a linked one: it needs fewer instructions per level, but
-/// more of the cache.
-const MAX_FULL_WASTE: usize = 4;
-/// Places that are always granted.
-const SMALL: usize = 4096;
-
 impl<T: Real> Layout<T> {
-    pub(super) fn new(mut forest: Forest<T>) -> Self {
-        let width = forest.width();
-        let mut out = Self {
-            columns: std::mem::take(&mut forest.columns),
-            sets: std::mem::take(&mut forest.sets),
-            runs: Vec::new(),
-            fulls: Vec::new(),
-            leaves: Vec::new(),
-            linked: Vec::new(),
-            roots: Vec::new(),
-            trees: forest.roots.len(),
-            width,
+    /// Lays out a forest for the processor that this runs on.
+    pub(super) fn new(forest: Forest<T>) -> Self {
+        let packed = instructions().and_then(|simd| Packed::new(&forest, simd));
+        let ((plain, runs), packed) = match packed {
+            Some((packed, runs)) => ((Plain::empty(), runs), Some(packed)),
+            None => (Plain::new(&forest), None),
         };
-        let forest = &forest;
-        let mut pairs = vec![0; forest.links.len()];
-        for roots in forest.roots.chunks(GROUP) {
-            // A tree of nothing but a leaf is walked like any other.
-            let levels = roots.iter().map(|root| forest.heights[*root as usize]).max().unwrap_or(0).max(1);
-            let nodes = |places| roots.iter().map(|root| size(forest, *root, places)).sum::<usize>();
-            let fits = |places: usize| {
-                // Trees may share nodes, which a full tree cannot: all together must stay in proportion too.
-                places <= nodes(places) * MAX_FULL_WASTE
-                    && out.fulls.len() + places <= (forest.links.len() + SMALL) * MAX_FULL_WASTE
-            };
-            let categories = !out.sets.words.is_empty();
-            if !categories && levels <= MAX_FULL_LEVELS && fits(roots.len() << levels) {
-                out.full(forest, roots, levels);
-            } else {
-                out.link(forest, roots, levels, &mut pairs);
-            }
+        Self {
+            runs: merge::<T>(runs),
+            plain,
+            packed,
+            trees: forest.roots.len(),
+            width: forest.width(),
+            columns: forest.columns,
+            sets: forest.sets,
         }
-        out
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.columns)
-            + size_of_val(&*self.sets.words)
-            + size_of_val(&*self.fulls)
-            + size_of_val(&*self.leaves)
-            + size_of_val(&*self.linked)
-            + size_of_val(&*self.roots)
-    }
-
-    fn full(&mut self, forest: &Forest<T>, roots: &[u32], levels: u32) {
-        let places = 1 << levels;
-        let (nodes, leaves) = (self.fulls.len(), self.leaves.len());
-        match self.runs.last_mut() {
-            Some(Run::Full { levels: same, trees, .. }) if *same == levels => *trees += roots.len(),
-            _ => self.runs.push(Run::Full { levels, trees: roots.len(), nodes, leaves }),
-        }
-        for &root in roots {
-            let nodes = self.fulls.len();
-            self.fulls.resize(nodes + places, Full::default());
-            let leaves = self.leaves.len();
-            self.leaves.resize(leaves + places, T::default());
-            let mut todo = vec![(1_usize, root)];
-            while let Some((at, place)) = todo.pop() {
-                let (_, link) = forest.resolve(place);
-                if at >= places {
-                    if let Link::Leaf(value) = link {
-                        self.leaves[leaves + at - places] = value;
-                    }
-                    continue;
-                }
-                match link {
-                    Link::Split { column, threshold, left, right } => {
-                        self.fulls[nodes + at] = Full { threshold, column: column as u16 };
-                        todo.extend([(2 * at, left), (2 * at + 1, right)]);
-                    }
-                    // A default node compares column 0: what is below a leaf always goes left.
-                    _ => todo.push((2 * at, place)),
-                }
-            }
-        }
-    }
-
-    /// `pairs` remembers where the children of a split stand: several parents may lead to one node.
-    fn link(&mut self, forest: &Forest<T>, roots: &[u32], levels: u32, pairs: &mut [u32]) {
-        let first = self.roots.len();
-        let mixed = !self.sets.words.is_empty();
-        match self.runs.last_mut() {
-            None if mixed => self.runs.push(Run::Mixed { trees: roots.len(), first }),
-            Some(Run::Mixed { trees, .. }) => *trees += roots.len(),
-            Some(Run::Linked { levels: most, trees, .. }) => {
-                *most = levels.max(*most);
-                *trees += roots.len();
-            }
-            _ => self.runs.push(Run::Linked { levels, trees: roots.len(), first }),
-        }
-        for &root in roots {
-            let mut at = self.linked.len();
-            self.roots.push(at as u32);
-            self.linked.push(Linked::default());
-            // Level by level; the places from `at` on are laid out, but do not know their children yet.
-            let mut todo = std::collections::VecDeque::from([root]);
-            while let Some(place) = todo.pop_front() {
-                let (place, link) = forest.resolve(place);
-                self.linked[at] = match link {
-                    Link::Split { column, threshold, left, right } => {
-                        if pairs[place as usize] == 0 {
-                            pairs[place as usize] = self.linked.len() as u32;
-                            self.linked.extend([Linked::default(); 2]);
-                            todo.extend([left, right]);
-                        }
-                        Linked { threshold, left: pairs[place as usize], column: column as u16 }
-                    }
-                    Link::Member { column, set, left, right } => {
-                        if pairs[place as usize] == 0 {
-                            pairs[place as usize] = self.linked.len() as u32;
-                            self.linked.extend([Linked::default(); 2]);
-                            todo.extend([left, right]);
-                        }
-                        let (threshold, column) = (T::Key::of_index(set), column as u16 | CATEGORY);
-                        Linked { threshold, left: pairs[place as usize], column }
-                    }
-                    Link::Leaf(value) => Linked { threshold: value.bits(), left: at as u32, column: 0 },
-                    Link::Jump(_) => Linked::default(),
-                };
-                at += 1;
-            }
-        }
+        let packed = self.packed.as_ref().map_or(0, Packed::bytes);
+        size_of_val(&*self.columns) + size_of_val(&*self.sets.words) + self.plain.bytes() + packed
     }
 }
 
-/// Nodes below a root, counted up to `most`.
-fn size<T: Real>(forest: &Forest<T>, root: u32, most: usize) -> usize {
-    let mut count = 0;
-    let mut todo = vec![root];
-    while let Some(place) = todo.pop() {
-        count += 1;
-        if count >= most {
-            break;
-        }
-        if let (_, Link::Split { left, right, .. } | Link::Member { left, right, .. }) = forest.resolve(place)
-        {
-            todo.extend([left, right]);
+/// The instructions to make use of.
+fn instructions() -> Option<Avx512> {
+    #[cfg(test)]
+    if super::tests::PLAIN.get() {
+        return None;
+    }
+    Avx512::detect()
+}
+
+/// Joins neighbours that are walked alike, within [`RUN_BYTES`].
+fn merge<T: Real>(runs: Vec<Run>) -> Vec<Run> {
+    let mut out: Vec<Run> = Vec::new();
+    for run in runs {
+        let joined = out.last_mut().is_some_and(|last| last.join::<T>(run));
+        if !joined {
+            out.push(run);
         }
     }
-    count
+    out
+}
+
+impl Run {
+    /// How many trees it has.
+    pub(super) const fn trees(&self) -> usize {
+        match *self {
+            Self::Full { trees, .. }
+            | Self::Linked { trees, .. }
+            | Self::Mixed { trees, .. }
+            | Self::Pairs { trees, .. }
+            | Self::Forks { trees, .. }
+            | Self::Split { trees, .. } => trees,
+        }
+    }
+
+    /// Takes in the run that follows, if it is of the same kind and there is room.
+    fn join<T: Real>(&mut self, next: Self) -> bool {
+        let fits = |trees: usize, bytes: usize| trees * bytes <= RUN_BYTES;
+        match (self, next) {
+            (Self::Full { levels, trees, .. }, Self::Full { levels: same, trees: more, .. })
+                if *levels == same
+                    && fits(*trees + more, (size_of::<plain::Full<T::Key>>() + size_of::<T>()) << same) =>
+            {
+                *trees += more;
+            }
+            // A pair that lacks its second tree is the last of a run.
+            (Self::Pairs { trees, .. }, Self::Pairs { trees: more, .. })
+                if *trees % 2 == 0 && fits(*trees + more, size_of::<simd::Pair<T>>() / 2) =>
+            {
+                *trees += more;
+            }
+            (Self::Forks { trees, .. }, Self::Forks { trees: more, .. })
+                if *trees % 2 == 0 && fits(*trees + more, size_of::<simd::Fork<T>>() / 2) =>
+            {
+                *trees += more;
+            }
+            _ => return false,
+        }
+        true
+    }
 }

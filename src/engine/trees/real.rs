@@ -5,6 +5,8 @@
 
 use std::ops::{Add, Div};
 
+use crate::native::simd;
+
 /// A floating-point type with what the trees need of it.
 pub(super) trait Real:
     Copy
@@ -34,7 +36,7 @@ pub(super) trait Real:
 }
 
 /// The integers behind [`Real::key`].
-pub(super) trait Key: Copy + Ord + Default + Send + Sync + std::fmt::Debug + 'static {
+pub(super) trait Key: simd::Key + Ord + Default + Send + Sync + std::fmt::Debug + 'static {
     /// Below and above every number.
     const LEAST: Self;
     const MOST: Self;

@@ -8,6 +8,11 @@ use crate::model::Reason;
 use crate::onnx::build::{self, Msg, floats, graph, ints, model, node, texts, value};
 use crate::tensor::{Data, Datatype};
 
+thread_local! {
+    /// Set while a test wants forests laid out as on a processor without special instructions.
+    pub(super) static PLAIN: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
 const OPTIONS: LoadOptions = LoadOptions { workers: 1 };
 /// decisions.md: |a − b| ≤ 1e-5 · max(1, |b|).
 const TOLERANCE: f64 = 1e-5;
@@ -66,6 +71,16 @@ fn head(tensor: &Tensor, from: usize, rows: usize) -> Tensor {
 
 #[test]
 fn answers_are_those_of_onnx_runtime() {
+    compare_with_onnx_runtime();
+}
+
+#[test]
+fn answers_are_the_same_without_special_instructions() {
+    PLAIN.set(true);
+    compare_with_onnx_runtime();
+}
+
+fn compare_with_onnx_runtime() {
     let mut wrong = Vec::new();
     let mut scratch = Scratch::new(0);
     let models = fixtures();

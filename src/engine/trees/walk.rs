@@ -7,8 +7,10 @@
 //! the loop is bound by instructions, not by the cache.
 
 use super::forest::{CATEGORY_OFFSET, MAX_CATEGORY, MAX_COLUMNS, Reading, Rounding, Sets};
-use super::layout::{CATEGORY, Full, GROUP, Layout, Linked, Run};
+use super::layout::{GROUP, Layout, Run};
+use super::plain::{CATEGORY, Full, Linked, Plain};
 use super::real::{Key, Real};
+use super::work::Prepared;
 
 /// Beyond so many levels a walk looks whether all leaves are reached, after every [`CHECKED`] levels.
 const UNCHECKED: u32 = 10;
@@ -20,59 +22,80 @@ pub(super) type Row<K> = [K; MAX_COLUMNS];
 impl<T: Real> Layout<T> {
     /// Prepares the columns of one row; `feature` reads it.
     #[inline]
-    pub(super) fn prepare(&self, row: &mut Row<T::Key>, feature: impl Fn(usize) -> T) {
+    pub(super) fn prepare(&self, row: &mut [T::Key], feature: impl Fn(usize) -> T) {
         for (out, column) in row.iter_mut().zip(&self.columns) {
-            *out = key(feature(column.feature as usize), column.reading);
+            let value = feature(column.feature as usize);
+            *out = match column.reading {
+                Reading::Category(rounding) => T::Key::of_index(category(value, rounding)),
+                reading => key(value, reading.missing()),
+            };
         }
         row[0] = T::Key::LEAST;
     }
 
-    /// Calls `leaf` with each tree's number and leaf value.
+    /// Calls `leaf` with the leaf of each tree of a run, in order.
     #[inline]
-    pub(super) fn walk_row(&self, row: &Row<T::Key>, mut leaf: impl FnMut(usize, T)) {
-        let mut tree = 0;
-        for run in &self.runs {
-            match *run {
-                Run::Full { levels, trees, nodes, leaves } => {
-                    let (nodes, leaves) = (&self.fulls[nodes..], &self.leaves[leaves..]);
-                    macro_rules! levels {
-                        ($($levels:literal)*) => {
-                            match levels {
-                                $($levels => full_row::<T, $levels, { 1 << $levels }>(nodes, leaves, trees, row, tree, &mut leaf),)*
-                                _ => {}
-                            }
-                        };
-                    }
-                    levels!(1 2 3 4 5 6 7 8);
-                    tree += trees;
-                }
-                Run::Mixed { trees, first } => {
-                    for root in &self.roots[first..first + trees] {
-                        leaf(tree, mixed_row(&self.linked, &self.sets, *root, row));
-                        tree += 1;
-                    }
-                }
-                Run::Linked { levels, trees, first } => {
-                    for roots in self.roots[first..first + trees].chunks(GROUP) {
-                        let leaves = linked_row(&self.linked, roots, levels, row);
-                        for value in &leaves[..roots.len()] {
-                            leaf(tree, *value);
-                            tree += 1;
+    pub(super) fn walk(&self, run: &Run, row: Prepared<'_, T>, mut leaf: impl FnMut(T)) {
+        let Prepared { keys, bytes } = row;
+        match (*run, &self.packed) {
+            (Run::Pairs { trees, first }, Some(packed)) => {
+                let (pairs, last) = packed.pairs[first..first + trees.div_ceil(2)].split_at(trees / 2);
+                packed.simd.pairs(pairs, bytes, packed.thresholds.len(), |leaves| {
+                    leaves.into_iter().for_each(&mut leaf)
+                });
+                packed.simd.pairs(last, bytes, packed.thresholds.len(), |[one, _]| leaf(one));
+            }
+            (Run::Forks { trees, first }, Some(packed)) => {
+                let (forks, last) = packed.forks[first..first + trees.div_ceil(2)].split_at(trees / 2);
+                packed.simd.forks(forks, bytes, packed.thresholds.len(), |leaves| {
+                    leaves.into_iter().for_each(&mut leaf)
+                });
+                packed.simd.forks(last, bytes, packed.thresholds.len(), |[one, _]| leaf(one));
+            }
+            (Run::Split { trees, first }, Some(packed)) => {
+                let tops = &packed.tops[first..first + trees.div_ceil(2)];
+                let forest = (tops, &*packed.blocks, &*packed.leaves);
+                packed.simd.split(forest, trees, bytes, packed.thresholds.len(), leaf);
+            }
+            _ => self.plain.walk(run, &self.sets, keys, leaf),
+        }
+    }
+}
+
+impl<T: Real> Plain<T> {
+    #[inline]
+    fn walk(&self, run: &Run, sets: &Sets, row: &Row<T::Key>, mut leaf: impl FnMut(T)) {
+        match *run {
+            Run::Full { levels, trees, nodes, leaves } => {
+                let (nodes, leaves) = (&self.fulls[nodes..], &self.leaves[leaves..]);
+                macro_rules! levels {
+                    ($($levels:literal)*) => {
+                        match levels {
+                            $($levels => full_row::<T, $levels, { 1 << $levels }>(nodes, leaves, trees, row, &mut leaf),)*
+                            _ => {}
                         }
-                    }
+                    };
+                }
+                levels!(1 2 3 4 5 6 7 8);
+            }
+            Run::Linked { levels, trees, first } => {
+                for roots in self.roots[first..first + trees].chunks(GROUP) {
+                    let leaves = linked_row(&self.linked, roots, levels, row);
+                    leaves[..roots.len()].iter().for_each(|value| leaf(*value));
                 }
             }
+            Run::Mixed { trees, first } => {
+                for root in &self.roots[first..first + trees] {
+                    leaf(mixed_row(&self.linked, sets, *root, row));
+                }
+            }
+            Run::Pairs { .. } | Run::Forks { .. } | Run::Split { .. } => {}
         }
     }
 }
 
 #[inline]
-fn key<T: Real>(value: T, reading: Reading) -> T::Key {
-    let missing = match reading {
-        Reading::MissingLeft => T::Key::LEAST,
-        Reading::MissingRight => T::Key::MOST,
-        Reading::Category(rounding) => return T::Key::of_index(category(value, rounding)),
-    };
+pub(super) fn key<T: Real>(value: T, missing: T::Key) -> T::Key {
     let key = value.key();
     if value.is_nan() { missing } else { key }
 }
@@ -97,13 +120,11 @@ fn full_row<T: Real, const LEVELS: u32, const PLACES: usize>(
     leaves: &[T],
     trees: usize,
     row: &Row<T::Key>,
-    first: usize,
-    leaf: &mut impl FnMut(usize, T),
+    leaf: &mut impl FnMut(T),
 ) {
     let nodes = &nodes.as_chunks::<PLACES>().0[..trees];
     let leaves = &leaves.as_chunks::<PLACES>().0[..trees];
-    for (number, (nodes, leaves)) in nodes.chunks(GROUP).zip(leaves.chunks(GROUP)).enumerate() {
-        let first = first + number * GROUP;
+    for (nodes, leaves) in nodes.chunks(GROUP).zip(leaves.chunks(GROUP)) {
         if let (Ok(nodes), Ok(leaves)) =
             (<&[[Full<T::Key>; PLACES]; GROUP]>::try_from(nodes), <&[[T; PLACES]; GROUP]>::try_from(leaves))
         {
@@ -114,17 +135,17 @@ fn full_row<T: Real, const LEVELS: u32, const PLACES: usize>(
                     *at = 2 * *at + usize::from(row[usize::from(node.column)] > node.threshold);
                 }
             }
-            for (tree, (at, leaves)) in at.iter().zip(leaves).enumerate() {
-                leaf(first + tree, leaves[*at & (PLACES - 1)]);
+            for (at, leaves) in at.iter().zip(leaves) {
+                leaf(leaves[*at & (PLACES - 1)]);
             }
         } else {
-            for (tree, (nodes, leaves)) in nodes.iter().zip(leaves).enumerate() {
+            for (nodes, leaves) in nodes.iter().zip(leaves) {
                 let mut at = 1;
                 for _ in 0..LEVELS {
                     let node = &nodes[at & (PLACES - 1)];
                     at = 2 * at + usize::from(row[usize::from(node.column)] > node.threshold);
                 }
-                leaf(first + tree, leaves[at & (PLACES - 1)]);
+                leaf(leaves[at & (PLACES - 1)]);
             }
         }
     }

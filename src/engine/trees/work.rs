@@ -1,8 +1,15 @@
 //! What one calling thread keeps between runs.
 
 use super::forest::MAX_COLUMNS;
+use super::layout::Layout;
 use super::real::Real;
-use super::walk::Row;
+use super::walk::{Row, key};
+use crate::native::simd::{Bytes, MAX_BYTE_COLUMNS};
+
+/// The most rows that go through a run of trees before the next run.
+const MAX_ROWS: usize = 64;
+/// Keys and scores of the rows that are under way may take about so many numbers each, to stay in the cache.
+const MAX_NUMBERS: usize = 4096;
 
 /// Buffers of one calling thread.
 #[derive(Default)]
@@ -11,30 +18,84 @@ pub(super) struct Work {
     double: Walk<f64>,
 }
 
-/// Buffers for walking the trees of one number type.
+/// Buffers for walking the trees of one number type with several rows at a time.
 pub(super) struct Walk<T: Real> {
-    /// As long as [`Row`]; made when first needed, and only as far in memory as a model has columns.
-    row: Vec<T::Key>,
-    /// Scores of one row.
-    scores: Vec<T>,
+    /// Prepared columns, row by row, with room behind for the last to be seen as a [`Row`]: only as far in
+    /// memory as a model has columns.
+    keys: Vec<T::Key>,
+    /// The same as bytes, for trees that have that form.
+    bytes: Vec<Bytes>,
+    /// Scores, row by row.
+    pub(super) scores: Vec<T>,
     /// Whether a leaf gave that score.
-    scored: Vec<bool>,
+    pub(super) scored: Vec<bool>,
 }
 
 impl<T: Real> Default for Walk<T> {
     fn default() -> Self {
-        Self { row: Vec::new(), scores: Vec::new(), scored: Vec::new() }
+        Self { keys: Vec::new(), bytes: Vec::new(), scores: Vec::new(), scored: Vec::new() }
     }
 }
 
 impl<T: Real> Walk<T> {
-    /// The row, the scores, and which of them were given.
-    pub(super) fn split(&mut self) -> (&mut Row<T::Key>, &mut Vec<T>, &mut Vec<bool>) {
-        if self.row.len() != MAX_COLUMNS {
-            self.row = vec![T::Key::default(); MAX_COLUMNS];
+    /// Makes room; gives how many rows there are room for.
+    pub(super) fn reserve(&mut self, layout: &Layout<T>, targets: usize, rows: usize) -> usize {
+        let columns = layout.columns.len();
+        let rows = rows.min(MAX_ROWS).min(MAX_NUMBERS / columns.max(targets)).max(1);
+        let keys = if layout.packed.is_some() { 0 } else { (rows - 1) * columns } + MAX_COLUMNS;
+        if self.keys.len() < keys {
+            self.keys = vec![T::Key::default(); keys];
         }
-        let Ok(row) = self.row.as_mut_slice().try_into() else { unreachable!("made with this length") };
-        (row, &mut self.scores, &mut self.scored)
+        let bytes = if layout.packed.is_some() { rows } else { 1 };
+        if self.bytes.len() < bytes {
+            self.bytes.resize(bytes, Bytes([0; MAX_BYTE_COLUMNS]));
+        }
+        rows
+    }
+
+    /// Prepares row number `row` of those under way; `feature` reads it.
+    #[inline]
+    pub(super) fn prepare(&mut self, layout: &Layout<T>, row: usize, feature: impl Fn(usize) -> T) {
+        match &layout.packed {
+            Some(packed) => {
+                let read = |number, missing| key(feature(number), missing);
+                packed.simd.reduce(&packed.thresholds, read, &mut self.bytes[row]);
+            }
+            None => {
+                layout.prepare(&mut self.keys[row * layout.columns.len()..][..layout.columns.len()], feature)
+            }
+        }
+    }
+
+    /// The prepared rows, the scores, and which of them were given.
+    pub(super) fn split(&mut self) -> (Rows<'_, T>, &mut Vec<T>, &mut Vec<bool>) {
+        (Rows { keys: &self.keys, bytes: &self.bytes }, &mut self.scores, &mut self.scored)
+    }
+}
+
+/// The rows that are under way.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'w, T: Real> {
+    keys: &'w [T::Key],
+    bytes: &'w [Bytes],
+}
+
+/// A prepared row in the form that its trees want; the other form is anything.
+#[derive(Clone, Copy)]
+pub(super) struct Prepared<'w, T: Real> {
+    pub(super) keys: &'w Row<T::Key>,
+    pub(super) bytes: &'w Bytes,
+}
+
+impl<'w, T: Real> Rows<'w, T> {
+    #[inline]
+    pub(super) fn row(self, layout: &Layout<T>, number: usize) -> Prepared<'w, T> {
+        let (at, bytes) = match layout.packed {
+            Some(_) => (0, &self.bytes[number]),
+            None => (number * layout.columns.len(), &self.bytes[0]),
+        };
+        let Some(keys) = self.keys[at..].first_chunk() else { unreachable!("made with room behind") };
+        Prepared { keys, bytes }
     }
 }
 

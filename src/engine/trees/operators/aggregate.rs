@@ -4,10 +4,10 @@ use super::ensemble::{Ensemble, Leaves};
 use crate::engine::RunError;
 use crate::engine::trees::builder::unsupported;
 use crate::engine::trees::element::with_numbers;
+use crate::engine::trees::layout::Run;
 use crate::engine::trees::plan::matrix;
 use crate::engine::trees::real::{Key, Number, Real};
-use crate::engine::trees::walk::Row;
-use crate::engine::trees::work::{Walks, Work};
+use crate::engine::trees::work::{Prepared, Walk, Walks, Work};
 use crate::model::LoadError;
 use crate::onnx::Node;
 use crate::tensor::Tensor;
@@ -76,40 +76,77 @@ impl<T: Walks> Ensemble<T> {
         if columns < width {
             return Err(RunError::Input(format!("rows have {columns} columns, but the trees read {width}")));
         }
-        let (prepared, scores, scored) = T::walk(work).split();
-        for number in 0..rows {
+        let work = T::walk(work);
+        let room = work.reserve(&self.layout, targets, rows);
+        let mut first = 0;
+        while first < rows {
+            let count = room.min(rows - first);
             with_numbers!(input, values => {
-                let features = &values[number * columns..][..columns];
-                self.layout.prepare(prepared, |feature| features[feature].real());
+                for (number, features) in values[first * columns..].chunks(columns).take(count).enumerate() {
+                    work.prepare(&self.layout, number, |feature| features[feature].real());
+                }
                 Ok(())
             })?;
-            scores.clear();
-            scores.resize(targets, T::default());
-            scored.clear();
-            scored.resize(targets, false);
-            self.add_leaves(prepared, aggregate, scores, scored);
+            self.add_up(work, aggregate, targets, count);
             if aggregate == Aggregate::Average {
                 let trees = T::of_i64(self.layout.trees as i64);
-                scores.iter_mut().for_each(|score| *score = *score / trees);
+                work.scores.iter_mut().for_each(|score| *score = *score / trees);
             }
-            row(Scores { scores, scored })?;
+            for (scores, scored) in work.scores.chunks_mut(targets).zip(work.scored.chunks_mut(targets)) {
+                row(Scores { scores, scored })?;
+            }
+            first += count;
         }
         Ok(())
     }
 
-    fn add_leaves(&self, row: &Row<T::Key>, aggregate: Aggregate, scores: &mut [T], scored: &mut [bool]) {
+    /// Fills in the scores of `count` prepared rows: run by run, so that its trees stay in the cache.
+    fn add_up(&self, work: &mut Walk<T>, aggregate: Aggregate, targets: usize, count: usize) {
+        let (rows, scores, scored) = work.split();
+        scores.clear();
+        scores.resize(targets * count, T::default());
+        scored.clear();
+        scored.resize(targets * count, false);
+        let mut tree = 0;
+        for run in &self.layout.runs {
+            for (number, (scores, scored)) in
+                scores.chunks_mut(targets).zip(scored.chunks_mut(targets)).enumerate()
+            {
+                self.add_run((run, tree), rows.row(&self.layout, number), aggregate, scores, scored);
+            }
+            tree += run.trees();
+        }
+    }
+
+    #[inline]
+    fn add_run(
+        &self,
+        (run, first): (&Run, usize),
+        row: Prepared<'_, T>,
+        aggregate: Aggregate,
+        scores: &mut [T],
+        scored: &mut [bool],
+    ) {
+        let layout = &self.layout;
         match &self.leaves {
             Leaves::Single(target) if matches!(aggregate, Aggregate::Sum | Aggregate::Average) => {
-                let mut sum = T::default();
-                self.layout.walk_row(row, |_, weight| sum = sum + weight);
+                let mut sum = scores[*target];
+                layout.walk(run, row, |weight| sum = sum + weight);
                 scores[*target] = sum;
                 scored[*target] = true;
             }
             Leaves::Single(target) => {
                 let (score, scored) = (&mut scores[*target], &mut scored[*target]);
-                self.layout.walk_row(row, |_, weight| aggregate.add(score, scored, weight));
+                layout.walk(run, row, |weight| aggregate.add(score, scored, weight));
             }
-            Leaves::Many { ends, weights } => self.layout.walk_row(row, |_, leaf| {
+            Leaves::PerTree(targets) => {
+                let mut targets = targets[first..].iter();
+                layout.walk(run, row, |weight| {
+                    let target = targets.next().map_or(0, |target| *target as usize);
+                    aggregate.add(&mut scores[target], &mut scored[target], weight);
+                });
+            }
+            Leaves::Many { ends, weights } => layout.walk(run, row, |leaf| {
                 let number = leaf.bits().index();
                 let start = number.checked_sub(1).map_or(0, |before| ends[before]);
                 for (target, weight) in &weights[start as usize..ends[number] as usize] {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::engine::trees::builder::{unsupported, wrong};
-use crate::engine::trees::forest::{Forest, Mode, Raw};
+use crate::engine::trees::forest::{Forest, Link, Mode, Raw};
 use crate::engine::trees::layout::Layout;
 use crate::engine::trees::real::{Key, Real};
 use crate::model::LoadError;
@@ -23,6 +23,8 @@ pub(super) struct Ensemble<T: Real> {
 pub(super) enum Leaves<T> {
     /// Every leaf adds to this one target; the leaf of the layout is the weight.
     Single(usize),
+    /// Every leaf of a tree adds to that tree's target; the leaf of the layout is the weight.
+    PerTree(Vec<u32>),
     /// The leaf of the layout holds the number of a range of `weights`.
     Many { ends: Vec<u32>, weights: Vec<(u32, T)> },
 }
@@ -50,58 +52,89 @@ impl<T: Real> Ensemble<T> {
     /// From nodes, whose leaves may hold anything, the sets of categories they name, and weights of leaves: place,
     /// target, weight, in order of places. `Err` says what is wrong where.
     pub(in crate::engine::trees) fn new(
-        mut raw: Vec<Raw<T>>,
+        raw: Vec<Raw<T>>,
         roots: Vec<u32>,
         sets: &[Vec<u32>],
         weights: &[(u32, u32, T)],
         base: Vec<T>,
     ) -> Result<Self, String> {
         let all_positive = weights.iter().all(|(.., weight)| *weight >= T::default());
-        let leaves = raw.iter().filter(|node| matches!(node, Raw::Leaf(_))).count();
-        let leaves = match single(weights, leaves) {
-            Some(target) => {
-                weights.iter().for_each(|(place, _, weight)| raw[*place as usize] = Raw::Leaf(*weight));
-                Leaves::Single(target)
-            }
-            None => many(weights, &mut raw),
-        };
-        let forest = Forest::new(&raw, roots, sets)?;
+        let mut forest = Forest::new(&raw, roots, sets)?;
+        let leaves = Leaves::assign(weights, &mut forest);
         Ok(Self { layout: Layout::new(forest), leaves, base, all_positive })
     }
 
     pub(super) fn bytes(&self) -> usize {
         let leaves = match &self.leaves {
             Leaves::Single(_) => 0,
+            Leaves::PerTree(targets) => size_of_val(&**targets),
             Leaves::Many { ends, weights } => size_of_val(&**ends) + size_of_val(&**weights),
         };
         self.layout.bytes() + leaves
     }
 }
 
-/// The one target that every leaf has exactly one weight for.
-fn single<T>(weights: &[(u32, u32, T)], leaves: usize) -> Option<usize> {
-    let (_, target, _) = weights.first()?;
-    let alike = weights.iter().all(|(_, other, _)| other == target);
-    let distinct = weights.windows(2).all(|pair| pair[0].0 != pair[1].0);
-    (alike && distinct && weights.len() == leaves).then_some(*target as usize)
+impl<T: Real> Leaves<T> {
+    /// Finds the simplest form that the weights fit, and writes to the forest's leaves what it wants there.
+    fn assign(weights: &[(u32, u32, T)], forest: &mut Forest<T>) -> Self {
+        let leaves = forest.links.iter().filter(|link| matches!(link, Link::Leaf(_))).count();
+        let one_each = weights.len() == leaves && weights.windows(2).all(|pair| pair[0].0 != pair[1].0);
+        let first = weights.first().map_or(0, |(_, target, _)| *target);
+        let found = match one_each {
+            true if weights.iter().all(|(_, target, _)| *target == first) => Self::Single(first as usize),
+            true => match per_tree(weights, forest) {
+                Some(targets) => Self::PerTree(targets),
+                None => return Self::many(weights, forest),
+            },
+            false => return Self::many(weights, forest),
+        };
+        for (place, _, weight) in weights {
+            forest.links[*place as usize] = Link::Leaf(*weight);
+        }
+        found
+    }
+
+    /// Gives each leaf the number of its range of weights.
+    fn many(weights: &[(u32, u32, T)], forest: &mut Forest<T>) -> Self {
+        let numbered = |number: usize| Link::Leaf(T::of_bits(T::Key::of_index(number as u32)));
+        // Range 0 is empty: leaves without weights.
+        let mut ends = vec![0];
+        let all = forest.links.iter_mut().filter(|link| matches!(link, Link::Leaf(_)));
+        all.for_each(|leaf| *leaf = numbered(0));
+        for (index, (place, ..)) in weights.iter().enumerate() {
+            if index == 0 || weights[index - 1].0 != *place {
+                forest.links[*place as usize] = numbered(ends.len());
+                ends.push(index as u32);
+            }
+            if let Some(end) = ends.last_mut() {
+                *end = index as u32 + 1;
+            }
+        }
+        Self::Many { ends, weights: weights.iter().map(|(_, target, weight)| (*target, *weight)).collect() }
+    }
 }
 
-/// Gives each leaf the number of its range of weights.
-fn many<T: Real>(weights: &[(u32, u32, T)], raw: &mut [Raw<T>]) -> Leaves<T> {
-    let numbered = |number: usize| Raw::Leaf(T::of_bits(T::Key::of_index(number as u32)));
-    // Range 0 is empty: leaves without weights.
-    let mut ends = vec![0];
-    raw.iter_mut().filter(|node| matches!(node, Raw::Leaf(_))).for_each(|leaf| *leaf = numbered(0));
-    for (index, (place, ..)) in weights.iter().enumerate() {
-        if index == 0 || weights[index - 1].0 != *place {
-            raw[*place as usize] = numbered(ends.len());
-            ends.push(index as u32);
+/// The target of each tree, if all its leaves have the same one. Trees that share nodes are not looked through.
+fn per_tree<T: Real>(weights: &[(u32, u32, T)], forest: &Forest<T>) -> Option<Vec<u32>> {
+    let mut targets = vec![None; forest.links.len()];
+    weights.iter().for_each(|(place, target, _)| targets[*place as usize] = Some(*target));
+    let mut met = vec![false; forest.links.len()];
+    let mut of_tree = |root: u32| {
+        let (mut todo, mut tree) = (vec![root], None);
+        while let Some(place) = todo.pop() {
+            if std::mem::replace(&mut met[place as usize], true) {
+                return None;
+            }
+            if let Some(target) = targets[place as usize]
+                && *tree.get_or_insert(target) != target
+            {
+                return None;
+            }
+            todo.extend(forest.links[place as usize].children().into_iter().flatten());
         }
-        if let Some(end) = ends.last_mut() {
-            *end = index as u32 + 1;
-        }
-    }
-    Leaves::Many { ends, weights: weights.iter().map(|(_, target, weight)| (*target, *weight)).collect() }
+        tree
+    };
+    forest.roots.iter().map(|root| of_tree(*root)).collect()
 }
 
 /// Tree and node number to place.

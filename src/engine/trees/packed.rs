@@ -1,0 +1,331 @@
+//! Trees in the forms of [`simd`]: byte columns, and nodes that are compared many at a time.
+
+use std::collections::HashMap;
+
+use super::forest::{Column, Forest, Link};
+use super::layout::{GROUP, Run};
+use super::real::{Key, Real};
+use crate::native::simd::{
+    Avx512, Block, Fork, LEAF, MAX_BYTE_COLUMNS, MAX_THRESHOLDS, NEVER, Pair, Thresholds,
+};
+
+/// Leaves of a tree in a [`Pair`], ways out of a [`Block`].
+const PAIR_LEAVES: u32 = 32;
+const BLOCK_EXITS: usize = 16;
+/// Reducing a column costs about as much as so many steps of an ordinary walk.
+const COLUMN_STEPS: u64 = 3;
+/// Blocks may take so many times the places of the nodes they hold; trees that share nodes, or are nothing but
+/// a path, would take more.
+const MAX_WASTE: usize = 6;
+
+/// A forest in these forms.
+#[derive(Debug)]
+pub(super) struct Packed<T: Real> {
+    pub(super) simd: Avx512,
+    pub(super) thresholds: Vec<Thresholds<T::Key>>,
+    pub(super) pairs: Vec<Pair<T>>,
+    pub(super) forks: Vec<Fork<T>>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) leaves: Vec<T>,
+    /// The upper parts of trees that are split into blocks.
+    pub(super) tops: Vec<Pair<u32>>,
+}
+
+/// Where a threshold of a column went: byte column and rank.
+struct Ranks<K> {
+    /// Per column its thresholds in order, and the first of its byte columns.
+    columns: Vec<(Vec<K>, usize)>,
+}
+
+impl<T: Real> Packed<T> {
+    /// `None` where these forms would not pay, or do not exist.
+    pub(super) fn new(forest: &Forest<T>, simd: Avx512) -> Option<(Self, Vec<Run>)> {
+        if !forest.sets.words.is_empty() {
+            return None;
+        }
+        let ranks = Ranks::of(forest);
+        let thresholds = ranks.thresholds(&forest.columns)?;
+        let steps: u64 = forest.roots.iter().map(|root| u64::from(forest.heights[*root as usize])).sum();
+        if steps < COLUMN_STEPS * thresholds.len() as u64 {
+            return None;
+        }
+        let mut out = Self {
+            simd,
+            thresholds,
+            pairs: Vec::new(),
+            forks: Vec::new(),
+            blocks: Vec::new(),
+            leaves: Vec::new(),
+            tops: Vec::new(),
+        };
+        let mut runs: Vec<Run> = Vec::new();
+        let counts = leaf_counts(forest);
+        let mut packer = Packer { forest, ranks, counts, places: HashMap::new() };
+        let most_blocks = forest.links.len() * MAX_WASTE / BLOCK_EXITS + 64;
+        for roots in forest.roots.chunks(GROUP) {
+            let of = |value: &Vec<u32>| roots.iter().map(|root| value[*root as usize]).max().unwrap_or(0);
+            if of(&packer.counts) <= PAIR_LEAVES {
+                for roots in roots.chunks(2) {
+                    runs.push(Run::Pairs { first: out.pairs.len(), trees: roots.len() });
+                    out.pairs.push(packer.pair(roots, |place, leaf| *leaf = packer.value(place)));
+                }
+            } else if roots.iter().all(|root| packer.forks(*root)) {
+                for roots in roots.chunks(2) {
+                    runs.push(Run::Forks { first: out.forks.len(), trees: roots.len() });
+                    out.forks.push(packer.fork(roots));
+                }
+            } else {
+                runs.push(Run::Split { first: out.tops.len(), trees: roots.len() });
+                for roots in roots.chunks(2) {
+                    let top = packer.split(roots, &mut out);
+                    out.tops.push(top);
+                }
+            }
+            if out.blocks.len() > most_blocks {
+                return None;
+            }
+        }
+        Some((out, runs))
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.thresholds)
+            + size_of_val(&*self.pairs)
+            + size_of_val(&*self.forks)
+            + size_of_val(&*self.blocks)
+            + size_of_val(&*self.leaves)
+            + size_of_val(&*self.tops)
+    }
+}
+
+/// Leaves below each node; a node that several lead to counts each time.
+fn leaf_counts<T: Real>(forest: &Forest<T>) -> Vec<u32> {
+    let mut counts = vec![0_u32; forest.links.len()];
+    let mut todo = Vec::new();
+    for root in &forest.roots {
+        todo.push(*root);
+        while let Some(&place) = todo.last() {
+            let (left, right) = match forest.links[place as usize] {
+                Link::Leaf(_) => {
+                    counts[place as usize] = 1;
+                    todo.pop();
+                    continue;
+                }
+                Link::Jump(next) => (next, next),
+                Link::Split { left, right, .. } | Link::Member { left, right, .. } => (left, right),
+            };
+            match (counts[left as usize], counts[right as usize]) {
+                (0, _) => todo.push(left),
+                (_, 0) => todo.push(right),
+                (a, b) => {
+                    counts[place as usize] = if left == right { a } else { a.saturating_add(b) };
+                    todo.pop();
+                }
+            }
+        }
+    }
+    counts
+}
+
+impl<K: Key> Ranks<K> {
+    fn of<T: Real<Key = K>>(forest: &Forest<T>) -> Self {
+        let mut columns = vec![Vec::new(); forest.columns.len()];
+        for link in &forest.links {
+            if let Link::Split { column, threshold, .. } = link {
+                columns[*column as usize].push(*threshold);
+            }
+        }
+        let mut first = 0;
+        let columns = columns.into_iter().map(|mut thresholds: Vec<K>| {
+            thresholds.sort_unstable();
+            thresholds.dedup();
+            let begin = first;
+            first += thresholds.len().div_ceil(MAX_THRESHOLDS);
+            (thresholds, begin)
+        });
+        Self { columns: columns.collect() }
+    }
+
+    /// `None` when there are more than a row's bytes can be.
+    fn thresholds(&self, columns: &[Column]) -> Option<Vec<Thresholds<K>>> {
+        let chunks = |(column, (thresholds, _)): (&Column, &(Vec<K>, usize))| {
+            let of = |chunk: &[K]| filled(chunk, column);
+            thresholds.chunks(MAX_THRESHOLDS).map(of).collect::<Vec<_>>()
+        };
+        let all = self.columns.iter().map(|(thresholds, _)| thresholds.len().div_ceil(MAX_THRESHOLDS));
+        let fits = all.sum::<usize>() <= MAX_BYTE_COLUMNS;
+        fits.then(|| columns.iter().zip(&self.columns).flat_map(chunks).collect())
+    }
+
+    fn find(&self, column: u32, threshold: K) -> (u8, u8) {
+        let (thresholds, first) = &self.columns[column as usize];
+        let rank = thresholds.partition_point(|other| *other < threshold);
+        ((first + rank / MAX_THRESHOLDS) as u8, (rank % MAX_THRESHOLDS) as u8)
+    }
+}
+
+fn filled<K: Key>(keys: &[K], column: &Column) -> Thresholds<K> {
+    let mut out = Thresholds {
+        last: [K::MOST; 16],
+        keys: [K::MOST; 256],
+        feature: column.feature,
+        missing: column.reading.missing(),
+    };
+    out.keys[..keys.len()].copy_from_slice(keys);
+    out.last = std::array::from_fn(|part| out.keys[part * 16 + 15]);
+    out
+}
+
+struct Packer<'f, T: Real> {
+    forest: &'f Forest<T>,
+    ranks: Ranks<T::Key>,
+    counts: Vec<u32>,
+    /// Blocks by the node they begin with: several parents may lead to one.
+    places: HashMap<u32, u32>,
+}
+
+/// Part of a tree as numbered nodes and numbered ways out.
+#[derive(Default)]
+struct Part {
+    /// Byte column and rank per node.
+    nodes: Vec<(u8, u8)>,
+    /// Per way out, from left to right, the nodes that have it on their left, and where it leads.
+    exits: Vec<(u64, u32)>,
+}
+
+impl<T: Real> Packer<'_, T> {
+    /// The part below `root` with at most `most` ways out, the largest subtrees taken in first.
+    fn part(&self, root: u32, most: usize) -> Part {
+        let mut part = Part { nodes: Vec::new(), exits: vec![(0, root)] };
+        while part.exits.len() < most {
+            let weight = |(_, place): &(u64, u32)| self.counts[*place as usize];
+            let largest =
+                part.exits.iter().map(weight).enumerate().max_by_key(|(at, w)| (*w, usize::MAX - at));
+            let Some((at, weight)) = largest else { break };
+            let (left_of, place) = part.exits[at];
+            let (_, link) = self.forest.resolve(place);
+            let Link::Split { column, threshold, left, right } = link else { break };
+            debug_assert!(weight > 1 || left == right);
+            let node = part.nodes.len();
+            part.nodes.push(self.ranks.find(column, threshold));
+            part.exits[at] = (left_of | 1 << node, left);
+            part.exits.insert(at + 1, (left_of, right));
+        }
+        part
+    }
+
+    fn value(&self, place: u32) -> T {
+        match self.forest.resolve(place) {
+            (_, Link::Leaf(value)) => value,
+            _ => T::default(),
+        }
+    }
+
+    /// One or two trees, or their upper parts; `leaf` says what to store for a way out.
+    fn pair<L: Copy + Default>(&self, roots: &[u32], mut leaf: impl FnMut(u32, &mut L)) -> Pair<L> {
+        let mut pair = Pair {
+            columns: [0; 64],
+            bounds: [NEVER; 64],
+            left: [[0; 32]; 2],
+            leaves: [[L::default(); 32]; 2],
+        };
+        for (tree, root) in roots.iter().enumerate() {
+            let part = self.part(*root, PAIR_LEAVES as usize);
+            for (node, (column, rank)) in part.nodes.iter().enumerate() {
+                (pair.columns[tree * 32 + node], pair.bounds[tree * 32 + node]) = (*column, *rank);
+            }
+            for (exit, (left, place)) in part.exits.iter().enumerate() {
+                pair.left[tree][exit] = *left as u32;
+                leaf(*place, &mut pair.leaves[tree][exit]);
+            }
+        }
+        pair
+    }
+
+    /// Whether each way out of the upper part has at most two leaves.
+    fn forks(&self, root: u32) -> bool {
+        let exits = self.part(root, PAIR_LEAVES as usize).exits;
+        exits.iter().all(|(_, place)| self.counts[*place as usize] <= 2)
+    }
+
+    fn fork(&self, roots: &[u32]) -> Fork<T> {
+        let Pair { columns, bounds, left, leaves: exits } =
+            self.pair(roots, |place, exit| *exit = Some(place));
+        let mut fork = Fork {
+            columns,
+            bounds,
+            last_columns: [0; 64],
+            last_bounds: [NEVER; 64],
+            left,
+            leaves: [[T::default(); 64]; 2],
+        };
+        for (tree, exits) in exits.iter().enumerate() {
+            for (exit, place) in exits.iter().enumerate() {
+                let Some(place) = *place else { continue };
+                let leaves = &mut fork.leaves[tree][2 * exit..];
+                match self.forest.resolve(place).1 {
+                    Link::Split { column, threshold, left, right } => {
+                        let at = tree * 32 + exit;
+                        (fork.last_columns[at], fork.last_bounds[at]) = self.ranks.find(column, threshold);
+                        (leaves[0], leaves[1]) = (self.value(left), self.value(right));
+                    }
+                    _ => leaves[0] = self.value(place),
+                }
+            }
+        }
+        fork
+    }
+
+    /// Lays out the blocks of one or two trees; gives their upper parts.
+    fn split(&mut self, roots: &[u32], out: &mut Packed<T>) -> Pair<u32> {
+        let Pair { columns, bounds, left, leaves: exits } =
+            self.pair(roots, |place, exit| *exit = Some(place));
+        let mut todo = Vec::new();
+        let leaves = exits.map(|tree| tree.map(|place| place.map_or(LEAF, |p| self.lead(p, out, &mut todo))));
+        let top = Pair { columns, bounds, left, leaves };
+        while let Some((at, exit, place)) = todo.pop() {
+            out.blocks[at as usize].exits[exit] = self.lead(place, out, &mut todo);
+        }
+        top
+    }
+
+    /// What leads to a node: its leaf, or a block.
+    fn lead(&mut self, place: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> u32 {
+        let (place, link) = self.forest.resolve(place);
+        match link {
+            Link::Leaf(value) => {
+                out.leaves.push(value);
+                (out.leaves.len() - 1) as u32 | LEAF
+            }
+            _ => self.block(place, out, todo),
+        }
+    }
+
+    /// The block that begins at a split; what its ways out lead to is left to do.
+    fn block(&mut self, root: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> u32 {
+        if let Some(at) = self.places.get(&root) {
+            return *at;
+        }
+        let at = out.blocks.len() as u32;
+        self.places.insert(root, at);
+        let part = self.part(root, ways_out(self.counts[root as usize]));
+        let mut block = Block { columns: [0; 16], bounds: [NEVER; 16], left: [0; 16], exits: [LEAF; 16] };
+        for (node, (column, rank)) in part.nodes.iter().enumerate() {
+            (block.columns[node], block.bounds[node]) = (*column, *rank);
+        }
+        for (exit, (left, place)) in part.exits.iter().enumerate() {
+            block.left[exit] = *left as u16;
+            todo.push((at, exit, *place));
+        }
+        out.blocks.push(block);
+        at
+    }
+}
+
+/// Into how many parts a tree of so many leaves is best split: as few blocks one after the other as can be,
+/// of about the same size.
+fn ways_out(leaves: u32) -> usize {
+    let leaves = f64::from(leaves);
+    let levels = leaves.log(BLOCK_EXITS as f64).ceil().max(1.0);
+    (leaves.powf(1.0 / levels).ceil() as usize).clamp(2, BLOCK_EXITS)
+}
