@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
+
 from measure.programs import cache_dir, say
 
 from . import models
@@ -59,6 +59,7 @@ class Model:
     columns: int
     trees: int
     nodes: int
+    same_row: bool = False
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ class Model:
 
     @property
     def rows_file(self) -> Path:
-        return self.folder / "rows.f32"
+        return self.folder / ("same.f32" if self.same_row else "rows.f32")
 
     def rows(self, dtype: type = np.float32) -> np.ndarray:
         rows = np.fromfile(self.rows_file, np.float32).reshape(-1, self.columns)
@@ -91,8 +92,8 @@ def store() -> Path:
     return cache_dir() / f"trees-{hashlib.sha256(text).hexdigest()[:12]}"
 
 
-def get(entry: Entry) -> Model:
-    """The model, made if it is not there; what is written last says that it is whole."""
+def get(entry: Entry, *, same_row: bool = False) -> Model:
+    """The model, made if it is not there; `same_row`: with one row over and over, which a branch predictor learns."""
     folder = store() / entry.name
     facts = folder / "facts.json"
     if not facts.exists():
@@ -100,8 +101,11 @@ def get(entry: Entry) -> Model:
         folder.mkdir(parents=True, exist_ok=True)
         made = entry.make()
         made.write(folder)
+        first = np.ascontiguousarray(made.rows[:1])
+        (folder / "same.f32").write_bytes(first.tobytes() * len(made.rows))
+        # Written last: it says that the model is whole.
         facts.write_text(json.dumps(_facts(made)) + "\n")
-    return Model(entry, folder, **json.loads(facts.read_text()))
+    return Model(entry, folder, same_row=same_row, **json.loads(facts.read_text()))
 
 
 def _facts(made: Made) -> dict:

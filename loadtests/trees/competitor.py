@@ -36,8 +36,8 @@ class Competitor(ABC):
     def outputs(self, rows: int, count: int) -> np.ndarray:
         """Scores of the first `count` rows in calls of `rows`, float64, one line per row."""
 
-    def close(self) -> None:
-        """Gives back what it holds."""
+    def close(self) -> None:  # noqa: B027
+        """Gives back what it holds; most hold nothing."""
 
 
 def normal(scores: np.ndarray) -> np.ndarray:

@@ -20,14 +20,16 @@ import lleaves
 import numpy as np
 import tl2cgen
 import treelite
+
 from measure.programs import say
 
 from . import driver
 from .catalog import Model
 from .competitor import Competitor, Unfit
 
-# A forest of this many nodes takes TL2cgen's C compiler some minutes; twice as many is beyond a run's patience.
-MOST_NODES = 400_000
+# A forest of this many nodes takes TL2cgen's C compiler ten minutes; more is beyond a run's patience. From MANY_NODES on
+# only the plain setting is compiled.
+MOST_NODES, MANY_NODES = 400_000, 150_000
 # Functions of this many trees and more are what makes C compilers slow: TL2cgen's own remedy is several files.
 NODES_PER_FILE = 4_000
 
@@ -80,7 +82,7 @@ class Tl2cgen(Competitor):
         super().__init__(model)
         self.variant = "quantize" if quantize else "annotate" if annotate else "plain"
         self.quantize, self.annotate = quantize, annotate
-        if model.nodes > MOST_NODES:
+        if model.nodes > (MOST_NODES if self.variant == "plain" else MANY_NODES):
             raise Unfit(f"{model.nodes:,} nodes are too many to compile")
         imported(model)
         folder = model.folder / f"tl2cgen-{self.variant}"

@@ -7,6 +7,7 @@ from ctypes import POINTER, byref, c_char_p, c_double, c_int64, c_void_p
 from pathlib import Path
 
 import numpy as np
+
 from measure.programs import cache_dir
 
 SOURCE = Path(__file__).with_name("driver.c")

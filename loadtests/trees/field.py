@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 from measure.programs import say
 
 from . import compiled, libraries, onnx_runtime, sidegate

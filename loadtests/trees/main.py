@@ -29,6 +29,11 @@ def parse() -> argparse.Namespace:
     add("--rows", metavar="N,N", help="rows per call (default 1,8,64,1000)")
     add("--rounds", type=int, help="interleaved repeats (default 7, quick 3)")
     add("--slice", type=float, help="seconds per measurement (default 0.1, quick 0.05)")
+    add(
+        "--same-row",
+        action="store_true",
+        help="one row over and over, instead of thousands in turn",
+    )
     add("--core", type=int, help="processor to run on (default: the last one)")
     add("--json", type=Path, metavar="FILE", help="write everything measured")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there as well")
@@ -63,7 +68,7 @@ def main() -> int:
         seconds=arguments.slice or (0.05 if quick else 0.1),
     )  # fmt: skip
     # Everything that is made or compiled, before anything is timed.
-    models = [catalog.get(entry) for entry in entries]
+    models = [catalog.get(entry, same_row=arguments.same_row) for entry in entries]
     for model in models:
         race.prepare(model)
     if arguments.prepare:

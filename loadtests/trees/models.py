@@ -15,9 +15,10 @@ import onnx
 import onnxmltools
 import skl2onnx
 import xgboost
-from measure.programs import ROOT
 from onnxmltools.convert.common.data_types import FloatTensorType
 from sklearn.ensemble import RandomForestClassifier
+
+from measure.programs import ROOT
 
 SEED = 20261127
 TRAINED_ON = 20_000

@@ -67,9 +67,7 @@ class Race:
                 }
                 for name, each in loads.items()
             },
-            "rows": [
-                asdict(self._line(rows, entrants, times)) for rows in self.sizes
-            ],
+            "rows": [asdict(self._line(rows, entrants, times)) for rows in self.sizes],
         }
 
     def _line(self, rows: int, entrants: list[Competitor], times: dict) -> "Line":

@@ -35,8 +35,6 @@ def environment() -> Path:
 
 
 def main() -> None:
-    if sys.version_info < (3, 11):
-        sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     python = str(environment() / "bin" / "python")
     # One thread for everyone, said before any of the libraries is loaded.
     single = {

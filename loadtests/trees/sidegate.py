@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
 from measure.programs import ROOT, say, target_folder
 
 from .catalog import Model
@@ -93,9 +94,7 @@ class Trees(Timed):
     column = "sidegate"
 
     def __init__(self, model: Model, timer: Path, library: Path) -> None:
-        super().__init__(
-            model, timer, file=model.onnx, engine="trees", library=library
-        )
+        super().__init__(model, timer, file=model.onnx, engine="trees", library=library)
 
 
 class Native(Timed):

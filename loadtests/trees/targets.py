@@ -81,6 +81,8 @@ def judge(results: list[dict]) -> list[Verdict]:
             text += f" (stretch {reached})"
         worst = [f"{name} {value:.2f}" for name, value in values]
         missed = len(values) - met
-        text += f"; {'missed' if missed else 'worst'}: {', '.join(worst[: max(missed, 1)])}"
+        text += (
+            f"; {'missed' if missed else 'worst'}: {', '.join(worst[: max(missed, 1)])}"
+        )
         verdicts.append(Verdict(target.name, bound, text, met == len(values)))
     return verdicts
