@@ -7,12 +7,13 @@ import re
 import shutil
 import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from measure import report as documents
 from measure.programs import say
 
-from . import catalog, report, sidegate
+from . import catalog, compiled, report, sidegate
 from .race import Race
 from .targets import judge
 
@@ -51,6 +52,24 @@ def chosen(arguments: argparse.Namespace) -> list[catalog.Entry]:
     return [e for e in catalog.ENTRIES if e.quick or not arguments.quick]
 
 
+def settings(arguments: argparse.Namespace) -> dict[str, str]:
+    """What bears on the figures."""
+    keys = ("quick", "same_row", "models", "rows", "rounds", "slice")
+    given = {key.replace("_", "-"): getattr(arguments, key) for key in keys}
+    return {
+        key: "" if value is True else str(value)
+        for key, value in given.items()
+        if value
+    }
+
+
+def peers() -> dict[str, str]:
+    """Versions of everyone who took part."""
+    names = "onnxruntime tl2cgen treelite lleaves llvmlite lightgbm xgboost-cpu scikit-learn"
+    versions = {name: metadata.version(name) for name in names.split()}
+    return versions | {"cc": compiled.compiler()}
+
+
 def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = parse()
@@ -82,8 +101,10 @@ def main() -> int:
     except KeyboardInterrupt:
         say("interrupted: what was measured follows")
     verdicts = judge(results)
-    settings = {key: str(value) for key, value in vars(arguments).items() if value}
-    document = documents.document(settings, sidegate.PROFILE, results, verdicts)
+    document = documents.document(
+        settings(arguments), sidegate.PROFILE, results, verdicts
+    )
+    document["peers"] = peers()
     text = report.render(document)
     print(text)
     if arguments.markdown:

@@ -1,10 +1,10 @@
 """Makes a model of the speed table: train, convert to ONNX, and draw the rows that it is timed on.
 
 Data is drawn from seeded generators: what costs time is the number, depth and balance of the trees, and noise
-keeps the last trees as full as the first. Rows are fresh ones of the same kind, never those of training.
+keeps the last trees as full as the first. Rows are fresh ones of the same kind, never those of training. One thread:
+OpenMP's wait for one another, which takes minutes where others use the processors too.
 """
 
-import os
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,6 @@ COLUMNS = 28
 # so that they fit into the last cache.
 ROWS, MOST_VALUES = 20_000, 1_000_000
 OPSET = {"": 15, "ai.onnx.ml": 3}
-THREADS = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def _xgboost(kind: type, trees: int, depth: int) -> xgboost.XGBModel:
         max_depth=depth,
         tree_method="hist",
         random_state=SEED,
-        n_jobs=THREADS,
+        n_jobs=1,
     )
 
 
@@ -131,7 +130,7 @@ def lightgbm_regression(trees: int, leaves: int = 31) -> Made:
     model = lightgbm.LGBMRegressor(
         n_estimators=trees,
         num_leaves=leaves,
-        n_jobs=THREADS,
+        n_jobs=1,
         deterministic=True,
         verbose=-1,
     )
@@ -157,7 +156,7 @@ def lightgbm_mixed() -> Made:
     for column, size in enumerate(sizes):
         y += rng.normal(size=size)[seen[:, column].astype(int)] / 2
     model = lightgbm.LGBMClassifier(
-        n_estimators=100, n_jobs=THREADS, deterministic=True, verbose=-1
+        n_estimators=100, n_jobs=1, deterministic=True, verbose=-1
     )
     model.fit(seen, (y > 0).astype(int), categorical_feature=list(range(len(sizes))))
     return _from_lightgbm(model, mixed(fresh(COLUMNS), seed=4))
@@ -169,10 +168,9 @@ def lightgbm_mixed() -> Made:
 def random_forest(depth: int | None) -> Made:
     x = drawn(TRAINED_ON // 2, COLUMNS, seed=1)
     model = RandomForestClassifier(
-        n_estimators=100, max_depth=depth, random_state=SEED, n_jobs=THREADS
+        n_estimators=100, max_depth=depth, random_state=SEED, n_jobs=1
     )
     model.fit(x, (signal(x) > 0).astype(int))
-    model.set_params(n_jobs=1)
     graph = skl2onnx.to_onnx(
         model,
         initial_types=[

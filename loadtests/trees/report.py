@@ -22,11 +22,14 @@ def render(document: dict) -> str:
     ]
     machine = document["machine"]
     changed = " with changes" if document["modified"] else ""
-    settings = " ".join(f"--{k} {v}" for k, v in document["arguments"].items())
+    settings = "".join(f" --{k} {v}".rstrip() for k, v in document["arguments"].items())
+    peers = ", ".join(
+        f"{name} {version}" for name, version in document["peers"].items()
+    )
     head = (
         f"{document['date'][:10]}, {machine['cpu']}, {machine['cpus']} processors, {machine['memory_mib'] // 1024} GiB, "
         f"{machine['system']}, profile `{document['profile']}`, commit {document['revision'][:10]}{changed}"
-        f"{', ' + settings if settings else ''}"
+        f", `loadtests/trees/run.py{settings}`; {peers}"
     )
     return "\n\n".join(
         [
