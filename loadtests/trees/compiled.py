@@ -30,6 +30,9 @@ from .competitor import Competitor, Unfit
 # A forest of this many nodes takes TL2cgen's C compiler ten minutes; more is beyond a run's patience. From MANY_NODES on
 # only the plain setting is compiled.
 MOST_NODES, MANY_NODES = 400_000, 150_000
+# With all its trees in one block lleaves makes one function, for which LLVM takes a minute at this size, and much longer
+# above.
+MOST_INLINED = 12_000
 # Functions of this many trees and more are what makes C compilers slow: TL2cgen's own remedy is several files.
 NODES_PER_FILE = 4_000
 
@@ -156,6 +159,8 @@ class Lleaves(Competitor):
         self.variant = "one block" if block is None else f"blocks of {block}"
         if model.library != "lightgbm":
             raise Unfit("it reads LightGBM's files only")
+        if block is None and model.nodes > MOST_INLINED:
+            raise Unfit("LLVM takes too long for all trees in one function")
         block = block or model.trees
         forest = lleaves.Model(model_file=model.native)
         folder = model.folder / f"lleaves-{block}"

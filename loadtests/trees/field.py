@@ -1,5 +1,6 @@
 """Who runs: every competitor and every setting of it that may be the fastest somewhere."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,8 +18,10 @@ TOLERANCE = 1e-5
 COMPARED = 1000
 
 
-def enter(model: Model, timer: Path, *, quiet: bool = False) -> list[Competitor]:
-    """Everyone that runs this model; says who does not, and why."""
+def enter(
+    model: Model, timer: Path, *, without: str | None = None, quiet: bool = False
+) -> list[Competitor]:
+    """Everyone that runs this model; says who does not, and why. `without` is a pattern of names to leave out."""
     library = onnx_runtime.library()
     makers: dict[str, Callable[[], Competitor]] = {
         "sidegate": lambda: sidegate.Trees(model, timer, library),
@@ -42,6 +45,8 @@ def enter(model: Model, timer: Path, *, quiet: bool = False) -> list[Competitor]
     }
     field = []
     for name, make in makers.items():
+        if without and re.search(without, name):
+            continue
         try:
             field.append(make())
         except Unfit as why:

@@ -35,6 +35,12 @@ def parse() -> argparse.Namespace:
         action="store_true",
         help="one row over and over, instead of thousands in turn",
     )
+    add(
+        "--least",
+        action="store_true",
+        help="the least time of each measurement instead of its median: for a machine that is busy",
+    )
+    add("--without", metavar="REGEX", help="leave competitors out, like TL2cgen")
     add("--core", type=int, help="processor to run on (default: the last one)")
     add("--json", type=Path, metavar="FILE", help="write everything measured")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there as well")
@@ -54,7 +60,16 @@ def chosen(arguments: argparse.Namespace) -> list[catalog.Entry]:
 
 def settings(arguments: argparse.Namespace) -> dict[str, str]:
     """What bears on the figures."""
-    keys = ("quick", "same_row", "models", "rows", "rounds", "slice")
+    keys = (
+        "quick",
+        "same_row",
+        "least",
+        "without",
+        "models",
+        "rows",
+        "rounds",
+        "slice",
+    )
     given = {key.replace("_", "-"): getattr(arguments, key) for key in keys}
     return {
         key: "" if value is True else str(value)
@@ -85,6 +100,8 @@ def main() -> int:
         sizes=[int(n) for n in arguments.rows.split(",")] if arguments.rows else [*ROWS],
         rounds=arguments.rounds or (3 if quick else 7),
         seconds=arguments.slice or (0.05 if quick else 0.1),
+        figure="min_ns" if arguments.least else "median_ns",
+        without=arguments.without,
     )  # fmt: skip
     # Everything that is made or compiled, before anything is timed.
     models = [catalog.get(entry, same_row=arguments.same_row) for entry in entries]

@@ -1,5 +1,6 @@
 """Everyone in turns: A B C … for each number of rows, and the whole again in every round."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -18,15 +19,18 @@ class Race:
     sizes: list[int]
     rounds: int
     seconds: float
+    # What of a measurement counts: `median_ns`, or `min_ns`.
+    figure: str = "median_ns"
+    without: str | None = None
 
     def prepare(self, model: Model) -> None:
         """Compiles what is to be compiled; `run` then finds it."""
-        for each in field.enter(model, self.timer):
+        for each in field.enter(model, self.timer, without=self.without):
             each.close()
 
     def run(self, model: Model) -> dict:
         say(f"{model.name}: {model.entry.title}")
-        entrants = field.enter(model, self.timer, quiet=True)
+        entrants = field.enter(model, self.timer, without=self.without, quiet=True)
         try:
             return self._run(model, entrants)
         finally:
@@ -61,8 +65,8 @@ class Race:
             },
             "loads": {
                 name: {
-                    "parse_ms": median(load["parse_ns"] for load in each) / 1e6,
-                    "build_ms": median(load["build_ns"] for load in each) / 1e6,
+                    "parse_ms": self._one(load["parse_ns"] for load in each) / 1e6,
+                    "build_ms": self._one(load["build_ns"] for load in each) / 1e6,
                     "memory_bytes": each[0]["memory_bytes"],
                 }
                 for name, each in loads.items()
@@ -70,9 +74,12 @@ class Race:
             "rows": [asdict(self._line(rows, entrants, times)) for rows in self.sizes],
         }
 
+    def _one(self, loads: Iterable[float]) -> float:
+        return median(loads) if self.figure == "median_ns" else min(loads)
+
     def _line(self, rows: int, entrants: list[Competitor], times: dict) -> "Line":
         every = [
-            Time(each.column, each.variant, [t["median_ns"] for t in times[each.name, rows]])
+            Time(each.column, each.variant, [t[self.figure] for t in times[each.name, rows]])
             for each in entrants
         ]  # fmt: skip
         best: dict[str, Time] = {}
