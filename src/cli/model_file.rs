@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::EngineChoice;
 use crate::engine::{self, LoadOptions, Loaded};
+use crate::format::{Format, Model};
 use crate::model::{LoadError, Reason, Signature};
 
 /// A model that can be run.
@@ -28,8 +29,8 @@ impl ModelFile {
         let unreadable = |error| LoadError::new(Reason::MissingFile, format!("{}: {error}", path.display()));
         let bytes = std::fs::read(path).map_err(unreadable)?;
         let (size, start) = (bytes.len(), Instant::now());
-        let model = crate::onnx::parse(bytes)?;
+        let model = Model::parse(Format::of(path).unwrap_or(Format::Onnx), bytes)?;
         let loaded = engine::load(&model, choice, &LoadOptions { workers })?;
-        Ok(Self { signature: model.signature, loaded, bytes: size, load_time: start.elapsed() })
+        Ok(Self { signature: model.signature().clone(), loaded, bytes: size, load_time: start.elapsed() })
     }
 }

@@ -1,0 +1,1 @@
+//! Files that are no models, or not sound ones.

@@ -1,0 +1,85 @@
+//! Native model files against answers of XGBoost and LightGBM, kept in `tests/fixtures/boosters` by
+//! `make-boosters.py`; also those of a folder that `SIDEGATE_PROOF_BOOSTERS` names.
+
+use super::{OPTIONS, TOLERANCE, difference, head, numbers, parse};
+use crate::booster::Transform;
+use crate::engine::trees::Trees;
+use crate::engine::{Engine, Scratch, Session};
+use crate::format::{Format, Model};
+use crate::tensor::Tensor;
+use std::path::{Path, PathBuf};
+
+fn models(folder: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut models: Vec<_> = files.filter(|path| path.extension().is_none_or(|e| e != "onnx")).collect();
+    models.sort();
+    models
+}
+
+fn session(model: &Model) -> Box<dyn Session> {
+    Trees.load(model, &OPTIONS).unwrap()
+}
+
+/// The distance from a number's size to the next float32.
+fn ulp(size: f64) -> f64 {
+    let size = size as f32;
+    f64::from(size.next_up()) - f64::from(size)
+}
+
+/// What differs from the libraries' answers; gives the rows that were compared.
+fn check(path: &Path, wrong: &mut Vec<String>) -> usize {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let format = Format::of(path).unwrap();
+    let mut model = match Model::parse(format, std::fs::read(path).unwrap()) {
+        Ok(model) => model,
+        Err(error) => {
+            wrong.push(format!("{name}: {error}"));
+            return 0;
+        }
+    };
+    let kept = parse(&path.with_extension("cases.onnx"));
+    let tensor = |name: &str| kept.graph.initializers[name].tensor(&kept.bytes).unwrap();
+    let (input, expected) = (tensor("in/input"), tensor("out/predict"));
+    let (margin, scale) = (tensor("out/margin"), tensor("out/scale"));
+    let (mut scratch, mut outputs) = (Scratch::new(0), Vec::new());
+    let mut run = |model: &Model, input: Tensor| {
+        session(model).run(&[input], &mut scratch, &mut outputs).unwrap();
+        outputs.remove(0)
+    };
+    let found = run(&model, input.clone());
+    wrong.extend(difference(&found, &expected, TOLERANCE).map(|what| format!("{name}: {what}")));
+    let rows = input.rows();
+    let single = run(&model, head(&input, rows - 1, 1));
+    wrong.extend(
+        difference(&single, &head(&expected, rows - 1, 1), TOLERANCE)
+            .map(|what| format!("{name}, one row: {what}")),
+    );
+    if let Model::Booster(booster) = &mut model {
+        booster.transform = Transform::Identity;
+    }
+    let found = run(&model, input);
+    let (found, margin, scale) = (&found.data, &margin.data, &scale.data);
+    let [found, margin, scale] = [found, margin, scale].map(|data| numbers(data).unwrap());
+    assert_eq!((found.len(), scale.len()), (margin.len(), margin.len()), "{name}");
+    for (at, ((a, b), scale)) in found.iter().zip(&margin).zip(&scale).enumerate() {
+        if (a - b).abs() > ulp(*scale) || a.is_nan() != b.is_nan() {
+            wrong.push(format!("{name}: margin {at} is {a}, not {b}, with leaves of {scale}"));
+            break;
+        }
+    }
+    rows
+}
+
+#[test]
+fn boosters_answer_as_their_libraries_do() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/boosters");
+    let mut paths = models(&folder);
+    assert!(paths.len() > 80, "{} fixtures", paths.len());
+    paths.extend(
+        std::env::var_os("SIDEGATE_PROOF_BOOSTERS").into_iter().flat_map(|folder| models(folder.as_ref())),
+    );
+    let mut wrong = Vec::new();
+    let rows: usize = paths.iter().map(|path| check(path, &mut wrong)).sum();
+    println!("{} models, {rows} rows", paths.len());
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
