@@ -171,7 +171,7 @@ impl<'a> Block<'a> {
         let (left, right) =
             (list(self.left, "left_child", splits)?, list(self.right, "right_child", splits)?);
         // A leaf is the complement of its number.
-        let child = |number: i64| if number < 0 { splits as i64 + !number } else { number };
+        let child = |number: i32| if number < 0 { splits as i64 + i64::from(!number) } else { number.into() };
         let pairs = left.iter().zip(&right).map(|(left, right)| [child(*left), child(*right)]);
         Trees::<f64>::check_children(splits + leaves, pairs.clone().enumerate())?;
         let features: Vec<u32> = list(self.features, "split_feature", splits)?;

@@ -1,13 +1,16 @@
 //! Native model files against answers of XGBoost and LightGBM, kept in `tests/fixtures/boosters` by
 //! `make-boosters.py`; also those of a folder that `SIDEGATE_PROOF_BOOSTERS` names.
 
+use std::path::{Path, PathBuf};
+
 use super::{OPTIONS, TOLERANCE, difference, head, numbers, parse};
 use crate::booster::Transform;
+use crate::config::EngineChoice;
 use crate::engine::trees::Trees;
-use crate::engine::{Engine, Scratch, Session};
+use crate::engine::{Engine, EngineKind, Scratch, Session};
 use crate::format::{Format, Model};
-use crate::tensor::Tensor;
-use std::path::{Path, PathBuf};
+use crate::model::Reason;
+use crate::tensor::{Data, Datatype, Tensor};
 
 fn models(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -82,4 +85,57 @@ fn boosters_answer_as_their_libraries_do() {
     let rows: usize = paths.iter().map(|path| check(path, &mut wrong)).sum();
     println!("{} models, {rows} rows", paths.len());
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Whatever a byte of a file is changed to, it is refused, or it runs.
+#[test]
+fn damaged_files_neither_panic_nor_hang() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/boosters");
+    let (mut refused, mut ran) = (0, 0);
+    for name in [
+        "xgb-stump.ubj",
+        "xgb-categories-partition.json",
+        "lgb-categories-zero.txt",
+        "xgb-categories-dart.ubj",
+    ] {
+        let bytes = std::fs::read(folder.join(name)).unwrap();
+        let format = Format::of(name.as_ref()).unwrap();
+        let mut scratch = Scratch::new(0);
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] = [0, b'9', 0xff, bytes[at] ^ 1, bytes[at] ^ 0x80][at % 5];
+            let Ok(model) = Model::parse(format, damaged) else {
+                refused += 1;
+                continue;
+            };
+            let width = model.signature().inputs[0].shape[1] as usize;
+            let input = match model.signature().inputs[0].datatype {
+                Datatype::Fp32 => Data::Fp32(vec![1.5; width]),
+                _ => Data::Fp64(vec![1.5; width]),
+            };
+            // What the engine does not take is refused as well.
+            if let Ok(session) = Trees.load(&model, &OPTIONS) {
+                session.run(&[Tensor::new(&[1, width], input)], &mut scratch, &mut Vec::new()).unwrap();
+                ran += 1;
+            }
+        }
+    }
+    assert!(refused > 1000 && ran > 1000, "{refused} refused, {ran} ran");
+}
+
+#[test]
+fn other_engines_say_that_they_read_onnx_only() {
+    let bytes =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/boosters/xgb-hinge.ubj"))
+            .unwrap();
+    let model = Model::parse(Format::XgboostUbj, bytes).unwrap();
+    let loaded = crate::engine::load(&model, EngineChoice::Auto, &OPTIONS).unwrap();
+    assert_eq!((loaded.kind, &*loaded.reason), (EngineKind::Trees, "trees runs the whole model"));
+    assert!(crate::engine::alternative(&model, &loaded, EngineChoice::Auto, &OPTIONS).is_none());
+    for choice in [EngineChoice::Ort, EngineChoice::Tract] {
+        let error = crate::engine::load(&model, choice, &OPTIONS).err().unwrap();
+        assert_eq!(error.code, Reason::Unsupported, "{error}");
+        #[cfg(all(feature = "ort", feature = "tract"))]
+        assert!(error.detail.contains("reads ONNX only"), "{error}");
+    }
 }
