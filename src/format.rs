@@ -50,6 +50,16 @@ impl Format {
         self.file_name().trim_start_matches("model.")
     }
 
+    /// What the Open Inference Protocol calls a model's platform: framework and format.
+    pub const fn platform(self) -> &'static str {
+        match self {
+            Self::Onnx => "onnx_onnxv1",
+            Self::XgboostUbj => "xgboost_ubj",
+            Self::XgboostJson => "xgboost_json",
+            Self::LightgbmText => "lightgbm_text",
+        }
+    }
+
     /// The format that a file's name stands for.
     pub fn of(path: &Path) -> Option<Self> {
         let extension = path.extension()?;

@@ -119,7 +119,7 @@ impl Registry {
             // A manifest or examples that come or change later are a reason to look at the version again.
             let (mut token, mut settled) = (String::new(), true);
             let others = [stat(layout::MANIFEST)?, stat(layout::GOLDEN)?];
-            for stat in models.into_iter().filter(Option::is_some).chain(others) {
+            for stat in models.into_iter().chain(others) {
                 token.push_str(&stat.as_ref().map_or("-;".into(), |s| format!("{}:{};", s.bytes, s.token)));
                 settled &= stat.is_none_or(|s| s.settled);
             }

@@ -204,6 +204,7 @@ impl Build<'_> {
         Ok(ServedVersion {
             model: name.clone(),
             version,
+            format: artefact.format,
             engine: loaded.kind,
             engine_reason: loaded.reason,
             digest: artefact.digest,

@@ -29,15 +29,24 @@ fn ulp(size: f64) -> f64 {
     f64::from(size.next_up()) - f64::from(size)
 }
 
-/// What differs from the libraries' answers; gives the rows that were compared.
-fn check(path: &Path, wrong: &mut Vec<String>) -> usize {
+/// What was compared.
+#[derive(Default)]
+struct Tally {
+    rows: usize,
+    margins: usize,
+    /// Margins equal to the last bit.
+    equal: usize,
+}
+
+/// What differs from the libraries' answers.
+fn check(path: &Path, tally: &mut Tally, wrong: &mut Vec<String>) {
     let name = path.file_name().unwrap().to_str().unwrap();
     let format = Format::of(path).unwrap();
     let mut model = match Model::parse(format, std::fs::read(path).unwrap()) {
         Ok(model) => model,
         Err(error) => {
             wrong.push(format!("{name}: {error}"));
-            return 0;
+            return;
         }
     };
     let kept = parse(&path.with_extension("cases.onnx"));
@@ -70,7 +79,9 @@ fn check(path: &Path, wrong: &mut Vec<String>) -> usize {
             break;
         }
     }
-    rows
+    tally.rows += rows;
+    tally.margins += margin.len();
+    tally.equal += found.iter().zip(&margin).filter(|(a, b)| a == b).count();
 }
 
 #[test]
@@ -82,8 +93,10 @@ fn boosters_answer_as_their_libraries_do() {
         std::env::var_os("SIDEGATE_PROOF_BOOSTERS").into_iter().flat_map(|folder| models(folder.as_ref())),
     );
     let mut wrong = Vec::new();
-    let rows: usize = paths.iter().map(|path| check(path, &mut wrong)).sum();
-    println!("{} models, {rows} rows", paths.len());
+    let mut tally = Tally::default();
+    paths.iter().for_each(|path| check(path, &mut tally, &mut wrong));
+    let Tally { rows, margins, equal } = tally;
+    println!("{} models, {rows} rows, {equal} of {margins} margins equal to the bit", paths.len());
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
