@@ -81,7 +81,7 @@ impl Transform {
     pub(super) fn xgboost(name: &str, version: (i64, i64)) -> Result<(Self, Link), LoadError> {
         match name {
             // It was a probability here too.
-            "binary:logitraw" if version < (2, 0) => return Ok((Self::Identity, Link::Logit)),
+            "binary:logitraw" if version < (1, 4) => return Ok((Self::Identity, Link::Logit)),
             "reg:quantileerror" if version >= (3, 4) => return Ok((Self::Sorted, Link::Identity)),
             _ => {}
         }

@@ -74,7 +74,7 @@ fn ubj(value: &Value) -> Vec<u8> {
     }
 }
 
-/// The first 16 nodes as text: equal models have equal ones.
+/// A model as text: equal models have equal ones.
 fn shown(booster: &Booster) -> String {
     format!("{booster:?}")
 }
@@ -162,6 +162,23 @@ fn contradictions_in_xgboost_s_models_are_refused() {
 }
 
 #[test]
+fn what_is_not_served_is_named() {
+    let refused =
+        |name: &str, source, code, what| refused(source, &fixture(&format!("refused/{name}")), code, what);
+    for (ending, source) in [("ubj", UBJ), ("json", JSON)] {
+        refused(&format!("gblinear.{ending}"), source, Reason::Unsupported, "`gblinear` is a linear model");
+        refused(
+            &format!("vector-leaves.{ending}"),
+            source,
+            Reason::Unsupported,
+            "tree 0: leaves of several values",
+        );
+    }
+    refused("linear-trees.txt", TEXT, Reason::Unsupported, "tree 0: linear trees are not supported");
+    refused("dump.json", JSON, Reason::Parse, "LightGBM's models are read as text");
+}
+
+#[test]
 fn claims_of_ubjson_allocate_nothing() {
     let lists = |head: &[u8], tail: &[u8]| {
         let key = |key: &str| [b"L".as_slice(), &(key.len() as i64).to_be_bytes(), key.as_bytes()].concat();
@@ -232,7 +249,8 @@ fn the_base_score_counts_as_its_version_meant_it() {
     assert_eq!(first(json!([1, 6, 0]), "reg:squarederror", "2E0"), 2.0);
     assert_eq!(first(json!([3, 2, 0]), "binary:logistic", "5E-1"), 0.0);
     assert_eq!(first(json!([3, 2, 0]), "binary:logitraw", "5E-1"), 0.5);
-    assert_eq!(first(json!([1, 7, 6]), "binary:logitraw", "5E-1"), 0.0);
+    assert_eq!(first(json!([1, 7, 6]), "binary:logitraw", "5E-1"), 0.5);
+    assert_eq!(first(json!([1, 3, 0]), "binary:logitraw", "5E-1"), 0.0);
     assert_eq!(first(json!([3, 2, 0]), "count:poisson", "1E0"), 0.0);
 }
 
