@@ -140,11 +140,11 @@ fn encoding() {
 /// One request from its bytes to its answer's bytes, beside the engine's run alone.
 fn whole(path: &str) {
     let file = std::fs::read(path).expect("the model is in the repository");
-    let model = sidegate::onnx::parse(file).expect("a good model");
+    let model = sidegate::format::Model::from(sidegate::onnx::parse(file).expect("a good model"));
     let loaded =
         engine::load(&model, EngineChoice::Auto, &LoadOptions { workers: 1 }).expect("an engine runs it");
     let session: &dyn Session = &*loaded.session;
-    let columns = model.signature.inputs[0].shape[1] as usize;
+    let columns = model.signature().inputs[0].shape[1] as usize;
     let json = body(1, columns);
     let mut bytes = format!(
         "POST /v2/models/m/infer HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
@@ -158,18 +158,18 @@ fn whole(path: &str) {
         let bytes = black_box(bytes.as_slice());
         let length = find_end(bytes, &mut Scan::default()).expect("a good head").expect("a whole head");
         let parsed = parse(&bytes[..length]).expect("a good head");
-        decode(&bytes[parsed.length..], None, &model.signature, POLICY, &mut request)
+        decode(&bytes[parsed.length..], None, model.signature(), POLICY, &mut request)
             .expect("a good request");
         session.run(&request.inputs, &mut scratch, &mut outputs).expect("a good run");
         out.clear();
         head.clear();
         let prefix = AnswerHead { prefix: br#"{"model_name":"m","model_version":"1""#, id: &request.id };
-        encode(prefix, &model.signature, &request, &outputs, &mut out).expect("JSON has a form for these");
+        encode(prefix, model.signature(), &request, &outputs, &mut out).expect("JSON has a form for these");
         write_head(&mut head, &Answer::json(200), out.len(), b"Mon, 23 Nov 2026 20:05:07 GMT", None);
         black_box((&head, &out));
     };
     let mut fixed = Request::default();
-    decode(&json, None, &model.signature, POLICY, &mut fixed).expect("a good request");
+    decode(&json, None, model.signature(), POLICY, &mut fixed).expect("a good request");
     let (mut other, mut other_scratch) = (Vec::new(), Scratch::new(0));
     let mut alone =
         || session.run(black_box(&fixed.inputs), &mut other_scratch, &mut other).expect("a good run");

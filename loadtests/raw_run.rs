@@ -1,6 +1,6 @@
 //! The engine alone, in process, without HTTP: what the load tests subtract from a server's processor time.
 //!
-//! `raw_run MODEL.onnx [--rows N] [--engine auto|trees|ort|tract]` prints one JSON line.
+//! `raw_run MODEL_FILE [--rows N] [--engine auto|trees|ort|tract]` prints one JSON line.
 
 use std::error::Error;
 use std::io::Write;
@@ -11,6 +11,7 @@ use clap::Parser;
 use serde_json::json;
 use sidegate::config::{Config, EngineChoice, Machine};
 use sidegate::engine::{self, LoadOptions, Scratch};
+use sidegate::format::{Format, Model};
 use sidegate::serving::admission::probe;
 
 /// How long is measured.
@@ -36,9 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .find(|c| c.name() == args.engine)
         .ok_or("--engine is auto, trees, ort or tract")?;
     engine::configure(&Config::defaults(&Machine::default()).engine);
-    let model = sidegate::onnx::parse(std::fs::read(&args.model)?)?;
+    let format = Format::of(args.model.as_ref()).ok_or("the model is .onnx, .ubj, .json or .txt")?;
+    let model = Model::parse(format, std::fs::read(&args.model)?)?;
     let loaded = engine::load(&model, choice, &LoadOptions { workers: 1 })?;
-    let inputs = probe(&model.signature, args.rows, 1).ok_or("the inputs are too large to make up")?;
+    let inputs = probe(model.signature(), args.rows, 1).ok_or("the inputs are too large to make up")?;
     let (mut scratch, mut outputs) = (Scratch::new(0), Vec::new());
     let mut run = || -> Result<f64, Box<dyn Error>> {
         let start = Instant::now();

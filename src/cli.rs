@@ -32,7 +32,7 @@ pub const USAGE: u8 = 2;
 const EXAMPLES: &str = "\
 Examples:
   sidegate                              serve the folder models/ on 127.0.0.1:8000
-  sidegate serve ./model.onnx           serve one file
+  sidegate serve ./model.onnx           serve one file (.onnx, .ubj, .json or .txt)
   sidegate serve --registry /srv/models --http 0.0.0.0:8000 --workers 2
   sidegate check                        is the configuration right, and who says what?
 
@@ -43,6 +43,7 @@ const SERVE_EXAMPLES: &str = "\
 Examples:
   sidegate serve                                   the folder models/, or what the configuration names
   sidegate serve ./model.onnx                      one file, as version 1 of the model `model`
+  sidegate serve ./churn.ubj                       so are XGBoost's .ubj and .json, and LightGBM's .txt
   sidegate serve --registry file:///srv/models --uds /run/sidegate.sock
   SIDEGATE_MODELS__CHURN__ENGINE=ort sidegate serve --config /etc/sidegate.toml";
 
@@ -70,7 +71,9 @@ Examples:
 /// What the user typed.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, after_help = EXAMPLES)]
-#[command(about = "Serves ONNX models over HTTP beside an app, and swaps in new versions as they come.")]
+#[command(
+    about = "Serves ONNX, XGBoost and LightGBM models over HTTP beside an app, and swaps in new versions as they come."
+)]
 pub struct Args {
     /// `None` serves with the default configuration.
     #[command(subcommand)]

@@ -1,4 +1,4 @@
-//! Engines run ONNX graphs; everything above sees only [`Session`].
+//! Engines run models; everything above sees only [`Session`].
 //!
 //! `trees` is ours (tree ensembles and the operators around them), `ort` is ONNX Runtime found at run time,
 //! `tract` runs dense nets without a native library. [`load`] picks one per version and says why.
@@ -14,8 +14,8 @@ pub mod trees;
 
 pub use select::{ENGINES, Loaded, alternative, configure, load, onnxruntime_status};
 
+use crate::format::Model;
 use crate::model::LoadError;
-use crate::onnx::Model;
 use crate::tensor::Tensor;
 
 /// Which engine.
@@ -63,7 +63,7 @@ pub trait Engine: Sync {
     /// Which one it is.
     fn kind(&self) -> EngineKind;
 
-    /// Builds a session. Must not panic on any bytes that [`crate::onnx::parse`] accepted.
+    /// Builds a session. Must not panic on any bytes that [`Model::parse`] accepted.
     ///
     /// # Errors
     /// [`Reason::Unsupported`](crate::model::Reason) or `UnknownOperator` (naming the operator) when the engine cannot run the graph whole.

@@ -3,14 +3,16 @@
 //! The code map, from the bottom up (ARCHITECTURE.md says how requests, models and signals flow through it, and
 //! `tests/architecture.rs` keeps the directions):
 //!
-//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`]
+//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`format`]
 //! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
 //! - [`cli`]: the commands
 
+pub mod booster;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod format;
 pub mod gateway;
 pub mod json;
 pub mod metrics;

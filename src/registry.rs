@@ -10,6 +10,7 @@ pub mod store;
 
 use std::collections::BTreeMap;
 
+use crate::format::{FORMATS, Format};
 use crate::model::{LoadError, ModelName, Reason, Stage, Version};
 use digest::Digest;
 use manifest::{Index, Manifest};
@@ -55,6 +56,8 @@ pub struct Listed {
 
 /// The verified bytes of one version.
 pub struct Artefact {
+    /// What the model file is.
+    pub format: Format,
     /// The model file.
     pub model: Vec<u8>,
     /// Digest of the model file.
@@ -108,10 +111,15 @@ impl Registry {
         for name in self.store.list(&layout::model(model)).map_err(unreachable)? {
             let Ok(version) = name.parse::<Version>() else { continue };
             let stat = |file| self.store.stat(&layout::file(model, version, file)).map_err(unreachable);
-            let Some(file) = stat(layout::MODEL)? else { continue };
+            let models = FORMATS.map(|format| stat(format.file_name()));
+            let models = models.into_iter().collect::<Result<Vec<_>, _>>()?;
+            if models.iter().all(Option::is_none) {
+                continue;
+            }
             // A manifest or examples that come or change later are a reason to look at the version again.
             let (mut token, mut settled) = (String::new(), true);
-            for stat in [Some(file), stat(layout::MANIFEST)?, stat(layout::GOLDEN)?] {
+            let others = [stat(layout::MANIFEST)?, stat(layout::GOLDEN)?];
+            for stat in models.into_iter().chain(others) {
                 token.push_str(&stat.as_ref().map_or("-;".into(), |s| format!("{}:{};", s.bytes, s.token)));
                 settled &= stat.is_none_or(|s| s.settled);
             }
@@ -134,13 +142,18 @@ impl Registry {
     /// # Errors
     /// [`Reason::MissingFile`] when the store fails, [`Reason::TooLarge`] beyond the cap.
     pub fn model_bytes(&self, model: &ModelName, version: Version) -> Result<u64, LoadError> {
-        let key = layout::file(model, version, layout::MODEL);
-        match self.store.stat(&key).map_err(unreachable)? {
-            Some(Stat { bytes, .. }) if bytes > MAX_MODEL_BYTES => {
-                Err(unreachable(StoreError::TooLarge { key, bytes, max: MAX_MODEL_BYTES }))
+        let mut most = 0;
+        for format in FORMATS {
+            let key = layout::model_file(model, version, format);
+            match self.store.stat(&key).map_err(unreachable)? {
+                Some(Stat { bytes, .. }) if bytes > MAX_MODEL_BYTES => {
+                    return Err(unreachable(StoreError::TooLarge { key, bytes, max: MAX_MODEL_BYTES }));
+                }
+                // Which one it is, [`Registry::fetch`] finds out.
+                stat => most = most.max(stat.map_or(0, |stat| stat.bytes)),
             }
-            stat => Ok(stat.map_or(0, |stat| stat.bytes)),
         }
+        Ok(most)
     }
 
     /// Reads and verifies a version whose model file has at most `model_bytes`. `pace` is called between slices of
@@ -171,6 +184,7 @@ impl Registry {
             }
             None => None,
         };
+        let format = self.format(model, version, manifest.as_ref())?;
         let file =
             |name: &str, max: u64, pace: &mut dyn FnMut()| -> Result<Option<(Vec<u8>, Digest)>, LoadError> {
                 let key = layout::file(model, version, name);
@@ -182,18 +196,56 @@ impl Registry {
                 }
                 Ok(Some((bytes, digest)))
             };
-        let read = file(layout::MODEL, model_bytes, pace).map_err(|error| match error.code {
-            Reason::TooLarge => LoadError::new(Reason::BadDigest, "model.onnx grew while it was read"),
+        let name = format.file_name();
+        let read = file(name, model_bytes, pace).map_err(|error| match error.code {
+            Reason::TooLarge => LoadError::new(Reason::BadDigest, format!("{name} grew while it was read")),
             _ => error,
         });
         let Some((bytes, digest)) = read? else {
-            return Err(missing(layout::MODEL));
+            return Err(missing(name));
         };
         let golden = file(layout::GOLDEN, MAX_JSON_BYTES, pace)?.map(|(bytes, _)| bytes);
         if golden.is_none() && manifest.as_ref().is_some_and(|m| m.files.contains_key(layout::GOLDEN)) {
             return Err(missing(layout::GOLDEN));
         }
-        Ok(Artefact { model: bytes, digest, golden, manifest })
+        Ok(Artefact { format, model: bytes, digest, golden, manifest })
+    }
+
+    /// What a version's model file is: the one that its manifest lists, else the only one that is there.
+    fn format(
+        &self,
+        model: &ModelName,
+        version: Version,
+        manifest: Option<&Manifest>,
+    ) -> Result<Format, LoadError> {
+        let mut found = Vec::new();
+        for format in FORMATS {
+            let there = match manifest {
+                Some(manifest) => manifest.files.contains_key(format.file_name()),
+                None => {
+                    let key = layout::model_file(model, version, format);
+                    self.store.stat(&key).map_err(unreachable)?.is_some()
+                }
+            };
+            found.extend(there.then_some(format));
+        }
+        match *found {
+            [format] => Ok(format),
+            // A manifest that lists none is told so when the file is verified.
+            [] => Ok(Format::Onnx),
+            [one, other, ..] => {
+                let (one, other) = (one.file_name(), other.file_name());
+                let detail = match manifest {
+                    Some(_) => {
+                        format!("manifest.json lists both {one} and {other}; a version has one model file")
+                    }
+                    None => format!(
+                        "{one} and {other} are both there; keep one, or add a manifest.json that lists it"
+                    ),
+                };
+                Err(LoadError::new(Reason::Parse, detail))
+            }
+        }
     }
 
     fn read(&self, key: &str, max: u64) -> Result<Option<Vec<u8>>, LoadError> {

@@ -19,6 +19,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use crate::engine::{EngineKind, Session};
+use crate::format::Format;
 use crate::metrics::{VersionLabels, VersionMetrics};
 use crate::model::{ModelName, Selector, Signature, Stage, Version};
 use crate::registry::digest::Digest;
@@ -59,9 +60,11 @@ pub struct ServedVersion {
     pub model: ModelName,
     /// The version.
     pub version: Version,
+    /// What its model file is.
+    pub format: Format,
     /// Inputs and outputs.
     pub signature: Signature,
-    /// The runnable graph.
+    /// The runnable model.
     pub session: Box<dyn Session>,
     /// Which engine runs it.
     pub engine: EngineKind,

@@ -13,19 +13,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("json", &["tensor"]),
     ("protocol", &["json", "model", "tensor"]),
     ("onnx", &["model", "tensor"]),
+    ("booster", &["json", "model", "tensor"]),
+    ("format", &["booster", "model", "onnx"]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
     ("process", &[]),
-    ("config", &["model", "process", "native"]),
+    ("config", &["format", "model", "process", "native"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
-    ("registry", &["config", "model", "tensor", "json"]),
-    ("engine", &["config", "json", "model", "native", "onnx", "tensor"]),
+    ("registry", &["config", "format", "model", "tensor", "json"]),
+    ("engine", &["booster", "config", "format", "json", "model", "native", "onnx", "tensor"]),
     (
         "serving",
         &[
-            "config", "engine", "json", "metrics", "model", "native", "onnx", "process", "protocol",
+            "config", "engine", "format", "json", "metrics", "model", "native", "process", "protocol",
             "registry", "task", "tensor",
         ],
     ),
@@ -52,12 +54,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "format",
             "gateway",
             "json",
             "metrics",
             "model",
             "native",
-            "onnx",
             "process",
             "protocol",
             "registry",
@@ -246,9 +248,9 @@ fn the_core_does_no_io_and_knows_no_clock() {
         ".await",
     ];
     let mut wrong = Vec::new();
-    for source in
-        sources().iter().filter(|s| matches!(top(&s.path), "tensor" | "model" | "json" | "protocol" | "onnx"))
-    {
+    for source in sources().iter().filter(|s| {
+        matches!(top(&s.path), "tensor" | "model" | "json" | "protocol" | "onnx" | "booster" | "format")
+    }) {
         wrong.extend(
             outside
                 .iter()

@@ -10,7 +10,8 @@ use crate::config::{MODEL_FILE, Sources};
 /// all problems are listed at once.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ServeArgs {
-    /// One .onnx file to serve by itself, as version 1 of a model named after it
+    /// One model file to serve by itself, as version 1 of a model named after it: .onnx, .ubj or .json of XGBoost,
+    /// .txt of LightGBM
     #[arg(value_name = "MODEL_FILE", conflicts_with = "registry")]
     pub model_file: Option<String>,
     /// Configuration file [default: config/sidegate.toml if it exists]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::EngineChoice;
 use crate::engine::{self, LoadOptions, Loaded};
+use crate::format::{Format, Model};
 use crate::model::{LoadError, Reason, Signature};
 
 /// A model that can be run.
@@ -26,10 +27,14 @@ impl ModelFile {
     /// As published; a file that cannot be read is [`Reason::MissingFile`].
     pub(crate) fn open(path: &Path, choice: EngineChoice, workers: usize) -> Result<Self, LoadError> {
         let unreadable = |error| LoadError::new(Reason::MissingFile, format!("{}: {error}", path.display()));
+        let unknown = || {
+            let detail = format!("{}: a model file ends in .onnx, .ubj, .json or .txt", path.display());
+            LoadError::new(Reason::Unsupported, detail)
+        };
         let bytes = std::fs::read(path).map_err(unreadable)?;
         let (size, start) = (bytes.len(), Instant::now());
-        let model = crate::onnx::parse(bytes)?;
+        let model = Model::parse(Format::of(path).ok_or_else(unknown)?, bytes)?;
         let loaded = engine::load(&model, choice, &LoadOptions { workers })?;
-        Ok(Self { signature: model.signature, loaded, bytes: size, load_time: start.elapsed() })
+        Ok(Self { signature: model.signature().clone(), loaded, bytes: size, load_time: start.elapsed() })
     }
 }

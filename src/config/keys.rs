@@ -13,7 +13,7 @@ pub const KEYS: &[Key] = keys! {
     /// model's own `default = true` says the same. "" = the only model, if there is one.
     live default_model = "" => plain!(default_model);
 
-    /// Where models come from: a folder, as a path or a `file:` URL, or one `.onnx` file, which is served
+    /// Where models come from: a folder, as a path or a `file:` URL, or one model file, which is served
     /// as version 1 of a model named after it. Relative paths start at the working folder.
     restart registry.url = "models" => plain!(registry.url);
     /// Milliseconds between two looks at the registry, give or take 20 %.

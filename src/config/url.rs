@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::key::Scope;
 use super::setting::Setting;
 use super::value::{Value, quoted};
+use crate::format::Format;
 use crate::model::{ModelName, shorten};
 
 /// The place that models are served from.
@@ -13,7 +14,7 @@ use crate::model::{ModelName, shorten};
 pub enum RegistryUrl {
     /// A folder of models.
     File(PathBuf),
-    /// One `.onnx` file, version 1 of a model named after its stem.
+    /// One model file, version 1 of a model named after its stem.
     SingleFile(PathBuf),
 }
 
@@ -44,8 +45,10 @@ impl RegistryUrl {
         if path.is_dir() {
             return Err(format!("`{shown}` is a folder; serve its models with --registry {shown}"));
         }
-        if !is_onnx(&path) {
-            return Err(format!("only .onnx files can be served by this version, got `{shown}`"));
+        if Format::of(&path).is_none() {
+            return Err(format!(
+                "`{shown}` is no model file: .onnx, .ubj and .json of XGBoost and .txt of LightGBM are served"
+            ));
         }
         match std::fs::metadata(&path) {
             Ok(meta) if meta.is_file() => Ok(Self::SingleFile(path)),
@@ -69,7 +72,11 @@ impl RegistryUrl {
         }
         let path = PathBuf::from(path);
         // A folder may be called anything; a file that is not there yet is still meant as a file.
-        if is_onnx(&path) && !path.is_dir() { Ok(Self::SingleFile(path)) } else { Ok(Self::File(path)) }
+        if Format::of(&path).is_some() && !path.is_dir() {
+            Ok(Self::SingleFile(path))
+        } else {
+            Ok(Self::File(path))
+        }
     }
 }
 
@@ -90,10 +97,6 @@ impl fmt::Display for RegistryUrl {
         let authority = if path.starts_with('/') { "//" } else { "" };
         write!(f, "file:{authority}{}", path.replace('%', "%25"))
     }
-}
-
-fn is_onnx(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
 /// Splits `scheme:rest` (RFC 3986); a plain path has none.
@@ -180,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_file_must_be_there_and_be_onnx() {
+    fn a_model_file_must_be_there_and_be_one() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("m.onnx");
         std::fs::write(&file, b"x").unwrap();
@@ -188,6 +191,7 @@ mod tests {
         assert_eq!(model_file(&file), Ok(RegistryUrl::SingleFile(file.clone())));
         assert!(model_file(dir.path()).unwrap_err().contains("--registry"));
         assert!(model_file(&dir.path().join("n.onnx")).unwrap_err().contains("cannot be read"));
-        assert!(model_file(&dir.path().join("m.ubj")).unwrap_err().contains("only .onnx files"));
+        assert!(model_file(&dir.path().join("m.pkl")).unwrap_err().contains("no model file"));
+        assert!(model_file(&dir.path().join("m.ubj")).unwrap_err().contains("cannot be read"));
     }
 }

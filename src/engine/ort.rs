@@ -18,9 +18,9 @@ use ::ort::session::builder::GraphOptimizationLevel;
 pub use self::library::{Library, Search, Unavailable};
 pub use self::runtime::{configure, find, loaded, status};
 use super::{Engine, EngineKind, LoadOptions, RunError, Scratch, Session};
+use crate::format::Model;
 use crate::model::{LoadError, Reason};
 use crate::native::ort::SharedSession;
-use crate::onnx::Model;
 use crate::tensor::Tensor;
 
 /// ONNX Runtime. See [`configure`] for where its library comes from.
@@ -49,6 +49,7 @@ impl Engine for Ort {
     }
 
     fn load(&self, model: &Model, options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
+        let model = model.onnx()?;
         let runtime = runtime::initialise()
             .map_err(|error| LoadError::new(Reason::Unsupported, error.without_folder()))?;
         let replicas = if model.bytes.len() < SHARED_FROM_BYTES { options.workers.max(1) } else { 1 };

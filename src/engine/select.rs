@@ -2,8 +2,9 @@
 
 use super::{Engine, EngineKind, LoadOptions, Session};
 use crate::config::{self, EngineChoice};
+use crate::format::Model;
 use crate::model::{LoadError, Reason};
-use crate::onnx::{Graph, Model, Node};
+use crate::onnx::{Graph, Node};
 
 /// Every engine of this build.
 pub const ENGINES: &[&dyn Engine] = &[
@@ -55,14 +56,17 @@ pub fn onnxruntime_status() -> Option<Result<(String, String), String>> {
 /// offered to the next: one that is too large stays so.
 pub fn load(model: &Model, choice: EngineChoice, options: &LoadOptions) -> Result<Loaded, LoadError> {
     let order = match choice {
-        EngineChoice::Auto => order(&model.graph),
+        EngineChoice::Auto => match model {
+            Model::Onnx(model) => order(&model.graph),
+            Model::Booster(_) => Order::BOOSTER,
+        },
         EngineChoice::Trees => return only(EngineKind::Trees, model, options),
         EngineChoice::Ort => return only(EngineKind::Ort, model, options),
         EngineChoice::Tract => return only(EngineKind::Tract, model, options),
     };
     let mut refusals =
         Vec::from_iter(order.against_trees.map(|why| (EngineKind::Trees, Reason::Unsupported, why)));
-    for kind in order.kinds {
+    for &kind in order.kinds {
         let Some(engine) = engine(kind) else {
             refusals.push((kind, Reason::Unsupported, format!("this build is without engine `{kind}`")));
             continue;
@@ -132,7 +136,7 @@ fn engine(kind: EngineKind) -> Option<&'static dyn Engine> {
 
 fn reason(kind: EngineKind, refusals: &[(EngineKind, Reason, String)]) -> String {
     if refusals.is_empty() {
-        return format!("{kind} runs the whole graph");
+        return format!("{kind} runs the whole model");
     }
     let others: Vec<&str> = refusals.iter().map(|(_, _, why)| why.as_str()).collect();
     format!("{kind}: {}", others.join("; "))
@@ -140,8 +144,13 @@ fn reason(kind: EngineKind, refusals: &[(EngineKind, Reason, String)]) -> String
 
 /// The engines to ask, and why `trees` comes last if it does.
 struct Order {
-    kinds: [EngineKind; 3],
+    kinds: &'static [EngineKind],
     against_trees: Option<String>,
+}
+
+impl Order {
+    /// The others read ONNX only, which is nothing to tell about each of them.
+    const BOOSTER: Self = Self { kinds: &[EngineKind::Trees], against_trees: None };
 }
 
 fn order(graph: &Graph) -> Order {
@@ -149,10 +158,10 @@ fn order(graph: &Graph) -> Order {
     let heavy = graph.nodes.iter().find(|node| is_heavy(node, graph));
     match heavy {
         Some(node) if !graph.nodes.iter().any(trees) => Order {
-            kinds: [EngineKind::Ort, EngineKind::Tract, EngineKind::Trees],
+            kinds: &[EngineKind::Ort, EngineKind::Tract, EngineKind::Trees],
             against_trees: Some(format!("{node} is too large for trees")),
         },
-        _ => Order { kinds: [EngineKind::Trees, EngineKind::Ort, EngineKind::Tract], against_trees: None },
+        _ => Order { kinds: &[EngineKind::Trees, EngineKind::Ort, EngineKind::Tract], against_trees: None },
     }
 }
 
@@ -190,12 +199,12 @@ mod tests {
         let nodes = nodes.collect();
         let inner = graph(nodes, vec![value("x", 1, &[-1, side])], vec![value("y", 1, &[-1, side])]);
         let weights = constant("w", &[side, side], &vec![0.0; (side * side) as usize]);
-        crate::onnx::parse(model(inner.message(5, weights)).0).unwrap()
+        crate::onnx::parse(model(inner.message(5, weights)).0).unwrap().into()
     }
 
     #[track_caller]
     fn first(ops: &[(&str, [&str; 2])], side: i64, expected: EngineKind) {
-        let order = order(&parsed(ops, side).graph);
+        let order = order(&parsed(ops, side).onnx().unwrap().graph);
         assert_eq!(order.kinds[0], expected);
         assert_eq!(order.against_trees.is_some(), expected != EngineKind::Trees);
     }
@@ -229,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_reason_names_what_stood_against_the_others() {
-        assert_eq!(reason(EngineKind::Trees, &[]), "trees runs the whole graph");
+        assert_eq!(reason(EngineKind::Trees, &[]), "trees runs the whole model");
         let refusal = |kind, why: &str| (kind, Reason::Unsupported, why.to_owned());
         let refusals = [refusal(EngineKind::Trees, "no `Conv`"), refusal(EngineKind::Ort, "no library")];
         assert_eq!(reason(EngineKind::Tract, &refusals), "tract: no `Conv`; no library");

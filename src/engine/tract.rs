@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::plan::Plans;
 use super::{Engine, EngineKind, LoadOptions, RunError, Scratch, Session};
+use crate::format::Model;
 use crate::model::{LoadError, Reason, TensorSpec};
-use crate::onnx::Model;
 use crate::tensor::{Data, Datatype, Shape, Tensor};
 
 /// tract.
@@ -36,6 +36,7 @@ impl Engine for Tract {
     }
 
     fn load(&self, model: &Model, _options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
+        let model = model.onnx()?;
         support::check(model)?;
         let plans = unwound(|| Plans::build(model)).unwrap_or_else(|| {
             Err(LoadError::new(Reason::Crashed, "tract panicked while it built the graph"))

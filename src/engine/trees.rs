@@ -1,6 +1,7 @@
 //! The `trees` engine: whole graphs of tree ensembles and the operators around them, compiled at load.
 //!
-//! A graph becomes a list of steps ([`plan`]); the table of operators that can be steps is in [`operators`].
+//! A graph becomes a list of steps ([`plan`]); the table of operators that can be steps is in [`operators`]. Boosted
+//! trees of XGBoost and LightGBM are a single step.
 //! Forests are checked ([`forest`]), laid out ([`layout`]) and walked ([`walk`]). Results follow ONNX Runtime's.
 
 mod builder;
@@ -19,8 +20,8 @@ mod walk;
 mod work;
 
 use super::{Engine, EngineKind, LoadOptions, RunError, Session};
+use crate::format::Model;
 use crate::model::LoadError;
-use crate::onnx::Model;
 use crate::tensor::Tensor;
 
 /// Buffers of one calling thread.
@@ -39,7 +40,10 @@ impl Engine for Trees {
     }
 
     fn load(&self, model: &Model, _options: &LoadOptions) -> Result<Box<dyn Session>, LoadError> {
-        Ok(Box::new(operators::compile(model)?))
+        Ok(Box::new(match model {
+            Model::Onnx(model) => operators::compile(model)?,
+            Model::Booster(booster) => operators::booster::compile(booster)?,
+        }))
     }
 }
 

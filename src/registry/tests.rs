@@ -115,6 +115,7 @@ fn every_file_of_a_bare_version_is_part_of_its_token() {
     let token = || registry.catalog(&"m".parse().unwrap()).unwrap().versions[0].token.clone();
     let mut seen = vec![token()];
     for (key, bytes) in [
+        ("m/1/model.ubj", "one"),
         ("m/1/golden.json", "{}"),
         ("m/1/golden.json", "{\"format\":1}"),
         ("m/1/manifest.json", "{}"),
@@ -126,6 +127,42 @@ fn every_file_of_a_bare_version_is_part_of_its_token() {
     }
     fs::remove_file(root.path().join("m/1/golden.json")).unwrap();
     assert!(!seen.contains(&token()), "without examples");
+}
+
+#[test]
+fn the_model_file_s_name_says_what_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = Registry::new(Box::new(Folder::new(root.path())));
+    for format in FORMATS {
+        fs::remove_dir_all(root.path().join("m")).ok();
+        put(root.path(), &format!("m/1/{}", format.file_name()), b"bytes");
+        let artefact = fetch(&registry).unwrap();
+        assert_eq!((artefact.format, artefact.model), (format, b"bytes".to_vec()));
+    }
+    // Two of them leave open which one is meant.
+    put(root.path(), "m/1/model.onnx", b"other");
+    let error = fetch(&registry).err().unwrap();
+    assert_eq!(error.code, Reason::Parse);
+    assert!(error.detail.contains("model.onnx and model.txt are both there"), "{error}");
+    let manifest = |files: &[&str]| {
+        let file = |name: &&str| format!(r#""{name}":{{"sha256":"{}","bytes":5}}"#, digest(b"bytes"));
+        let files = files.iter().map(file).collect::<Vec<_>>().join(",");
+        let text = format!(r#"{{"format":1,"model":"m","version":1,"files":{{{files}}}}}"#);
+        put(root.path(), "m/1/manifest.json", text.as_bytes());
+    };
+    manifest(&["model.txt"]);
+    assert_eq!(fetch(&registry).unwrap().format, Format::LightgbmText);
+    manifest(&["model.txt", "model.onnx"]);
+    assert!(fetch(&registry).err().unwrap().detail.contains("lists both model.onnx and model.txt"));
+    manifest(&["model.ubj"]);
+    let error = fetch(&registry).err().unwrap();
+    assert_eq!((error.code, &*error.detail), (Reason::MissingFile, "model.ubj is not there"));
+    put(root.path(), "m/1/model.ubj", b"bytez");
+    let error = fetch(&registry).err().unwrap();
+    assert_eq!(error.code, Reason::BadDigest);
+    assert!(error.detail.starts_with("model.ubj has"), "{error}");
+    manifest(&[]);
+    assert_eq!(fetch(&registry).err().unwrap().code, Reason::BadDigest);
 }
 
 #[test]

@@ -41,11 +41,16 @@ impl Repository {
         Self { root: root.to_owned(), generation: AtomicU64::new(0) }
     }
 
-    /// A file of a version in a repository without `model.json`, in one write.
+    /// A version in a repository without `model.json`, in one write.
     pub(crate) fn bare(&self, model: &str, version: u64, bytes: &[u8]) {
+        self.bare_file(model, version, "model.onnx", bytes);
+    }
+
+    /// The same, with a model file of any name.
+    pub(crate) fn bare_file(&self, model: &str, version: u64, name: &str, bytes: &[u8]) {
         let folder = self.root.join(model).join(version.to_string());
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("model.onnx"), bytes).unwrap();
+        fs::write(folder.join(name), bytes).unwrap();
     }
 
     /// Removes a model's folder.

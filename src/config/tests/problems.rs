@@ -169,8 +169,8 @@ fn one_file_is_served_without_set_up() {
     let config = load_layers(&Layers { flags: &flags, env: &env, ..Layers::default() }).unwrap();
     assert_eq!(config.registry.url, RegistryUrl::SingleFile(model));
     assert_eq!((config.model("my-model").max_rows, config.model("my-model").warmup_rows), (5, 5));
-    let flags = [(MODEL_FILE, "gone.ubj")];
-    let problem = "MODEL_FILE: registry.url: only .onnx files can be served by this version, got `gone.ubj`";
+    let flags = [(MODEL_FILE, "gone.pkl")];
+    let problem = "MODEL_FILE: registry.url: `gone.pkl` is no model file: .onnx, .ubj and .json of XGBoost and .txt of LightGBM are served";
     refused(Layers { flags: &flags, ..Layers::default() }, &[problem]);
 }
 

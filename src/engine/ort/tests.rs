@@ -25,7 +25,7 @@ fn load(file: Msg) -> Result<Box<dyn Session>, LoadError> {
 }
 
 fn load_for(file: Msg, workers: usize) -> Result<Box<dyn Session>, LoadError> {
-    Ort.load(&crate::onnx::parse(file.0).unwrap(), &LoadOptions { workers })
+    Ort.load(&crate::onnx::parse(file.0).unwrap().into(), &LoadOptions { workers })
 }
 
 fn run(session: &dyn Session, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::onnx::build::{Msg, constant, graph, int, model, node, value};
 
 fn load(file: Msg) -> Result<Box<dyn Session>, LoadError> {
-    Tract.load(&crate::onnx::parse(file.0).unwrap(), &LoadOptions { workers: 1 })
+    Tract.load(&crate::onnx::parse(file.0).unwrap().into(), &LoadOptions { workers: 1 })
 }
 
 fn run(session: &dyn Session, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {

@@ -3,6 +3,7 @@
 
 mod aggregate;
 mod arithmetic;
+pub(super) mod booster;
 mod cast;
 mod category;
 mod classifier;

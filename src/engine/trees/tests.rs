@@ -1,10 +1,14 @@
 //! The engine against answers of ONNX Runtime, kept in `tests/fixtures/trees` by `make-trees.py`.
 
+mod boosters;
+
 use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::engine::Scratch;
+use crate::format;
 use crate::model::Reason;
+use crate::onnx::Model;
 use crate::onnx::build::{self, Msg, floats, graph, ints, model, node, texts, value};
 use crate::tensor::{Data, Datatype};
 
@@ -90,7 +94,7 @@ fn compare_with_onnx_runtime() {
         let (model, kept) = (parse(&path), parse(&path.with_extension("cases.onnx")));
         let inputs = cases(&kept, "in", &model.signature.inputs);
         let expected = cases(&kept, "out", &model.signature.outputs);
-        let session = match Trees.load(&model, &OPTIONS) {
+        let session = match Trees.load(&model.clone().into(), &OPTIONS) {
             Ok(session) => session,
             Err(error) => {
                 wrong.push(format!("{name}: {error}"));
@@ -149,7 +153,7 @@ fn regressor(replaced: Option<Msg>, name: &str) -> Msg {
 }
 
 fn load(file: Msg) -> Result<Box<dyn Session>, LoadError> {
-    Trees.load(&crate::onnx::parse(file.0).unwrap(), &OPTIONS)
+    Trees.load(&format::Model::from(crate::onnx::parse(file.0).unwrap()), &OPTIONS)
 }
 
 fn run(session: &dyn Session, input: Tensor) -> Result<Tensor, RunError> {

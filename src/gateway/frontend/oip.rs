@@ -23,8 +23,6 @@ const EXTENSIONS: [&str; 6] = [
     "statistics",
     "parameters",
 ];
-/// The platform of every model.
-const PLATFORM: &str = "onnx_onnxv1";
 
 /// Answers a route that is not inference.
 pub(in crate::gateway) fn answer(
@@ -130,7 +128,7 @@ fn metadata(served: &ServedVersion, snapshot: &Snapshot) -> Value {
     json!({
         "name": served.model.as_str(),
         "versions": versions,
-        "platform": PLATFORM,
+        "platform": served.format.platform(),
         "inputs": tensors(&served.signature.inputs),
         "outputs": tensors(&served.signature.outputs),
     })
@@ -155,7 +153,7 @@ fn config(served: &ServedVersion) -> Value {
     // The batch is a dimension like any other here, which Triton's configuration calls a maximum batch of 0.
     json!({
         "name": served.model.as_str(),
-        "platform": PLATFORM,
+        "platform": served.format.platform(),
         "backend": served.engine.name(),
         "max_batch_size": 0,
         "input": tensors(&served.signature.inputs),

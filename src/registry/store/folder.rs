@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Stat, Store, StoreError};
+use crate::format::Format;
 use crate::model::{ModelName, Version};
 use crate::registry::layout;
 
@@ -20,6 +21,7 @@ pub struct Folder {
 /// One model file, seen as version 1 of a model.
 pub struct SingleFile {
     name: ModelName,
+    format: Format,
     path: PathBuf,
 }
 
@@ -58,15 +60,16 @@ impl Store for Folder {
 }
 
 impl SingleFile {
-    /// A store that holds `path` as version 1 of a model named after the file's stem.
+    /// A store that holds `path` as version 1 of a model named after the file's stem; its ending says what it is.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        Self { name: ModelName::sanitized(&stem), path }
+        let format = Format::of(&path).unwrap_or(Format::Onnx);
+        Self { name: ModelName::sanitized(&stem), format, path }
     }
 
     fn is_model(&self, key: &str) -> bool {
-        key == layout::file(&self.name, Version::FIRST, layout::MODEL)
+        key == layout::model_file(&self.name, Version::FIRST, self.format)
     }
 }
 
@@ -150,5 +153,7 @@ mod tests {
         assert_eq!(store.list("my-model").unwrap(), ["1"]);
         assert_eq!(store.read("my-model/1/model.onnx", 9).unwrap().unwrap(), b"m");
         assert_eq!(store.read("my-model/model.json", 9).unwrap(), None);
+        let store = SingleFile::new(root.path().join("m.json"));
+        assert!(store.is_model("m/1/model.json") && !store.is_model("m/model.json"));
     }
 }

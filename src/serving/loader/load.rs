@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Failed, Loaded, Loader, MAX_BACKOFF};
 use crate::config::{Config, EngineChoice};
 use crate::engine::{self, LoadOptions};
+use crate::format::Model;
 use crate::metrics::{Metrics, VersionLabels};
 use crate::model::{LoadError, ModelName, Reason, Signature, Stage, Version};
 use crate::registry::manifest::Manifest;
@@ -159,26 +160,26 @@ impl Build<'_> {
         scratch: &mut engine::Scratch,
         pacer: &mut Pacer,
     ) -> Result<ServedVersion, LoadError> {
-        let model = crate::onnx::parse(std::mem::take(&mut artefact.model))?;
+        let model = Model::parse(artefact.format, std::mem::take(&mut artefact.model))?;
         pacer.pace();
         let manifest = artefact.manifest.take();
         if let Some(manifest) = &manifest {
-            manifest.check_signature(&model.signature)?;
+            manifest.check_signature(model.signature())?;
         }
         let breaking = manifest.as_ref().is_some_and(|m| m.breaking);
         if let Some(change) =
-            self.served.filter(|_| !breaking).and_then(|s| s.breaking_change(&model.signature))
+            self.served.filter(|_| !breaking).and_then(|s| s.breaking_change(model.signature()))
         {
             let detail =
                 format!("{change}; mark the manifest `breaking` or set models.{}.allow_breaking", self.name);
             return Err(LoadError::new(Reason::SignatureChanged, detail));
         }
-        let prediction = prediction(manifest.as_ref(), &model.signature)?;
+        let prediction = prediction(manifest.as_ref(), model.signature())?;
         let loaded = engine::load(&model, self.choice, &self.options)?;
         pacer.pace();
         let mut trial = Trial {
             session: &*loaded.session,
-            signature: &model.signature,
+            signature: model.signature(),
             scratch,
             pace: &mut || pacer.pace(),
         };
@@ -193,6 +194,8 @@ impl Build<'_> {
             engine: loaded.kind.name(),
             digest: &artefact.digest.to_string(),
         };
+        let columns = manifest.as_ref().map(|m| m.columns.clone()).filter(|columns| !columns.is_empty());
+        let columns = columns.unwrap_or_else(|| model.columns().to_vec());
         // From here on nothing can fail any more.
         if let Some(old) = self.replaces {
             let digest = old.version.digest.to_string();
@@ -201,11 +204,12 @@ impl Build<'_> {
         Ok(ServedVersion {
             model: name.clone(),
             version,
+            format: artefact.format,
             engine: loaded.kind,
             engine_reason: loaded.reason,
             digest: artefact.digest,
             created: self.created.or_else(|| manifest.as_ref().and_then(|m| m.created.clone())),
-            columns: manifest.map(|m| m.columns).unwrap_or_default(),
+            columns,
             prediction,
             // Names and versions hold nothing that JSON would escape.
             answer_prefix: format!(r#"{{"model_name":"{name}","model_version":"{version}""#).into_bytes(),
@@ -215,7 +219,7 @@ impl Build<'_> {
             statistics: Statistics::default(),
             circuit: Circuit::default(),
             row_nanos: AtomicU64::new(row_nanos),
-            signature: model.signature,
+            signature: model.signature().clone(),
             session: loaded.session,
         })
     }
