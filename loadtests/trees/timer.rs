@@ -19,15 +19,11 @@ use clap::Parser;
 use serde_json::{Value, json};
 use sidegate::config::{Config, EngineChoice, Machine};
 use sidegate::engine::{self, LoadOptions, Loaded, Scratch};
-use sidegate::model::LoadError;
-use sidegate::onnx::Model;
+use sidegate::format::{FORMATS, Format, Model};
 use sidegate::tensor::{Data, Datatype, Tensor};
 
 /// Calls whose times are taken together, so that reading the clock does not count. `driver.c` has the same.
 const BATCH: Duration = Duration::from_micros(50);
-
-/// Model files that [`parse`] takes, by extension: what run.py asks for with `--formats`.
-const FORMATS: &[&str] = &["onnx"];
 
 #[derive(Parser)]
 struct Args {
@@ -48,13 +44,8 @@ struct Args {
 
 type Failure = Box<dyn Error>;
 
-/// A model file's bytes to a model, by extension. A format that is added here goes into [`FORMATS`] too.
-fn parse(_extension: &str, bytes: Vec<u8>) -> Result<Model, LoadError> {
-    sidegate::onnx::parse(bytes)
-}
-
 struct Timer {
-    extension: String,
+    format: Format,
     bytes: Vec<u8>,
     choice: EngineChoice,
     model: Model,
@@ -71,18 +62,18 @@ struct Timer {
 
 impl Timer {
     fn open(file: &Path, rows: &Path, choice: EngineChoice) -> Result<Self, Failure> {
-        let extension = file.extension().unwrap_or_default().to_string_lossy().into_owned();
+        let format = Format::of(file).ok_or("no model file's name")?;
         let bytes = std::fs::read(file)?;
-        let model = parse(&extension, bytes.clone())?;
+        let model = Model::parse(format, bytes.clone())?;
         let loaded = engine::load(&model, choice, &LoadOptions { workers: 1 })?;
-        let [input] = model.signature.inputs.as_slice() else {
+        let [input] = model.signature().inputs.as_slice() else {
             return Err("the model has several inputs".into());
         };
         let columns = input.shape.get(1).and_then(|&n| usize::try_from(n).ok()).ok_or("how many columns?")?;
         let rows: Vec<f32> =
             std::fs::read(rows)?.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect();
         Ok(Self {
-            extension,
+            format,
             bytes,
             choice,
             model,
@@ -98,7 +89,7 @@ impl Timer {
 
     /// All the rows, in calls of `rows`; what is left over at the end is not used.
     fn cut(&mut self, rows: usize) -> Result<(), Failure> {
-        let datatype = self.model.signature.inputs[0].datatype;
+        let datatype = self.model.signature().inputs[0].datatype;
         let tensor = |values: &[f32]| {
             let data = match datatype {
                 Datatype::Fp32 => Data::Fp32(values.to_vec()),
@@ -155,7 +146,7 @@ impl Timer {
         for _ in 0..repeats.max(1) {
             let bytes = self.bytes.clone();
             let start = Instant::now();
-            let model = parse(&self.extension, bytes)?;
+            let model = Model::parse(self.format, bytes)?;
             let parsed = start.elapsed();
             let loaded = engine::load(&model, self.choice, &LoadOptions { workers: 1 })?;
             building.push((start.elapsed() - parsed).as_nanos() as f64);
@@ -202,7 +193,7 @@ fn main() -> Result<(), Failure> {
     let args = Args::parse();
     let mut out = std::io::stdout();
     let (Some(model), Some(rows), false) = (args.model, args.rows, args.formats) else {
-        return Ok(writeln!(out, "{}", json!(FORMATS))?);
+        return Ok(writeln!(out, "{}", json!(FORMATS.map(Format::extension)))?);
     };
     let choices = [EngineChoice::Auto, EngineChoice::Trees, EngineChoice::Ort];
     let choice =
