@@ -10,7 +10,7 @@ pub mod loader;
 pub mod status;
 
 mod golden;
-mod probe;
+pub(crate) mod probe;
 mod retire;
 
 use std::collections::{BTreeMap, HashMap};

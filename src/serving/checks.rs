@@ -5,6 +5,7 @@
 //! names on a version before it serves. Details name the place (output, row, value found, value wanted); they never
 //! hold a value of a feature, because they are logged.
 
+mod agreement;
 mod determinism;
 mod edge_cases;
 mod interface;
@@ -12,6 +13,8 @@ mod range;
 mod shape;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use agreement::agreement;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
