@@ -1,5 +1,6 @@
 //! Two engines give the same answers.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::{Finding, Terms};
@@ -18,7 +19,13 @@ pub(crate) fn agreement(
     let rounds: Vec<_> = std::iter::once(terms.sample.to_vec()).chain(made_up).collect();
     let mut compared = 0;
     for inputs in &rounds {
-        let Some((ours, theirs)) = trial.both(session, inputs) else { continue };
+        let both = match catch_unwind(AssertUnwindSafe(|| trial.both(session, inputs))) {
+            Ok(both) => both,
+            Err(_) => {
+                return Finding::new("agreement", Err("one of the engines panicked".to_owned()), started);
+            }
+        };
+        let Some((ours, theirs)) = both else { continue };
         if let Some(detail) = trial.differing_scores(&ours, &theirs) {
             let detail = detail.replace(", expected ", &format!(", {kind} says "));
             return Finding::new("agreement", Err(detail), started);

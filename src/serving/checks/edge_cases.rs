@@ -30,14 +30,12 @@ const CASES: &[Case] = &[
 ];
 
 pub(super) fn run(trial: &mut Trial<'_>, terms: &Terms<'_>) -> Vec<Finding> {
+    let free = batched(trial.signature);
     // A graph that takes only a certain number of rows gets those.
-    let Some(base) =
-        tile(terms.sample, ROWS).or_else(|| (!terms.sample.is_empty()).then(|| terms.sample.to_vec()))
-    else {
+    let base = if free { tile(terms.sample, ROWS) } else { Some(terms.sample.to_vec()) };
+    let Some(base) = base.filter(|base| !base.is_empty()) else {
         return vec![Finding::skipped("edge_cases", terms.source)];
     };
-    let free = batched(trial.signature);
-    let base = if free { base } else { terms.sample.to_vec() };
     CASES.iter().filter_map(|case| try_case(trial, &base, free, case)).collect()
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::engine::EngineKind;
 use crate::model::TensorSpec;
 use crate::tensor::{Data, Datatype};
 
@@ -228,6 +229,26 @@ fn integers_are_tried_at_their_ends() {
     });
     let failed: Vec<_> = found.iter().filter(|(_, status, _)| *status == Status::Failed).collect();
     assert!(matches!(failed[..], [(name, ..)] if name == "edge_cases.smallest_integer"), "{found:?}");
+}
+
+#[test]
+fn engines_must_agree_where_both_answer() {
+    let signature = signature();
+    let ours = Fake(sound, AtomicUsize::new(0));
+    let found = |theirs: fn(&[Tensor], usize) -> Answer| {
+        let mut trial =
+            Trial { session: &ours, signature: &signature, scratch: &mut Scratch::new(0), pace: &mut || () };
+        let (rows, source) = made_up(&mut trial, None, 64, 1);
+        let terms =
+            Terms { rows: &rows, sample: &rows, source: &source, prediction: 0, range: None, callers: 1 };
+        let finding = agreement(&mut trial, &terms, (EngineKind::Tract, &Fake(theirs, AtomicUsize::new(0))));
+        (finding.status, finding.detail)
+    };
+    assert_eq!(found(sound).0, Status::Passed);
+    let (status, detail) = found(|inputs, _| y(vec![2.0; inputs[0].rows()]));
+    assert!(status == Status::Failed && detail.ends_with(", tract says 2"), "{detail}");
+    assert_eq!(found(|_, _| Err(RunError::Input("no".into()))).0, Status::Skipped);
+    assert_eq!(found(|_, _| panic!("no")), (Status::Failed, "one of the engines panicked".to_owned()));
 }
 
 #[test]
