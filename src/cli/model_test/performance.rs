@@ -218,7 +218,7 @@ pub(super) fn judge(thresholds: &[Threshold], scores: &Scores, started: Instant)
 /// A value with as many digits as say something.
 pub(super) fn shown(value: f64) -> String {
     let size = value.abs();
-    if size != 0.0 && (size < 1e-3 || size >= 1e6) { format!("{value:.3e}") } else { format!("{value:.4}") }
+    if size != 0.0 && !(1e-3..1e6).contains(&size) { format!("{value:.3e}") } else { format!("{value:.4}") }
 }
 
 /// How long one row takes, in microseconds, at the quantiles that metrics ask for. `None` when it fails.

@@ -20,13 +20,16 @@ use crate::serving::checks::Finding;
 /// Threads that the checks call a session from.
 pub(super) const CALLERS: usize = 2;
 
+/// An engine with its session of a graph that another one runs.
+pub(super) type Witness = (EngineKind, Box<dyn Session>);
+
 /// A model that was opened.
 pub(super) struct Subject {
     pub(super) file: ModelFile,
     /// What it is, from its format, its operators and the engine that runs it.
     pub(super) model_type: String,
     /// Another engine that runs the same graph.
-    pub(super) witness: Option<(EngineKind, Box<dyn Session>)>,
+    pub(super) witness: Option<Witness>,
     pub(super) manifest: Option<Manifest>,
     pub(super) golden: Option<Vec<u8>>,
     /// What the manifest says of files and signature, where there is one.
@@ -124,7 +127,7 @@ fn model_in(folder: &Path) -> Result<PathBuf, LoadError> {
 }
 
 /// What kind of model it is, and another engine that runs it.
-fn look_inside(path: &Path, file: &ModelFile) -> (String, Option<(EngineKind, Box<dyn Session>)>) {
+fn look_inside(path: &Path, file: &ModelFile) -> (String, Option<Witness>) {
     let engine = file.loaded.kind;
     let format = path.extension().map_or_else(|| "model".to_owned(), |e| e.to_string_lossy().to_lowercase());
     let parsed =
