@@ -13,15 +13,15 @@ use crate::config::Problems;
 mod admin_client;
 mod args;
 mod check;
-#[expect(dead_code, reason = "its commands come next")]
 mod model_file;
+mod model_test;
 mod models;
 mod probe;
 pub mod serve;
 mod status;
 mod table;
 
-pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs};
+pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs};
 
 /// A failure at run time: a port in use, a server that does not answer.
 pub const FAILURE: u8 = 1;
@@ -68,6 +68,16 @@ Examples:
   sidegate probe                                   exit code 0 when ready, else 1
   sidegate probe live --admin 127.0.0.1:8002       for a health check without curl";
 
+const TEST_EXAMPLES: &str = "\
+Examples:
+  sidegate test ./model.onnx                       interface, shape, determinism, edge cases, agreement of engines
+  sidegate test models/churn/7 --range 0..1        a version: its manifest and golden examples as well
+  sidegate test ./model.onnx --data held-out.csv --target price --threshold r2=0.5 --threshold rmse=10
+  sidegate test ./model.onnx --threshold latency_p99_us=500 --report report.json --junit report.xml
+
+Exit codes: 0 everything passed, 1 a check failed or the model cannot be loaded, 2 wrong usage.
+The same checks guard a registry: models.NAME.checks in the configuration (docs/test.md).";
+
 /// What the user typed.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, after_help = EXAMPLES)]
@@ -89,6 +99,9 @@ pub enum Command {
     /// Check the configuration and show what holds, with the origin of each value
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
+    /// Test a model file or a version: interface, shape, range, determinism, edge cases, performance
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(TestArgs),
     /// List the models of a running sidegate
     #[command(after_help = MODELS_EXAMPLES)]
     Models(ShowArgs),
@@ -118,6 +131,7 @@ pub fn main() -> ExitCode {
     match args.command.unwrap_or_else(|| Command::Serve(ServeArgs::default())) {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Test(args) => model_test::run(&args),
         Command::Models(args) => models::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Probe(args) => probe::run(&args),

@@ -16,6 +16,7 @@ mod blank;
 mod changes;
 mod check;
 mod choice;
+mod demands;
 mod environment;
 mod file;
 mod key;
@@ -34,7 +35,8 @@ mod value;
 mod tests;
 
 pub use changes::{Change, changes};
-pub use choice::{EngineChoice, LogFormat, LogLevel};
+pub use choice::{EngineChoice, LogFormat, LogLevel, ModelCheck};
+pub use demands::{ModelChecks, PredictionRange};
 pub use key::Key;
 pub use keys::KEYS;
 pub use machine::Machine;
@@ -213,6 +215,10 @@ pub struct ModelConfig {
     pub max_rows: Option<usize>,
     /// Rows of the larger warm-up run.
     pub warmup_rows: usize,
+    /// What a version has to show besides.
+    pub checks: ModelChecks,
+    /// Where its predictions have to lie, for the check `range`.
+    pub prediction_range: Option<PredictionRange>,
 }
 
 /// What holds for one model, its own settings over the general ones.
@@ -226,6 +232,10 @@ pub struct ModelSettings {
     pub max_rows: usize,
     /// Rows of the larger warm-up run, at most `max_rows`.
     pub warmup_rows: usize,
+    /// What a version has to show besides golden examples, agreement and warm-up.
+    pub checks: ModelChecks,
+    /// Where its predictions have to lie, for the check `range`.
+    pub prediction_range: Option<PredictionRange>,
 }
 
 // === impl Config ===
@@ -246,6 +256,8 @@ impl Config {
             allow_breaking: own.allow_breaking,
             max_rows,
             warmup_rows: own.warmup_rows.min(max_rows),
+            checks: own.checks,
+            prediction_range: own.prediction_range,
         }
     }
 

@@ -4,11 +4,13 @@
 //! started with by its `Arc`, so a swap never waits and never fails a request.
 
 pub mod admission;
+pub mod checks;
 pub mod circuit;
 pub mod loader;
 pub mod status;
 
 mod golden;
+pub(crate) mod probe;
 mod retire;
 
 use std::collections::{BTreeMap, HashMap};

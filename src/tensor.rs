@@ -236,6 +236,31 @@ impl Data {
         self.len() == 0
     }
 
+    /// The element at `index` as a number; `None` for strings and beyond the end.
+    pub fn number(&self, index: usize) -> Option<f64> {
+        macro_rules! wide {
+            ($v:expr) => {
+                $v.get(index).map(|v| *v as f64)
+            };
+        }
+        match self {
+            Self::Bool(v) => v.get(index).map(|v| f64::from(u8::from(*v))),
+            Self::Uint8(v) => wide!(v),
+            Self::Uint16(v) => wide!(v),
+            Self::Uint32(v) => wide!(v),
+            Self::Uint64(v) => wide!(v),
+            Self::Int8(v) => wide!(v),
+            Self::Int16(v) => wide!(v),
+            Self::Int32(v) => wide!(v),
+            Self::Int64(v) => wide!(v),
+            Self::Fp16(v) => v.get(index).map(|v| half::f16::from_bits(*v).to_f64()),
+            Self::Bf16(v) => v.get(index).map(|v| half::bf16::from_bits(*v).to_f64()),
+            Self::Fp32(v) => wide!(v),
+            Self::Fp64(v) => v.get(index).copied(),
+            Self::Bytes(_) => None,
+        }
+    }
+
     /// Bytes of the buffers, used or not.
     pub fn held_bytes(&self) -> usize {
         match self {

@@ -24,6 +24,8 @@ mod repository;
 mod bad_input;
 #[path = "it/hot_load.rs"]
 mod hot_load;
+#[path = "it/model_test.rs"]
+mod model_test;
 #[path = "it/native.rs"]
 mod native;
 #[path = "it/overload.rs"]

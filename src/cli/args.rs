@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::config::{MODEL_FILE, Sources};
+use crate::config::{MODEL_FILE, PredictionRange, Sources};
+use crate::score::{Task, Threshold};
 
 /// Flags of `sidegate serve`. Values are texts: the configuration checks them along with everything else, so that
 /// all problems are listed at once.
@@ -49,6 +50,54 @@ pub struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Flags of `sidegate test`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TestArgs {
+    /// A model file, or the folder of a version (its manifest.json and golden.json are tested too)
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Rows to test with, as CSV with a header; without it rows are made up
+    #[arg(long, value_name = "FILE.csv")]
+    pub data: Option<PathBuf>,
+    /// Column of the data that holds what should be predicted
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    pub target: Option<String>,
+    /// Value that a metric must reach, such as r2=0.5 or rmse=10; may be repeated. Metrics: rmse mae mse r2,
+    /// accuracy precision recall f1 auc log_loss, latency_p50_us latency_p99_us (of one row)
+    #[arg(long, value_name = "METRIC=NUMBER")]
+    pub threshold: Vec<Threshold>,
+    /// What is predicted: regression or classification [default: what outputs and target look like]
+    #[arg(long, value_name = "TASK", value_parser = task)]
+    pub task: Option<Task>,
+    /// Where all predictions must lie, ends included; either may be left out
+    #[arg(long, value_name = "MIN..MAX", allow_hyphen_values = true)]
+    pub range: Option<PredictionRange>,
+    /// Output that holds the predictions [default: that of the manifest, else the first]
+    #[arg(long, value_name = "OUTPUT")]
+    pub prediction: Option<String>,
+    /// Number of rows that are made up
+    #[arg(long, value_name = "N", default_value = "64", value_parser = rows)]
+    pub rows: usize,
+    /// What made-up rows start from: the same seed makes the same rows
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Engine: auto, trees, ort or tract [default: engine.default of the configuration]
+    #[arg(long, value_name = "ENGINE")]
+    pub engine: Option<String>,
+    /// Configuration file that names engines [default: config/sidegate.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write the report as JSON to a file
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Write the report as JUnit XML to a file, for CI
+    #[arg(long, value_name = "FILE.xml")]
+    pub junit: Option<PathBuf>,
 }
 
 /// How to reach a running sidegate.
@@ -96,6 +145,19 @@ pub enum Probe {
     Ready,
     /// Has it come up?
     Startup,
+}
+
+fn task(text: &str) -> Result<Task, String> {
+    let tasks = [Task::Regression, Task::Classification];
+    tasks
+        .into_iter()
+        .find(|task| task.name() == text)
+        .ok_or_else(|| "regression or classification".to_owned())
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|rows| (1..=100_000).contains(rows));
+    number.ok_or_else(|| "a whole number from 1 to 100000".to_owned())
 }
 
 // === impl ServeArgs ===

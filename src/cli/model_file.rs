@@ -12,6 +12,8 @@ use crate::model::{LoadError, Reason, Signature};
 pub(crate) struct ModelFile {
     /// Inputs and outputs.
     pub(crate) signature: Signature,
+    /// What was read.
+    pub(crate) model: Model,
     /// Session, engine, and why that one.
     pub(crate) loaded: Loaded,
     /// Size of the file.
@@ -35,6 +37,7 @@ impl ModelFile {
         let (size, start) = (bytes.len(), Instant::now());
         let model = Model::parse(Format::of(path).ok_or_else(unknown)?, bytes)?;
         let loaded = engine::load(&model, choice, &LoadOptions { workers })?;
-        Ok(Self { signature: model.signature().clone(), loaded, bytes: size, load_time: start.elapsed() })
+        let load_time = start.elapsed();
+        Ok(Self { signature: model.signature().clone(), model, loaded, bytes: size, load_time })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Engine, EngineChoice, Http, Limits, Log, LogFormat, LogLevel, Memory, Metrics,
-    ModelConfig, Ops, Registry, RegistryUrl, Search, Shutdown,
+    ModelChecks, ModelConfig, Ops, Registry, RegistryUrl, Search, Shutdown,
 };
 
 impl Config {
@@ -53,6 +53,8 @@ impl Config {
                 allow_breaking: false,
                 max_rows: None,
                 warmup_rows: 0,
+                checks: ModelChecks::default(),
+                prediction_range: None,
             },
         }
     }

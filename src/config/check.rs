@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 
-use super::Config;
 use super::machine::Machine;
 use super::problem::{Origin, Problem};
+use super::{Config, ModelCheck, ModelConfig};
 
 /// `sockaddr_un` has room for this and a final NUL (unix(7)).
 const MAX_UDS_BYTES: usize = 107;
@@ -30,6 +30,7 @@ impl Check<'_> {
         self.limits();
         self.default_model();
         self.models();
+        self.checks();
         self.listeners();
         self.busy_poll();
         self.problems
@@ -116,6 +117,23 @@ impl Check<'_> {
         }
         if required.is_empty() {
             self.config.registry.required = models.unwrap_or_default();
+        }
+    }
+
+    /// A range that is asked for and not given would let everything through.
+    fn checks(&mut self) {
+        let asked = |model: &ModelConfig| model.checks.contains(ModelCheck::Range);
+        let missing: Vec<_> = self
+            .config
+            .models
+            .iter()
+            .filter(|(_, model)| asked(model) && model.prediction_range.is_none())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in missing {
+            let keys = [format!("models.{name}.checks"), format!("models.{name}.prediction_range")];
+            let text = format!("`range` needs models.{name}.prediction_range, \"MIN..MAX\"");
+            self.report(&[&keys[0], &keys[1]], text);
         }
     }
 

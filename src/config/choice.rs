@@ -14,6 +14,9 @@ macro_rules! choices {
             /// The words, in the order of the enum.
             pub const WORDS: &[&str] = &[$($word,)*];
 
+            /// Every choice, in the order of the enum.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
             /// The word as written in configurations and flags.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
@@ -58,6 +61,19 @@ choices! {
         Ort = "ort",
         /// tract.
         Tract = "tract",
+    }
+    /// What a version can be made to show before it serves, beyond what every version shows.
+    ModelCheck {
+        /// It answers, and its outputs are those it declares.
+        Interface = "interface",
+        /// As many predictions as rows.
+        Shape = "shape",
+        /// Predictions lie within a range.
+        Range = "range",
+        /// The same input gives the same answer.
+        Determinism = "determinism",
+        /// Empty input, NaN, infinities and the like break nothing.
+        EdgeCases = "edge_cases",
     }
     /// How log lines look.
     LogFormat {

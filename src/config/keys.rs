@@ -125,4 +125,11 @@ pub const KEYS: &[Key] = keys! {
     /// Rows of the second warm-up run before a version serves (the first has one row); never more than a
     /// request may have.
     live models.NAME.warmup_rows = 16 in 1..=100_000 => per_model!(warmup_rows);
+    /// What a version has to show before it serves, besides golden examples, agreement of engines and the
+    /// warm-up, which always hold: "interface", "shape", "range", "determinism", "edge_cases" (docs/test.md;
+    /// `sidegate test` runs them on any file). [] = nothing more. Applies to versions loaded from then on.
+    live models.NAME.checks = [] => per_model!(checks);
+    /// Where the predictions of this model lie, as "MIN..MAX" with both ends included, for the check "range";
+    /// either end may be left out. "" = anywhere.
+    live models.NAME.prediction_range = "" => per_model!(prediction_range);
 };

@@ -135,16 +135,21 @@ impl<T: Named> Setting for Option<T> {
     }
 }
 
+/// The texts of a list; `what` the list is of, for the message.
+pub(super) fn texts(value: &Value, scope: &Scope<'_>, what: &str) -> Result<Vec<String>, String> {
+    match value {
+        Value::List(items) => items.iter().map(|v| String::read(v, scope)).collect(),
+        Value::Untyped(text) => {
+            Ok(text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect())
+        }
+        other => Err(other.expected(what)),
+    }
+}
+
 /// The empty list stands for what the key's default says.
 impl Setting for Vec<ModelName> {
     fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
-        let texts: Vec<String> = match value {
-            Value::List(items) => items.iter().map(|v| String::read(v, scope)).collect::<Result<_, _>>()?,
-            Value::Untyped(text) => {
-                text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::to_owned).collect()
-            }
-            other => return Err(other.expected("a list of model names")),
-        };
+        let texts = texts(value, scope, "a list of model names")?;
         let mut names = Self::with_capacity(texts.len());
         for text in texts {
             let name = ModelName::parse(&text)?;

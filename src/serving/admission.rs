@@ -3,12 +3,12 @@
 use std::time::Instant;
 
 use super::golden::{ENGINES, Golden, difference};
+use super::probe::tile;
 use crate::engine::{RunError, Scratch, Session};
-use crate::model::{LoadError, Reason, Signature, TensorSpec};
-use crate::tensor::{Data, Datatype, Shape, Strings, Tensor, element_count};
+use crate::model::{LoadError, Reason, Signature};
+use crate::tensor::Tensor;
 
-/// Most elements of one tensor that is made up for a warm-up.
-const MAX_PROBE_ELEMENTS: usize = 1 << 22;
+pub use super::probe::probe;
 
 /// What is tried on a new session.
 pub struct Trial<'a> {
@@ -51,7 +51,10 @@ impl Trial<'_> {
     }
 
     /// Runs the golden examples; returns the inputs of the first one, if there is one.
-    fn golden(&mut self, bytes: &[u8]) -> Result<Option<Vec<Tensor>>, LoadError> {
+    ///
+    /// # Errors
+    /// [`Reason::GoldenMismatch`] naming what differs where.
+    pub(crate) fn golden(&mut self, bytes: &[u8]) -> Result<Option<Vec<Tensor>>, LoadError> {
         let golden = Golden::parse(bytes, self.signature)?;
         for (number, case) in golden.cases.iter().enumerate() {
             let mismatch =
@@ -75,24 +78,39 @@ impl Trial<'_> {
     fn agree(&mut self, other: &dyn Session) -> Result<(), LoadError> {
         for round in 0..4 {
             let Some(inputs) = probe(self.signature, 16, round) else { return Ok(()) };
-            let mut theirs = Vec::new();
-            // What one engine refuses as input is no proof against the other.
-            let (Ok(ours), Ok(())) = (self.run(&inputs), other.run(&inputs, self.scratch, &mut theirs))
-            else {
-                continue;
-            };
-            (self.pace)();
-            for ((spec, ours), theirs) in self.signature.outputs.iter().zip(&ours).zip(&theirs) {
-                // Labels may flip where two scores are equal; the scores themselves are compared.
-                let label = !spec.datatype.is_float() && self.signature.outputs.len() > 1;
-                let found = if label { None } else { difference(&spec.name, ours, theirs, ENGINES) };
-                if let Some(detail) = found {
-                    let detail = format!("two engines disagree on probe rows: {detail}");
-                    return Err(LoadError::new(Reason::GoldenMismatch, detail));
-                }
+            let Some((ours, theirs)) = self.both(other, &inputs) else { continue };
+            if let Some(detail) = self.differing_scores(&ours, &theirs) {
+                let detail = format!("two engines disagree on probe rows: {detail}");
+                return Err(LoadError::new(Reason::GoldenMismatch, detail));
             }
         }
         Ok(())
+    }
+
+    /// The answers of both engines, where both give one: what one refuses as input is no proof against the other.
+    pub(super) fn both(
+        &mut self,
+        other: &dyn Session,
+        inputs: &[Tensor],
+    ) -> Option<(Vec<Tensor>, Vec<Tensor>)> {
+        let mut theirs = Vec::new();
+        let (Ok(ours), Ok(())) = (self.run(inputs), other.run(inputs, self.scratch, &mut theirs)) else {
+            return None;
+        };
+        (self.pace)();
+        Some((ours, theirs))
+    }
+
+    /// How two answers to the same input differ. Labels beside scores may flip where two scores are equal; the scores
+    /// themselves are compared.
+    pub(super) fn differing_scores(&self, ours: &[Tensor], theirs: &[Tensor]) -> Option<String> {
+        let specs = &self.signature.outputs;
+        let mut compared = specs
+            .iter()
+            .zip(ours)
+            .zip(theirs)
+            .filter(|((spec, _), _)| spec.datatype.is_float() || specs.len() == 1);
+        compared.find_map(|((spec, ours), theirs)| difference(&spec.name, ours, theirs, ENGINES))
     }
 
     /// Runs one row and `rows` rows, from an example if there is one; returns the cost of a row in nanoseconds.
@@ -126,90 +144,11 @@ impl Trial<'_> {
     }
 }
 
-/// `rows` rows made of an example's rows, repeated. `None` when the inputs do not share a batch dimension.
-fn tile(example: &[Tensor], rows: usize) -> Option<Vec<Tensor>> {
-    let have = example.first()?.rows();
-    if have == 0 || example.iter().any(|t| t.shape.is_empty() || t.rows() != have) {
-        return (rows == 1).then(|| example.to_vec());
-    }
-    let repeat = |tensor: &Tensor| {
-        let width = tensor.data.len() / have;
-        let indices = (0..rows).flat_map(|row| (0..width).map(move |column| (row % have) * width + column));
-        macro_rules! pick {
-            ($variant:ident, $v:expr) => {
-                Data::$variant(indices.map(|i| $v[i]).collect())
-            };
-        }
-        let data = match &tensor.data {
-            Data::Bool(v) => pick!(Bool, v),
-            Data::Uint8(v) => pick!(Uint8, v),
-            Data::Uint16(v) => pick!(Uint16, v),
-            Data::Uint32(v) => pick!(Uint32, v),
-            Data::Uint64(v) => pick!(Uint64, v),
-            Data::Int8(v) => pick!(Int8, v),
-            Data::Int16(v) => pick!(Int16, v),
-            Data::Int32(v) => pick!(Int32, v),
-            Data::Int64(v) => pick!(Int64, v),
-            Data::Fp16(v) => pick!(Fp16, v),
-            Data::Bf16(v) => pick!(Bf16, v),
-            Data::Fp32(v) => pick!(Fp32, v),
-            Data::Fp64(v) => pick!(Fp64, v),
-            Data::Bytes(v) => Data::Bytes(indices.map(|i| v.get(i).unwrap_or_default()).collect()),
-        };
-        let mut shape = tensor.shape.clone();
-        shape[0] = rows;
-        Tensor { shape, data }
-    };
-    Some(example.iter().map(repeat).collect())
-}
-
-/// Made-up inputs of `rows` rows: small numbers that differ by round, variable extents other than the batch 1.
-/// `None` when a declared shape is too large to make up.
-pub fn probe(signature: &Signature, rows: usize, round: u64) -> Option<Vec<Tensor>> {
-    // A multiplicative hash (Knuth) is random enough to reach different leaves, and always the same.
-    let mut state = round.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f64 / f64::from(1 << 24)
-    };
-    let mut make = |spec: &TensorSpec| {
-        let extent = |(position, &d): (usize, &i64)| match usize::try_from(d) {
-            Ok(d) => d,
-            Err(_) if position == 0 => rows,
-            Err(_) => 1,
-        };
-        let shape: Shape = spec.shape.iter().enumerate().map(extent).collect();
-        let count = element_count(&shape).filter(|n| *n <= MAX_PROBE_ELEMENTS)?;
-        let scale = if round == 0 { 0.0 } else { 10_f64.powi(round as i32 - 1) };
-        macro_rules! fill {
-            ($variant:ident, $t:ty) => {
-                Data::$variant((0..count).map(|_| ((next() - 0.25) * scale) as $t).collect())
-            };
-        }
-        let data = match spec.datatype {
-            Datatype::Bool => Data::Bool((0..count).map(|_| next() * scale > 0.5).collect()),
-            Datatype::Uint8 => fill!(Uint8, u8),
-            Datatype::Uint16 => fill!(Uint16, u16),
-            Datatype::Uint32 => fill!(Uint32, u32),
-            Datatype::Uint64 => fill!(Uint64, u64),
-            Datatype::Int8 => fill!(Int8, i8),
-            Datatype::Int16 => fill!(Int16, i16),
-            Datatype::Int32 => fill!(Int32, i32),
-            Datatype::Int64 => fill!(Int64, i64),
-            Datatype::Fp16 => Data::Fp16(vec![0; count]),
-            Datatype::Bf16 => Data::Bf16(vec![0; count]),
-            Datatype::Fp32 => fill!(Fp32, f32),
-            Datatype::Fp64 => fill!(Fp64, f64),
-            Datatype::Bytes => Data::Bytes((0..count).map(|_| "").collect::<Strings>()),
-        };
-        Some(Tensor { shape, data })
-    };
-    signature.inputs.iter().map(&mut make).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::TensorSpec;
+    use crate::tensor::{Data, Datatype};
 
     /// Answers `y` with its number, whatever it is asked.
     struct Constant(f32);

@@ -232,6 +232,32 @@ fn a_broken_version_leaves_the_old_one_serving_and_says_why() {
 }
 
 #[test]
+fn a_version_that_fails_the_checks_of_its_model_is_refused() {
+    let checks = r#"models.m.checks = ["interface", "shape", "range", "determinism", "edge_cases"]"#;
+    let setup = Setup::new().config(&format!("{checks}\nmodels.m.prediction_range = \"0..5\""));
+    let repository = managed(&setup);
+    repository.bare("free", 1, &constant(1.0));
+    let server = setup.start();
+    let before = failures(&server, "m", "golden_mismatch");
+    promote(&repository, 2, &constant(9.0), &Extras::default());
+    repository.bare("free", 2, &constant(9.0));
+    let shown = server.wait_state("m", 2, "failed");
+    assert_eq!(shown["reason"]["code"], "golden_mismatch", "{shown}");
+    let detail = shown["reason"]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("check range: output `y`, row 0: 9, wanted 0..5"), "{detail}");
+    assert!(failures(&server, "m", "golden_mismatch") > before);
+    assert_eq!(answer_of(&server, "m"), Some(1), "what served keeps serving");
+    server.wait_served("free", 2, SOON);
+    promote(&repository, 3, &constant(3.0), &Extras::default());
+    server.wait_served("m", 3, SOON);
+    // With examples, rows are mixed from them.
+    promote(&repository, 4, &constant(6.0), &Extras { golden: Some(golden(6.0)), ..Extras::default() });
+    let shown = server.wait_state("m", 4, "failed");
+    let detail = shown["reason"]["detail"].as_str().unwrap();
+    assert!(detail.contains("64 values of 64 rows mixed from the examples lie outside"), "{detail}");
+}
+
+#[test]
 fn a_broken_model_json_changes_nothing() {
     let setup = Setup::new();
     let repository = managed(&setup);

@@ -141,7 +141,7 @@ fn variables_of_models_name_exactly_one() {
         (
             "SIDEGATE_MODELS__E__COLOR",
             Some(
-                "expected SIDEGATE_MODELS__NAME__KEY with one of the keys engine, default, allow_breaking, max_rows, warmup_rows",
+                "expected SIDEGATE_MODELS__NAME__KEY with one of the keys engine, default, allow_breaking, max_rows, warmup_rows, checks, prediction_range",
             ),
         ),
     ] {
@@ -185,4 +185,26 @@ fn a_named_file_must_exist() {
     sources.file = Some("/elsewhere/c.toml".into());
     assert_eq!(sources.config_file(), Path::new("/elsewhere/c.toml"), "the flag wins");
     assert_eq!(Sources::default().config_file(), Path::new(DEFAULT_FILE));
+}
+
+#[test]
+fn what_a_model_demands_is_checked() {
+    let file = "[models.a]\nchecks = [\"shape\", \"speed\"]\n[models.b]\nchecks = [\"range\"]\n[models.c]\n\
+        prediction_range = \"1..0\"\n[models.d]\nchecks = [\"range\"]\nprediction_range = \"0..1\"\n";
+    refused(
+        Layers { file, ..Layers::default() },
+        &[
+            "c.toml:2: models.a.checks: expected one of: interface shape range determinism edge_cases, got `speed`",
+            "c.toml:4: models.b.checks: `range` needs models.b.prediction_range, \"MIN..MAX\"",
+            "c.toml:6: models.c.prediction_range: expected MIN..MAX such as 0..1, MIN no larger than MAX; either may be left out, got `1..0`",
+        ],
+    );
+    let env = [
+        ("SIDEGATE_REGISTRY__MODELS", "a"),
+        ("SIDEGATE_MODELS__A__CHECKS", "shape, edge_cases"),
+        ("SIDEGATE_MODELS__A__PREDICTION_RANGE", "..5"),
+    ];
+    let settings = load_layers(&Layers { env: &env, ..Layers::default() }).unwrap().model("a");
+    assert_eq!(settings.checks, [ModelCheck::Shape, ModelCheck::EdgeCases].into_iter().collect());
+    assert!(settings.prediction_range.unwrap().contains(-1e9));
 }

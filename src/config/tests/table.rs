@@ -56,6 +56,8 @@ default = true
 allow_breaking = true
 max_rows = 2
 warmup_rows = 2
+checks = ["shape", "range"]
+prediction_range = "-1.5..2"
 "#;
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use super::{Failed, Loaded, Loader, MAX_BACKOFF};
-use crate::config::{Config, EngineChoice};
+use crate::config::{Config, EngineChoice, ModelChecks, PredictionRange};
 use crate::engine::{self, LoadOptions};
 use crate::format::Model;
 use crate::metrics::{Metrics, VersionLabels};
@@ -15,7 +15,7 @@ use crate::registry::manifest::Manifest;
 use crate::registry::{Artefact, Listed};
 use crate::serving::admission::Trial;
 use crate::serving::circuit::Circuit;
-use crate::serving::{ServedVersion, Statistics};
+use crate::serving::{ServedVersion, Statistics, checks};
 
 /// Memory that a load may take, as a multiple of the file: its bytes, the parsed graph, the session.
 const MEMORY_FACTOR: u64 = 3;
@@ -91,6 +91,8 @@ impl Loader {
             choice: settings.engine,
             options: LoadOptions { workers: self.callers },
             warmup_rows: settings.warmup_rows,
+            checks: settings.checks,
+            prediction_range: settings.prediction_range,
             served: served.filter(|_| !settings.allow_breaking).map(|l| &l.version.signature),
             replaces: model.and_then(|model| model.loaded.get(&listed.version)),
             created: listed.created.clone(),
@@ -142,6 +144,8 @@ struct Build<'a> {
     choice: EngineChoice,
     options: LoadOptions,
     warmup_rows: usize,
+    checks: ModelChecks,
+    prediction_range: Option<PredictionRange>,
     /// The served version's signature, when it must not change.
     served: Option<&'a Signature>,
     /// What is loaded under the same number.
@@ -185,6 +189,8 @@ impl Build<'_> {
         };
         let witness = || engine::alternative(&model, &loaded, self.choice, &self.options);
         let example = trial.examine(artefact.golden.as_deref(), witness)?;
+        let wanted = (prediction, self.prediction_range);
+        checks::admit(&mut trial, self.checks, example.as_deref(), wanted, self.options.workers)?;
         let row_nanos = trial.warm_up(example.as_deref(), self.warmup_rows)?;
         let (name, version) = (self.name, self.version);
         let labels = VersionLabels {
