@@ -42,6 +42,15 @@ pub struct Thresholds<K> {
     pub missing: K,
 }
 
+/// Nodes of a pair of trees that go right for reasons that bytes do not tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Right {
+    /// Of the upper parts: 32 a tree.
+    pub nodes: u64,
+    /// Of the splits at the ways out of a [`Fork`].
+    pub last: u64,
+}
+
 /// Two trees of at most 32 leaves; or the upper parts of two trees, whose leaves say where to go on: to a
 /// [`Block`], or to a leaf with [`LEAF`].
 #[derive(Clone, Debug)]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::forest::{Column, Forest, Link};
+use super::categories::{Categories, Member};
+use super::forest::{Column, Forest, Link, Reading};
 use super::layout::{GROUP, Run};
 use super::real::{Key, Real};
 use crate::native::simd::{
-    Avx512, Block, Fork, LEAF, MAX_BYTE_COLUMNS, MAX_THRESHOLDS, NEVER, Pair, Thresholds,
+    Avx512, Block, Fork, LEAF, MAX_BYTE_COLUMNS, MAX_THRESHOLDS, NEVER, Pair, Right, Thresholds,
 };
 
 /// Leaves of a tree in a [`Pair`], ways out of a [`Block`].
@@ -29,6 +30,13 @@ pub(super) struct Packed<T: Real> {
     pub(super) leaves: Vec<T>,
     /// The upper parts of trees that are split into blocks.
     pub(super) tops: Vec<Pair<u32>>,
+    /// Columns that are read as categories; the row's categories are in this order.
+    pub(super) slots: Vec<Column>,
+    /// What categories say about the parts above; without any, nobody looks.
+    pub(super) of_pairs: Categories,
+    pub(super) of_forks: Categories,
+    pub(super) of_tops: Categories,
+    pub(super) of_blocks: Categories,
 }
 
 /// Where a threshold of a column went: byte column and rank.
@@ -40,9 +48,6 @@ struct Ranks<K> {
 impl<T: Real> Packed<T> {
     /// `None` where these forms would not pay, or do not exist.
     pub(super) fn new(forest: &Forest<T>, simd: Avx512) -> Option<(Self, Vec<Run>)> {
-        if !forest.sets.words.is_empty() {
-            return None;
-        }
         let ranks = Ranks::of(forest);
         let thresholds = ranks.thresholds(&forest.columns)?;
         let steps: u64 = forest.roots.iter().map(|root| u64::from(forest.heights[*root as usize])).sum();
@@ -57,28 +62,45 @@ impl<T: Real> Packed<T> {
             blocks: Vec::new(),
             leaves: Vec::new(),
             tops: Vec::new(),
+            slots: Vec::new(),
+            of_pairs: Categories::default(),
+            of_forks: Categories::default(),
+            of_tops: Categories::default(),
+            of_blocks: Categories::default(),
         };
         let mut runs: Vec<Run> = Vec::new();
         let counts = leaf_counts(forest);
-        let mut packer = Packer { forest, ranks, counts, places: HashMap::new() };
+        let mut slots = vec![0; forest.columns.len()];
+        for (slot, column) in slots.iter_mut().zip(&forest.columns) {
+            if matches!(column.reading, Reading::Category(_)) {
+                *slot = out.slots.len() as u32;
+                out.slots.push(*column);
+            }
+        }
+        let mut packer = Packer { forest, ranks, counts, slots, places: HashMap::new() };
         let most_blocks = forest.links.len() * MAX_WASTE / BLOCK_EXITS + 64;
         for roots in forest.roots.chunks(GROUP) {
             let of = |value: &Vec<u32>| roots.iter().map(|root| value[*root as usize]).max().unwrap_or(0);
             if of(&packer.counts) <= PAIR_LEAVES {
                 for roots in roots.chunks(2) {
                     runs.push(Run::Pairs { first: out.pairs.len(), trees: roots.len() });
-                    out.pairs.push(packer.pair(roots, |place, leaf| *leaf = packer.value(place)));
+                    let (pair, members) = packer.pair(roots, |place, leaf| *leaf = packer.value(place));
+                    out.pairs.push(pair);
+                    out.of_pairs.push(members, &forest.sets)?;
                 }
             } else if roots.iter().all(|root| packer.forks(*root)) {
                 for roots in roots.chunks(2) {
                     runs.push(Run::Forks { first: out.forks.len(), trees: roots.len() });
-                    out.forks.push(packer.fork(roots));
+                    let (fork, members) = packer.fork(roots);
+                    out.forks.push(fork);
+                    out.of_forks.push(members, &forest.sets)?;
                 }
             } else {
                 runs.push(Run::Split { first: out.tops.len(), trees: roots.len() });
                 for roots in roots.chunks(2) {
-                    let top = packer.split(roots, &mut out);
+                    let (top, members) = packer.split(roots, &mut out)?;
                     out.tops.push(top);
+                    out.of_tops.push(members, &forest.sets)?;
                 }
             }
             if out.blocks.len() > most_blocks {
@@ -95,6 +117,10 @@ impl<T: Real> Packed<T> {
             + size_of_val(&*self.blocks)
             + size_of_val(&*self.leaves)
             + size_of_val(&*self.tops)
+            + self.of_pairs.bytes()
+            + self.of_forks.bytes()
+            + self.of_tops.bytes()
+            + self.of_blocks.bytes()
     }
 }
 
@@ -180,36 +206,61 @@ struct Packer<'f, T: Real> {
     forest: &'f Forest<T>,
     ranks: Ranks<T::Key>,
     counts: Vec<u32>,
+    /// Per column, its number among those that are read as categories.
+    slots: Vec<u32>,
     /// Blocks by the node they begin with: several parents may lead to one.
     places: HashMap<u32, u32>,
 }
 
+/// What a node asks.
+#[derive(Clone, Copy)]
+enum Test {
+    /// Byte column and rank.
+    Above(u8, u8),
+    /// Number of the category, and where the set begins.
+    Member(u32, u32),
+}
+
 /// Part of a tree as numbered nodes and numbered ways out.
-#[derive(Default)]
 struct Part {
-    /// Byte column and rank per node.
-    nodes: Vec<(u8, u8)>,
+    nodes: Vec<Test>,
     /// Per way out, from left to right, the nodes that have it on their left, and where it leads.
     exits: Vec<(u64, u32)>,
 }
 
+/// A split's question, and where it leads.
+struct Split {
+    test: Test,
+    left: u32,
+    right: u32,
+}
+
 impl<T: Real> Packer<'_, T> {
+    fn split_at(&self, place: u32) -> Option<Split> {
+        match self.forest.resolve(place).1 {
+            Link::Split { column, threshold, left, right } => {
+                let (column, rank) = self.ranks.find(column, threshold);
+                Some(Split { test: Test::Above(column, rank), left, right })
+            }
+            Link::Member { column, set, left, right } => {
+                Some(Split { test: Test::Member(self.slots[column as usize], set), left, right })
+            }
+            Link::Leaf(_) | Link::Jump(_) => None,
+        }
+    }
+
     /// The part below `root` with at most `most` ways out, the largest subtrees taken in first.
     fn part(&self, root: u32, most: usize) -> Part {
         let mut part = Part { nodes: Vec::new(), exits: vec![(0, root)] };
         while part.exits.len() < most {
-            let weight = |(_, place): &(u64, u32)| self.counts[*place as usize];
-            let largest =
-                part.exits.iter().map(weight).enumerate().max_by_key(|(at, w)| (*w, usize::MAX - at));
-            let Some((at, weight)) = largest else { break };
+            let weights = part.exits.iter().map(|(_, place)| self.counts[*place as usize]).enumerate();
+            let largest = weights.max_by_key(|(at, weight)| (*weight, usize::MAX - at));
+            let Some((at, _)) = largest else { break };
             let (left_of, place) = part.exits[at];
-            let (_, link) = self.forest.resolve(place);
-            let Link::Split { column, threshold, left, right } = link else { break };
-            debug_assert!(weight > 1 || left == right);
-            let node = part.nodes.len();
-            part.nodes.push(self.ranks.find(column, threshold));
-            part.exits[at] = (left_of | 1 << node, left);
+            let Some(Split { test, left, right }) = self.split_at(place) else { break };
+            part.exits[at] = (left_of | 1 << part.nodes.len(), left);
             part.exits.insert(at + 1, (left_of, right));
+            part.nodes.push(test);
         }
         part
     }
@@ -222,7 +273,12 @@ impl<T: Real> Packer<'_, T> {
     }
 
     /// One or two trees, or their upper parts; `leaf` says what to store for a way out.
-    fn pair<L: Copy + Default>(&self, roots: &[u32], mut leaf: impl FnMut(u32, &mut L)) -> Pair<L> {
+    fn pair<L: Copy + Default>(
+        &self,
+        roots: &[u32],
+        mut leaf: impl FnMut(u32, &mut L),
+    ) -> (Pair<L>, Vec<Member>) {
+        let mut members = Vec::new();
         let mut pair = Pair {
             columns: [0; 64],
             bounds: [NEVER; 64],
@@ -231,15 +287,21 @@ impl<T: Real> Packer<'_, T> {
         };
         for (tree, root) in roots.iter().enumerate() {
             let part = self.part(*root, PAIR_LEAVES as usize);
-            for (node, (column, rank)) in part.nodes.iter().enumerate() {
-                (pair.columns[tree * 32 + node], pair.bounds[tree * 32 + node]) = (*column, *rank);
+            for (node, test) in part.nodes.iter().enumerate() {
+                let node = tree * 32 + node;
+                match *test {
+                    Test::Above(column, rank) => (pair.columns[node], pair.bounds[node]) = (column, rank),
+                    Test::Member(slot, set) => {
+                        members.push(Member { slot, set, node: Right { nodes: 1 << node, last: 0 } });
+                    }
+                }
             }
             for (exit, (left, place)) in part.exits.iter().enumerate() {
                 pair.left[tree][exit] = *left as u32;
                 leaf(*place, &mut pair.leaves[tree][exit]);
             }
         }
-        pair
+        (pair, members)
     }
 
     /// Whether each way out of the upper part has at most two leaves.
@@ -248,9 +310,9 @@ impl<T: Real> Packer<'_, T> {
         exits.iter().all(|(_, place)| self.counts[*place as usize] <= 2)
     }
 
-    fn fork(&self, roots: &[u32]) -> Fork<T> {
-        let Pair { columns, bounds, left, leaves: exits } =
-            self.pair(roots, |place, exit| *exit = Some(place));
+    fn fork(&self, roots: &[u32]) -> (Fork<T>, Vec<Member>) {
+        let (pair, mut members) = self.pair(roots, |place, exit| *exit = Some(place));
+        let Pair { columns, bounds, left, leaves: exits } = pair;
         let mut fork = Fork {
             columns,
             bounds,
@@ -263,62 +325,79 @@ impl<T: Real> Packer<'_, T> {
             for (exit, place) in exits.iter().enumerate() {
                 let Some(place) = *place else { continue };
                 let leaves = &mut fork.leaves[tree][2 * exit..];
-                match self.forest.resolve(place).1 {
-                    Link::Split { column, threshold, left, right } => {
-                        let at = tree * 32 + exit;
-                        (fork.last_columns[at], fork.last_bounds[at]) = self.ranks.find(column, threshold);
-                        (leaves[0], leaves[1]) = (self.value(left), self.value(right));
+                let node = tree * 32 + exit;
+                let Some(Split { test, left, right }) = self.split_at(place) else {
+                    leaves[0] = self.value(place);
+                    continue;
+                };
+                (leaves[0], leaves[1]) = (self.value(left), self.value(right));
+                match test {
+                    Test::Above(column, rank) => {
+                        (fork.last_columns[node], fork.last_bounds[node]) = (column, rank);
                     }
-                    _ => leaves[0] = self.value(place),
+                    Test::Member(slot, set) => {
+                        members.push(Member { slot, set, node: Right { nodes: 0, last: 1 << node } });
+                    }
                 }
             }
         }
-        fork
+        (fork, members)
     }
 
     /// Lays out the blocks of one or two trees; gives their upper parts.
-    fn split(&mut self, roots: &[u32], out: &mut Packed<T>) -> Pair<u32> {
-        let Pair { columns, bounds, left, leaves: exits } =
-            self.pair(roots, |place, exit| *exit = Some(place));
+    fn split(&mut self, roots: &[u32], out: &mut Packed<T>) -> Option<(Pair<u32>, Vec<Member>)> {
+        let (pair, members) = self.pair(roots, |place, exit| *exit = Some(place));
+        let Pair { columns, bounds, left, leaves: exits } = pair;
         let mut todo = Vec::new();
-        let leaves = exits.map(|tree| tree.map(|place| place.map_or(LEAF, |p| self.lead(p, out, &mut todo))));
-        let top = Pair { columns, bounds, left, leaves };
-        while let Some((at, exit, place)) = todo.pop() {
-            out.blocks[at as usize].exits[exit] = self.lead(place, out, &mut todo);
+        let mut leaves = [[LEAF; 32]; 2];
+        for (leaf, exit) in leaves.as_flattened_mut().iter_mut().zip(exits.as_flattened()) {
+            if let Some(place) = *exit {
+                *leaf = self.lead(place, out, &mut todo)?;
+            }
         }
-        top
+        while let Some((at, exit, place)) = todo.pop() {
+            out.blocks[at as usize].exits[exit] = self.lead(place, out, &mut todo)?;
+        }
+        Some((Pair { columns, bounds, left, leaves }, members))
     }
 
     /// What leads to a node: its leaf, or a block.
-    fn lead(&mut self, place: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> u32 {
+    fn lead(&mut self, place: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> Option<u32> {
         let (place, link) = self.forest.resolve(place);
         match link {
             Link::Leaf(value) => {
                 out.leaves.push(value);
-                (out.leaves.len() - 1) as u32 | LEAF
+                Some((out.leaves.len() - 1) as u32 | LEAF)
             }
             _ => self.block(place, out, todo),
         }
     }
 
     /// The block that begins at a split; what its ways out lead to is left to do.
-    fn block(&mut self, root: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> u32 {
+    fn block(&mut self, root: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> Option<u32> {
         if let Some(at) = self.places.get(&root) {
-            return *at;
+            return Some(*at);
         }
         let at = out.blocks.len() as u32;
         self.places.insert(root, at);
         let part = self.part(root, ways_out(self.counts[root as usize]));
+        let mut members = Vec::new();
         let mut block = Block { columns: [0; 16], bounds: [NEVER; 16], left: [0; 16], exits: [LEAF; 16] };
-        for (node, (column, rank)) in part.nodes.iter().enumerate() {
-            (block.columns[node], block.bounds[node]) = (*column, *rank);
+        for (node, test) in part.nodes.iter().enumerate() {
+            match *test {
+                Test::Above(column, rank) => (block.columns[node], block.bounds[node]) = (column, rank),
+                Test::Member(slot, set) => {
+                    members.push(Member { slot, set, node: Right { nodes: 1 << node, last: 0 } });
+                }
+            }
         }
         for (exit, (left, place)) in part.exits.iter().enumerate() {
             block.left[exit] = *left as u16;
             todo.push((at, exit, *place));
         }
         out.blocks.push(block);
-        at
+        out.of_blocks.push(members, &self.forest.sets)?;
+        Some(at)
     }
 }
 

@@ -11,6 +11,7 @@ use super::layout::{GROUP, Layout, Run};
 use super::plain::{CATEGORY, Full, Linked, Plain};
 use super::real::{Key, Real};
 use super::work::Prepared;
+use crate::native::simd::Right;
 
 /// Beyond so many levels a walk looks whether all leaves are reached, after every [`CHECKED`] levels.
 const UNCHECKED: u32 = 10;
@@ -36,28 +37,56 @@ impl<T: Real> Layout<T> {
     /// Calls `leaf` with the leaf of each tree of a run, in order.
     #[inline]
     pub(super) fn walk(&self, run: &Run, row: Prepared<'_, T>, mut leaf: impl FnMut(T)) {
-        let Prepared { keys, bytes } = row;
-        match (*run, &self.packed) {
-            (Run::Pairs { trees, first }, Some(packed)) => {
-                let (pairs, last) = packed.pairs[first..first + trees.div_ceil(2)].split_at(trees / 2);
-                packed.simd.pairs(pairs, bytes, packed.thresholds.len(), |leaves| {
-                    leaves.into_iter().for_each(&mut leaf)
-                });
-                packed.simd.pairs(last, bytes, packed.thresholds.len(), |[one, _]| leaf(one));
+        let Prepared { keys, bytes, categories } = row;
+        let one = |[one, _]: [T; 2], leaf: &mut dyn FnMut(T)| leaf(one);
+        // Twice, so that trees without categories have nothing of them in their loop.
+        macro_rules! packed {
+            ($packed:ident, $of_pairs:expr, $of_forks:expr, $of_tops:expr, $of_blocks:expr) => {{
+                let (simd, columns) = ($packed.simd, $packed.thresholds.len());
+                match *run {
+                    Run::Pairs { trees, first } => {
+                        let (pairs, last) =
+                            $packed.pairs[first..first + trees.div_ceil(2)].split_at(trees / 2);
+                        let also = |pair| $of_pairs(first + pair);
+                        simd.pairs(pairs, bytes, columns, also, |leaves| {
+                            leaves.into_iter().for_each(&mut leaf)
+                        });
+                        let also = |_| $of_pairs(first + trees / 2);
+                        simd.pairs(last, bytes, columns, also, |leaves| one(leaves, &mut leaf));
+                    }
+                    Run::Forks { trees, first } => {
+                        let (forks, last) =
+                            $packed.forks[first..first + trees.div_ceil(2)].split_at(trees / 2);
+                        let also = |fork| $of_forks(first + fork);
+                        simd.forks(forks, bytes, columns, also, |leaves| {
+                            leaves.into_iter().for_each(&mut leaf)
+                        });
+                        let also = |_| $of_forks(first + trees / 2);
+                        simd.forks(last, bytes, columns, also, |leaves| one(leaves, &mut leaf));
+                    }
+                    Run::Split { trees, first } => {
+                        let tops = &$packed.tops[first..first + trees.div_ceil(2)];
+                        let forest = (tops, &*$packed.blocks, &*$packed.leaves);
+                        let also = (|top| $of_tops(first + top), $of_blocks);
+                        simd.split(forest, trees, bytes, columns, also, leaf);
+                    }
+                    Run::Full { .. } | Run::Linked { .. } | Run::Mixed { .. } => {}
+                }
+            }};
+        }
+        match &self.packed {
+            Some(packed) if packed.slots.is_empty() => {
+                let none = |_| Right::default();
+                packed!(packed, none, none, none, |_| 0);
             }
-            (Run::Forks { trees, first }, Some(packed)) => {
-                let (forks, last) = packed.forks[first..first + trees.div_ceil(2)].split_at(trees / 2);
-                packed.simd.forks(forks, bytes, packed.thresholds.len(), |leaves| {
-                    leaves.into_iter().for_each(&mut leaf)
-                });
-                packed.simd.forks(last, bytes, packed.thresholds.len(), |[one, _]| leaf(one));
-            }
-            (Run::Split { trees, first }, Some(packed)) => {
-                let tops = &packed.tops[first..first + trees.div_ceil(2)];
-                let forest = (tops, &*packed.blocks, &*packed.leaves);
-                packed.simd.split(forest, trees, bytes, packed.thresholds.len(), leaf);
-            }
-            _ => self.plain.walk(run, &self.sets, keys, leaf),
+            Some(packed) => packed!(
+                packed,
+                |pair| packed.of_pairs.right(pair, categories),
+                |fork| packed.of_forks.right(fork, categories),
+                |top| packed.of_tops.right(top, categories),
+                |block| packed.of_blocks.right(block, categories).nodes as u16
+            ),
+            None => self.plain.walk(run, &self.sets, keys, leaf),
         }
     }
 }
@@ -101,7 +130,7 @@ pub(super) fn key<T: Real>(value: T, missing: T::Key) -> T::Key {
 }
 
 /// The bit that stands for a value in [`Sets`](super::forest::Sets).
-fn category<T: Real>(value: T, rounding: Rounding) -> u32 {
+pub(super) fn category<T: Real>(value: T, rounding: Rounding) -> u32 {
     if value.is_nan() {
         return 0;
     }

@@ -1,9 +1,9 @@
 //! What one calling thread keeps between runs.
 
-use super::forest::MAX_COLUMNS;
+use super::forest::{MAX_COLUMNS, Reading};
 use super::layout::Layout;
 use super::real::Real;
-use super::walk::{Row, key};
+use super::walk::{Row, category, key};
 use crate::native::simd::{Bytes, MAX_BYTE_COLUMNS};
 
 /// The most rows that go through a run of trees before the next run.
@@ -25,6 +25,8 @@ pub(super) struct Walk<T: Real> {
     keys: Vec<T::Key>,
     /// The same as bytes, for trees that have that form.
     bytes: Vec<Bytes>,
+    /// And their categories, row by row.
+    categories: Vec<u32>,
     /// Scores, row by row.
     pub(super) scores: Vec<T>,
     /// Whether a leaf gave that score.
@@ -33,7 +35,13 @@ pub(super) struct Walk<T: Real> {
 
 impl<T: Real> Default for Walk<T> {
     fn default() -> Self {
-        Self { keys: Vec::new(), bytes: Vec::new(), scores: Vec::new(), scored: Vec::new() }
+        Self {
+            keys: Vec::new(),
+            bytes: Vec::new(),
+            categories: Vec::new(),
+            scores: Vec::new(),
+            scored: Vec::new(),
+        }
     }
 }
 
@@ -47,6 +55,8 @@ impl<T: Real> Walk<T> {
             self.keys = vec![T::Key::default(); keys];
         }
         let bytes = if layout.packed.is_some() { rows } else { 1 };
+        let slots = layout.packed.as_ref().map_or(0, |packed| packed.slots.len());
+        self.categories.resize(self.categories.len().max(rows * slots), 0);
         if self.bytes.len() < bytes {
             self.bytes.resize(bytes, Bytes([0; MAX_BYTE_COLUMNS]));
         }
@@ -58,6 +68,12 @@ impl<T: Real> Walk<T> {
     pub(super) fn prepare(&mut self, layout: &Layout<T>, row: usize, feature: impl Fn(usize) -> T) {
         match &layout.packed {
             Some(packed) => {
+                let categories = self.categories[row * packed.slots.len()..].iter_mut();
+                for (out, column) in categories.zip(&packed.slots) {
+                    if let Reading::Category(rounding) = column.reading {
+                        *out = category(feature(column.feature as usize), rounding);
+                    }
+                }
                 let read = |number, missing| key(feature(number), missing);
                 packed.simd.reduce(&packed.thresholds, read, &mut self.bytes[row]);
             }
@@ -69,7 +85,11 @@ impl<T: Real> Walk<T> {
 
     /// The prepared rows, the scores, and which of them were given.
     pub(super) fn split(&mut self) -> (Rows<'_, T>, &mut Vec<T>, &mut Vec<bool>) {
-        (Rows { keys: &self.keys, bytes: &self.bytes }, &mut self.scores, &mut self.scored)
+        (
+            Rows { keys: &self.keys, bytes: &self.bytes, categories: &self.categories },
+            &mut self.scores,
+            &mut self.scored,
+        )
     }
 }
 
@@ -78,6 +98,7 @@ impl<T: Real> Walk<T> {
 pub(super) struct Rows<'w, T: Real> {
     keys: &'w [T::Key],
     bytes: &'w [Bytes],
+    categories: &'w [u32],
 }
 
 /// A prepared row in the form that its trees want; the other form is anything.
@@ -85,17 +106,18 @@ pub(super) struct Rows<'w, T: Real> {
 pub(super) struct Prepared<'w, T: Real> {
     pub(super) keys: &'w Row<T::Key>,
     pub(super) bytes: &'w Bytes,
+    pub(super) categories: &'w [u32],
 }
 
 impl<'w, T: Real> Rows<'w, T> {
     #[inline]
     pub(super) fn row(self, layout: &Layout<T>, number: usize) -> Prepared<'w, T> {
-        let (at, bytes) = match layout.packed {
-            Some(_) => (0, &self.bytes[number]),
-            None => (number * layout.columns.len(), &self.bytes[0]),
+        let (at, bytes, slots) = match &layout.packed {
+            Some(packed) => (0, &self.bytes[number], packed.slots.len()),
+            None => (number * layout.columns.len(), &self.bytes[0], 0),
         };
         let Some(keys) = self.keys[at..].first_chunk() else { unreachable!("made with room behind") };
-        Prepared { keys, bytes }
+        Prepared { keys, bytes, categories: &self.categories[number * slots..] }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The interface of `avx512.rs` on other processors.
 #![expect(missing_docs, reason = "as there")]
 
-use super::{Block, Bytes, Fork, Pair, Thresholds};
+use super::{Block, Bytes, Fork, Pair, Right, Thresholds};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Avx512 {}
@@ -25,11 +25,25 @@ impl Avx512 {
         match self {}
     }
 
-    pub fn pairs<L>(self, _pairs: &[Pair<L>], _bytes: &Bytes, _columns: usize, _leaf: impl FnMut([L; 2])) {
+    pub fn pairs<L>(
+        self,
+        _pairs: &[Pair<L>],
+        _bytes: &Bytes,
+        _columns: usize,
+        _also: impl Fn(usize) -> Right,
+        _leaf: impl FnMut([L; 2]),
+    ) {
         match self {}
     }
 
-    pub fn forks<L>(self, _forks: &[Fork<L>], _bytes: &Bytes, _columns: usize, _leaf: impl FnMut([L; 2])) {
+    pub fn forks<L>(
+        self,
+        _forks: &[Fork<L>],
+        _bytes: &Bytes,
+        _columns: usize,
+        _also: impl Fn(usize) -> Right,
+        _leaf: impl FnMut([L; 2]),
+    ) {
         match self {}
     }
 
@@ -39,6 +53,7 @@ impl Avx512 {
         _trees: usize,
         _bytes: &Bytes,
         _columns: usize,
+        _also: (impl Fn(usize) -> Right, impl Fn(usize) -> u16),
         _leaf: impl FnMut(L),
     ) {
         match self {}

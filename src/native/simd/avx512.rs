@@ -10,7 +10,7 @@ use std::arch::x86_64::{
     _mm512_testn_epi32_mask, _mm512_zextsi128_si512,
 };
 
-use super::{Block, Bytes, Fork, LEAF, Pair, Thresholds};
+use super::{Block, Bytes, Fork, LEAF, Pair, Right, Thresholds};
 
 /// The proof that this processor has the instructions used here.
 #[derive(Clone, Copy, Debug)]
@@ -42,33 +42,49 @@ impl Avx512 {
     }
 
     /// Calls `leaf` with the leaves of each pair, in order; the second tree of the last one may be a filler.
-    /// `columns` says how many of the bytes are used.
+    /// `columns` says how many of the bytes are used, `also` which nodes of a pair go right besides those whose
+    /// bytes say so.
     #[inline]
-    pub fn pairs<L: Copy>(self, pairs: &[Pair<L>], bytes: &Bytes, columns: usize, leaf: impl FnMut([L; 2])) {
+    pub fn pairs<L: Copy>(
+        self,
+        pairs: &[Pair<L>],
+        bytes: &Bytes,
+        columns: usize,
+        also: impl Fn(usize) -> Right,
+        leaf: impl FnMut([L; 2]),
+    ) {
         // SAFETY: `self` proves the instructions.
         unsafe {
             match columns {
-                ..=64 => walk_pairs::<L, 1>(pairs, bytes, leaf),
-                65..=128 => walk_pairs::<L, 2>(pairs, bytes, leaf),
-                _ => walk_pairs::<L, 4>(pairs, bytes, leaf),
+                ..=64 => walk_pairs::<L, 1>(pairs, bytes, also, leaf),
+                65..=128 => walk_pairs::<L, 2>(pairs, bytes, also, leaf),
+                _ => walk_pairs::<L, 4>(pairs, bytes, also, leaf),
             }
         }
     }
 
-    /// Calls `leaf` with the leaves of each pair, in order; the second tree of the last one may be a filler.
+    /// As [`Avx512::pairs`].
     #[inline]
-    pub fn forks<L: Copy>(self, forks: &[Fork<L>], bytes: &Bytes, columns: usize, leaf: impl FnMut([L; 2])) {
+    pub fn forks<L: Copy>(
+        self,
+        forks: &[Fork<L>],
+        bytes: &Bytes,
+        columns: usize,
+        also: impl Fn(usize) -> Right,
+        leaf: impl FnMut([L; 2]),
+    ) {
         // SAFETY: `self` proves the instructions.
         unsafe {
             match columns {
-                ..=64 => walk_forks::<L, 1>(forks, bytes, leaf),
-                65..=128 => walk_forks::<L, 2>(forks, bytes, leaf),
-                _ => walk_forks::<L, 4>(forks, bytes, leaf),
+                ..=64 => walk_forks::<L, 1>(forks, bytes, also, leaf),
+                65..=128 => walk_forks::<L, 2>(forks, bytes, also, leaf),
+                _ => walk_forks::<L, 4>(forks, bytes, also, leaf),
             }
         }
     }
 
-    /// Calls `leaf` with the leaf of each of the first `trees`, in order, which are split into parts.
+    /// Calls `leaf` with the leaf of each of the first `trees`, in order, which are split into parts; the nodes of
+    /// tops and blocks that go right besides come from `also`.
     #[inline]
     pub fn split<L: Copy>(
         self,
@@ -76,14 +92,17 @@ impl Avx512 {
         trees: usize,
         bytes: &Bytes,
         columns: usize,
+        (also, also_below): (impl Fn(usize) -> Right, impl Fn(usize) -> u16),
         leaf: impl FnMut(L),
     ) {
         // SAFETY: `self` proves the instructions.
         unsafe {
             match columns {
-                ..=64 => walk_split::<L, 1>((tops, blocks, leaves), trees, bytes, leaf),
-                65..=128 => walk_split::<L, 2>((tops, blocks, leaves), trees, bytes, leaf),
-                _ => walk_split::<L, 4>((tops, blocks, leaves), trees, bytes, leaf),
+                ..=64 => walk_split::<L, 1>((tops, blocks, leaves), trees, bytes, (also, also_below), leaf),
+                65..=128 => {
+                    walk_split::<L, 2>((tops, blocks, leaves), trees, bytes, (also, also_below), leaf)
+                }
+                _ => walk_split::<L, 4>((tops, blocks, leaves), trees, bytes, (also, also_below), leaf),
             }
         }
     }
@@ -171,11 +190,16 @@ fn load64(values: &[u8; 64]) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,bmi1,bmi2,popcnt")]
-fn walk_pairs<L: Copy, const TABLES: usize>(pairs: &[Pair<L>], bytes: &Bytes, mut leaf: impl FnMut([L; 2])) {
+fn walk_pairs<L: Copy, const TABLES: usize>(
+    pairs: &[Pair<L>],
+    bytes: &Bytes,
+    also: impl Fn(usize) -> Right,
+    mut leaf: impl FnMut([L; 2]),
+) {
     let tables = tables(bytes);
-    for pair in pairs {
+    for (number, pair) in pairs.iter().enumerate() {
         let found = look_up::<TABLES>(load64(&pair.columns), &tables);
-        let right = _mm512_cmpgt_epu8_mask(found, load64(&pair.bounds));
+        let right = _mm512_cmpgt_epu8_mask(found, load64(&pair.bounds)) | also(number).nodes;
         let first = first_left(right as u32, &pair.left[0]);
         let second = first_left((right >> 32) as u32, &pair.left[1]);
         leaf([pair.leaves[0][first], pair.leaves[1][second]]);
@@ -198,13 +222,19 @@ fn first_left(right: u32, left: &[u32; 32]) -> usize {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,bmi1,bmi2,popcnt")]
-fn walk_forks<L: Copy, const TABLES: usize>(forks: &[Fork<L>], bytes: &Bytes, mut leaf: impl FnMut([L; 2])) {
+fn walk_forks<L: Copy, const TABLES: usize>(
+    forks: &[Fork<L>],
+    bytes: &Bytes,
+    also: impl Fn(usize) -> Right,
+    mut leaf: impl FnMut([L; 2]),
+) {
     let tables = tables(bytes);
-    for fork in forks {
+    for (number, fork) in forks.iter().enumerate() {
+        let also = also(number);
         let found = look_up::<TABLES>(load64(&fork.columns), &tables);
-        let right = _mm512_cmpgt_epu8_mask(found, load64(&fork.bounds));
+        let right = _mm512_cmpgt_epu8_mask(found, load64(&fork.bounds)) | also.nodes;
         let found = look_up::<TABLES>(load64(&fork.last_columns), &tables);
-        let last = _mm512_cmpgt_epu8_mask(found, load64(&fork.last_bounds));
+        let last = _mm512_cmpgt_epu8_mask(found, load64(&fork.last_bounds)) | also.last;
         let first = first_left(right as u32, &fork.left[0]);
         let second = first_left((right >> 32) as u32, &fork.left[1]);
         let first = 2 * first + (last >> first & 1) as usize;
@@ -222,24 +252,32 @@ fn walk_split<L: Copy, const TABLES: usize>(
     (tops, blocks, leaves): (&[Pair<u32>], &[Block], &[L]),
     mut trees: usize,
     bytes: &Bytes,
+    (also, also_below): (impl Fn(usize) -> Right, impl Fn(usize) -> u16),
     mut leaf: impl FnMut(L),
 ) {
     let tables = tables(bytes);
-    for tops in tops.chunks(PAIRS) {
+    for (group, tops) in tops.chunks(PAIRS).enumerate() {
         let mut at = [LEAF; 2 * PAIRS];
         let mut pairs = at.as_chunks_mut::<2>().0.iter_mut();
-        walk_pairs::<u32, TABLES>(tops, bytes, |pair| {
-            if let Some(at) = pairs.next() {
-                *at = pair;
-            }
-        });
+        walk_pairs::<u32, TABLES>(
+            tops,
+            bytes,
+            |pair| also(group * PAIRS + pair),
+            |pair| {
+                if let Some(at) = pairs.next() {
+                    *at = pair;
+                }
+            },
+        );
         while at.iter().fold(LEAF, |all, at| all & at) == 0 {
             for at in &mut at {
                 // Who has arrived looks at any block, and stays.
                 let arrived = *at & LEAF != 0;
-                let block = &blocks[if arrived { 0 } else { *at as usize }];
+                let number = if arrived { 0 } else { *at as usize };
+                let block = &blocks[number];
                 let found = look_up::<TABLES>(_mm512_zextsi128_si512(load16(&block.columns)), &tables);
                 let right = _mm_cmpgt_epu8_mask(_mm512_castsi512_si128(found), load16(&block.bounds));
+                let right = right | also_below(number);
                 let left =
                     _mm256_testn_epi16_mask(_mm256_set1_epi16(right.cast_signed()), load32(&block.left));
                 let next = block.exits[u32::from(left).trailing_zeros() as usize & 15];
