@@ -1,17 +1,14 @@
 //! LightGBM's text files: lines `key=value`, a head, then a block per tree.
 
+mod split;
+
 use std::str::FromStr;
 
+use self::split::{Extra, Split};
 use super::objective::Transform;
-use super::trees::{Node, Test, Trees};
+use super::trees::{Node, Trees};
 use super::{Booster, Forest, at, broken, check_targets, unsupported};
 use crate::model::{LoadError, shorten};
-
-/// What is nearer to zero than this is zero to LightGBM, as a value and as a missing one.
-const ZERO: f64 = 1e-35_f32 as f64;
-/// The bits of `decision_type`, above which stands the kind of missing value.
-const CATEGORICAL: u8 = 1;
-const DEFAULT_LEFT: u8 = 2;
 
 /// Lines up to where the next part starts.
 type Lines<'a> = std::iter::Peekable<std::str::Lines<'a>>;
@@ -181,7 +178,7 @@ impl<'a> Block<'a> {
             some => list(some, "decision_type", splits)?,
         };
         let sets = self.sets(forest)?;
-        let mut extra = Extra { at: root + (splits + leaves) as u32, nodes: Vec::new() };
+        let mut extra = Extra::behind(root + (splits + leaves) as u32);
         for (node, [left, right]) in pairs.enumerate() {
             let (left, right) = (root + left as u32, root + right as u32);
             let split = Split {
@@ -195,7 +192,7 @@ impl<'a> Block<'a> {
             forest.nodes.push(split.map_err(|error| at(format_args!("node {node}"), error))?);
         }
         forest.nodes.extend(values.into_iter().map(Node::Leaf));
-        forest.nodes.append(&mut extra.nodes);
+        forest.nodes.extend(extra.nodes);
         Ok(())
     }
 
@@ -218,75 +215,6 @@ impl<'a> Block<'a> {
             forest.set(words.iter().enumerate().flat_map(bits))
         };
         ends.windows(2).map(set).collect()
-    }
-}
-
-/// A split as the file has it.
-struct Split {
-    feature: u32,
-    threshold: f64,
-    decision: u8,
-    left: u32,
-    right: u32,
-}
-
-/// Nodes that one split of the file needs beside its own.
-struct Extra {
-    at: u32,
-    nodes: Vec<Node<f64>>,
-}
-
-impl Split {
-    fn node(&self, sets: &[u32], extra: &mut Extra) -> Result<Node<f64>, LoadError> {
-        let Self { feature, threshold, decision, left: yes, right: no } = *self;
-        if decision & CATEGORICAL != 0 {
-            // The threshold is the number of a set. A missing value is in none.
-            let set = if threshold >= 0.0 { sets.get(threshold as usize) } else { None };
-            let set = *set.ok_or_else(|| broken(format!("there is no set {threshold} of categories")))?;
-            return Ok(Node::Split { feature, test: Test::OneOf(set), missing: false, yes, no });
-        }
-        let at_most =
-            |threshold, missing| Node::Split { feature, test: Test::AtMost(threshold), missing, yes, no };
-        // All that counts as zero is on one side of a threshold.
-        let threshold = match threshold {
-            t if (0.0..=ZERO).contains(&t) => ZERO,
-            t if (-ZERO..0.0).contains(&t) => (-ZERO).next_down(),
-            t => t,
-        };
-        let (default_left, zero_left) = (decision & DEFAULT_LEFT != 0, threshold >= ZERO);
-        match decision >> 2 & 3 {
-            // A missing value is zero.
-            0 => Ok(at_most(threshold, zero_left)),
-            // Zero is a missing value, and a missing value zero.
-            1 if default_left == zero_left => Ok(at_most(threshold, default_left)),
-            1 => Ok(self.around_zero(threshold, zero_left, extra)),
-            2 => Ok(at_most(threshold, default_left)),
-            _ => Err(broken(format!("`decision_type` is {decision}"))),
-        }
-    }
-
-    /// Where zero goes to the other side than the threshold says: below it, around it and above it are three cases.
-    fn around_zero(&self, threshold: f64, zero_left: bool, extra: &mut Extra) -> Node<f64> {
-        let first = extra.at + extra.nodes.len() as u32;
-        let at_most = |threshold, missing, yes, no| Node::Split {
-            feature: self.feature,
-            test: Test::AtMost(threshold),
-            missing,
-            yes,
-            no,
-        };
-        let below_zero = (-ZERO).next_down();
-        let (left, right) = (self.left, self.right);
-        if zero_left {
-            // Up to the threshold left, but around zero, and where a value is missing, right.
-            extra.nodes.push(at_most(below_zero, false, left, first + 1));
-            extra.nodes.push(at_most(ZERO, true, right, left));
-            at_most(threshold, true, first, right)
-        } else {
-            extra.nodes.push(at_most(below_zero, false, first + 1, left));
-            extra.nodes.push(at_most(threshold, false, left, right));
-            at_most(ZERO, true, first, right)
-        }
     }
 }
 
