@@ -1,7 +1,10 @@
 //! The engine against answers of ONNX Runtime, kept in `tests/fixtures/trees` by `make-trees.py`.
 
+mod answers;
+
 use std::path::{Path, PathBuf};
 
+use self::answers::Answers;
 use super::*;
 use crate::engine::Scratch;
 use crate::model::Reason;
@@ -13,7 +16,11 @@ const OPTIONS: LoadOptions = LoadOptions { workers: 1 };
 const TOLERANCE: f64 = 1e-5;
 
 fn fixtures() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trees");
+    models(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/trees"))
+}
+
+/// The models of a folder; each has its cases beside it.
+fn models(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut models: Vec<_> = files.filter(|path| !path.to_str().unwrap().ends_with(".cases.onnx")).collect();
     models.sort();
@@ -32,28 +39,6 @@ fn cases(cases: &Model, side: &str, specs: &[crate::model::TensorSpec]) -> Vec<T
     specs.iter().map(|spec| tensor(&spec.name)).collect()
 }
 
-fn numbers(data: &Data) -> Option<Vec<f64>> {
-    Some(match data {
-        Data::Fp32(values) => values.iter().map(|x| f64::from(*x)).collect(),
-        Data::Fp64(values) => values.clone(),
-        _ => return None,
-    })
-}
-
-/// What differs, if anything.
-fn difference(found: &Tensor, expected: &Tensor, tolerance: f64) -> Option<String> {
-    if found.shape != expected.shape || found.datatype() != expected.datatype() {
-        return Some(format!("{:?} {:?}, not {:?}", found.datatype(), found.shape, expected.shape));
-    }
-    let (Some(a), Some(b)) = (numbers(&found.data), numbers(&expected.data)) else {
-        return (found.data != expected.data).then(|| format!("{:?}, not {:?}", found.data, expected.data));
-    };
-    let close =
-        |a: f64, b: f64| a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= tolerance * b.abs().max(1.0);
-    let at = a.iter().zip(&b).position(|(a, b)| !close(*a, *b))?;
-    Some(format!("element {at} is {}, not {}", a[at], b[at]))
-}
-
 /// The first rows of a tensor.
 fn head(tensor: &Tensor, from: usize, rows: usize) -> Tensor {
     let row = tensor.data.len() / tensor.rows().max(1);
@@ -64,52 +49,74 @@ fn head(tensor: &Tensor, from: usize, rows: usize) -> Tensor {
     Tensor { shape, data }
 }
 
-#[test]
-fn answers_are_those_of_onnx_runtime() {
-    let mut wrong = Vec::new();
-    let mut scratch = Scratch::new(0);
-    let models = fixtures();
-    assert!(models.len() > 100, "{} fixtures", models.len());
-    for path in models {
+/// What was compared in a folder of fixtures.
+#[derive(Default)]
+struct Tally {
+    models: usize,
+    rows: usize,
+    /// Numbers that the exact answers decided.
+    judged: usize,
+    largest: f64,
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn check(&mut self, path: &Path, scratch: &mut Scratch) {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let (model, kept) = (parse(&path), parse(&path.with_extension("cases.onnx")));
+        let (model, kept) = (parse(path), parse(&path.with_extension("cases.onnx")));
         let inputs = cases(&kept, "in", &model.signature.inputs);
-        let expected = cases(&kept, "out", &model.signature.outputs);
-        let session = match Trees.load(&model, &OPTIONS) {
-            Ok(session) => session,
-            Err(error) => {
-                wrong.push(format!("{name}: {error}"));
-                continue;
-            }
-        };
         // Near a half ONNX Runtime's own probit has three digits in float32.
         let tolerance = if name.contains("probit") { 1e-3 } else { TOLERANCE };
+        let answers = Answers::read(&model, &kept, tolerance);
+        self.models += 1;
+        self.rows += inputs[0].rows();
+        let session = match Trees.load(&model, &OPTIONS) {
+            Ok(session) => session,
+            Err(error) => return self.wrong.push(format!("{name}: {error}")),
+        };
         let mut outputs = Vec::new();
-        match session.run(&inputs, &mut scratch, &mut outputs) {
-            Err(error) => wrong.push(format!("{name}: {error}")),
-            Ok(()) => {
-                let found = outputs.iter().zip(&expected).zip(&model.signature.outputs);
-                let found = found.filter_map(|((found, expected), spec)| {
-                    Some((spec, difference(found, expected, tolerance)?))
-                });
-                wrong.extend(found.map(|(spec, what)| format!("{name}: `{}` {what}", spec.name)));
-            }
+        if let Err(error) = session.run(&inputs, scratch, &mut outputs) {
+            return self.wrong.push(format!("{name}: {error}"));
         }
+        let found = answers.compare(&outputs, 0..inputs[0].rows());
+        self.judged += found.judged;
+        self.largest = self.largest.max(found.largest);
+        self.wrong.extend(found.wrong.iter().map(|what| format!("{name}: {what}")));
         // A row's answer does not depend on the rows beside it, in a model; single operators may mix rows.
-        if name.starts_with("op-") {
-            continue;
-        }
-        let rows = inputs[0].rows();
-        let single: Vec<Tensor> = inputs.iter().map(|input| head(input, rows - 1, 1)).collect();
-        session.run(&single, &mut scratch, &mut outputs).unwrap();
-        for (found, all) in outputs.iter().zip(&expected) {
-            wrong.extend(
-                difference(found, &head(all, rows - 1, 1), tolerance)
-                    .map(|what| format!("{name}, one row: {what}")),
-            );
+        if !name.starts_with("op-") {
+            let last = inputs[0].rows() - 1;
+            let single: Vec<Tensor> = inputs.iter().map(|input| head(input, last, 1)).collect();
+            session.run(&single, scratch, &mut outputs).unwrap();
+            let found = answers.compare(&outputs, last..last + 1);
+            self.wrong.extend(found.wrong.iter().map(|what| format!("{name}, one row: {what}")));
         }
     }
-    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+
+    fn end(&self) {
+        let (count, wrong) = (self.wrong.len(), self.wrong.join("\n"));
+        assert!(count == 0, "{count} differ:\n{wrong}");
+    }
+}
+
+/// `SIDEGATE_PROOF_TREES` names another folder, with more models and rows than are kept: `scripts/prove-trees.sh`.
+#[test]
+fn answers_are_those_of_onnx_runtime() {
+    let mut scratch = Scratch::new(0);
+    let mut tally = Tally::default();
+    let models = fixtures();
+    assert!(models.len() > 100, "{} fixtures", models.len());
+    models.iter().for_each(|path| tally.check(path, &mut scratch));
+    tally.end();
+    let Some(folder) = std::env::var_os("SIDEGATE_PROOF_TREES") else { return };
+    let mut tally = Tally::default();
+    self::models(Path::new(&folder)).iter().for_each(|path| tally.check(path, &mut scratch));
+    let Tally { models, rows, judged, largest, .. } = &tally;
+    let violations = tally.wrong.len();
+    println!(
+        "proof: {models} models, {rows} rows, {violations} violations, {judged} numbers judged by float64, \
+         largest difference {largest:.1e}"
+    );
+    tally.end();
 }
 
 /// A regressor of two leaves under a split, with one attribute replaced.
