@@ -23,6 +23,8 @@ mod slice;
 mod softmax;
 mod svm;
 mod svm_classifier;
+#[cfg(test)]
+mod tests;
 
 use super::builder::{Builder, unsupported};
 use super::plan::Plan;

@@ -41,7 +41,8 @@ pub(super) fn build<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
 fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) -> Result<(), LoadError> {
     let labels = Labels::of(node, "classlabels_int64s")?;
     let (classes, post) = (labels.len(), PostTransform::of(node)?);
-    let ensemble = Ensemble::<T>::read(node, builder.model, &Names { prefix: "class" }, classes)?;
+    let ensemble =
+        Ensemble::<T>::read(node, builder.model, &Names { prefix: "class" }, classes, builder.width(input))?;
     let ids = node.ints("class_ids")?.unwrap_or_default();
     let base = ensemble.base.len();
     let mirrored = classes == 2 && mirrored::<T>(node, builder.model)?;
