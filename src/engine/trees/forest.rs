@@ -123,6 +123,13 @@ pub(super) struct Forest<T: Real> {
     pub(super) sets: Sets,
 }
 
+/// What is wrong with a forest, and which node shows it.
+#[derive(Debug)]
+pub(super) struct Flaw {
+    pub(super) place: Option<u32>,
+    pub(super) what: String,
+}
+
 /// More levels than any trainer makes; a walk costs time per level.
 const MAX_HEIGHT: u32 = 4096;
 /// The most splits on the way of one row through all trees: some 20 ms, far above any real model.
@@ -131,9 +138,8 @@ const MAX_STEPS: u64 = 1 << 24;
 pub(super) const MAX_COLUMNS: usize = 1 << 16;
 
 impl<T: Real> Forest<T> {
-    /// Checks and normalises; `Err` says what is wrong with which node. `sets` are the categories that
-    /// [`Raw::Member`] numbers.
-    pub(super) fn new(raw: &[Raw<T>], roots: Vec<u32>, sets: &[Vec<u32>]) -> Result<Self, String> {
+    /// Checks and normalises. `sets` are the categories that [`Raw::Member`] numbers.
+    pub(super) fn new(raw: &[Raw<T>], roots: Vec<u32>, sets: &[Vec<u32>]) -> Result<Self, Flaw> {
         let mut forest = Self {
             links: vec![Link::Jump(0); raw.len()],
             roots,
@@ -148,13 +154,12 @@ impl<T: Real> Forest<T> {
                 Raw::Branch { yes, no, .. } | Raw::Member { yes, no, .. }
                     if yes as usize >= raw.len() || no as usize >= raw.len() =>
                 {
-                    return Err(format!("node {place} leads to a node that is not there"));
+                    return Err(Flaw::at(place, "leads to a node that is not there"));
                 }
                 Raw::Member { feature, rounding, set, missing, yes, no } => {
                     let members = sets.get(set as usize);
-                    let members = members.ok_or_else(|| format!("node {place} has no set {set}"))?;
-                    let set =
-                        forest.sets.add(members, missing).map_err(|what| format!("node {place}: {what}"))?;
+                    let members = members.ok_or_else(|| Flaw::at(place, format!("has no set {set}")))?;
+                    let set = forest.sets.add(members, missing).map_err(|what| Flaw::at(place, what))?;
                     let column = forest.column(feature, Reading::Category(rounding), &mut numbers);
                     Link::Member { column, set, left: yes, right: no }
                 }
@@ -165,7 +170,7 @@ impl<T: Real> Forest<T> {
         }
         let most = if sets.is_empty() { MAX_COLUMNS } else { MAX_COLUMNS / 2 };
         if forest.columns.len() > most {
-            return Err(format!("more than {most} features"));
+            return Err(Flaw { place: None, what: format!("more than {most} features") });
         }
         forest.measure()?;
         Ok(forest)
@@ -222,14 +227,14 @@ impl<T: Real> Forest<T> {
     }
 
     /// Heights of all nodes that can be reached, which only exist when no path leads back to where it was.
-    fn measure(&mut self) -> Result<(), String> {
+    fn measure(&mut self) -> Result<(), Flaw> {
         const UNKNOWN: u32 = u32::MAX;
         const OPEN: u32 = u32::MAX - 1;
         self.heights = vec![UNKNOWN; self.links.len()];
         let mut stack = Vec::new();
         for &root in &self.roots {
             if root as usize >= self.links.len() {
-                return Err(format!("root {root} is not there"));
+                return Err(Flaw { place: None, what: format!("root {root} is not there") });
             }
             stack.push(root);
             while let Some(&place) = stack.last() {
@@ -240,7 +245,7 @@ impl<T: Real> Forest<T> {
                     for child in children.into_iter().flatten() {
                         match self.heights[child as usize] {
                             UNKNOWN => stack.push(child),
-                            OPEN => return Err(format!("the path from node {child} leads back to it")),
+                            OPEN => return Err(Flaw::at(child as usize, "is reached from itself")),
                             _ => {}
                         }
                     }
@@ -255,7 +260,10 @@ impl<T: Real> Forest<T> {
                         matches!(self.links[place as usize], Link::Split { .. } | Link::Member { .. });
                     let height = below.unwrap_or(0) + u32::from(splits);
                     if height > MAX_HEIGHT {
-                        return Err(format!("a tree is higher than {MAX_HEIGHT} levels"));
+                        return Err(Flaw::at(
+                            place as usize,
+                            format!("has more than {MAX_HEIGHT} levels below it"),
+                        ));
                     }
                     self.heights[place as usize] = height;
                 }
@@ -263,7 +271,8 @@ impl<T: Real> Forest<T> {
         }
         let steps: u64 = self.roots.iter().map(|root| u64::from(self.heights[*root as usize]) + 1).sum();
         if steps > MAX_STEPS {
-            return Err(format!("a row takes {steps} steps, more than {MAX_STEPS}"));
+            let what = format!("a row takes {steps} steps, more than {MAX_STEPS}");
+            return Err(Flaw { place: None, what });
         }
         Ok(())
     }
@@ -284,6 +293,21 @@ impl<T: Real> Forest<T> {
     }
 }
 
+impl Flaw {
+    fn at(place: usize, what: impl Into<String>) -> Self {
+        Self { place: Some(place as u32), what: what.into() }
+    }
+}
+
+impl std::fmt::Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(place) = self.place {
+            write!(f, "node {place} ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
 impl<T: Real> Link<T> {
     /// What it leads to.
     pub(super) fn children(&self) -> [Option<u32>; 2] {
@@ -300,12 +324,12 @@ impl Sets {
     fn add(&mut self, members: &[u32], missing: bool) -> Result<u32, String> {
         let end = members.iter().max().map_or(0, |most| most.saturating_add(1));
         if end > MAX_CATEGORY {
-            return Err(format!("category {} is above {MAX_CATEGORY}", end - 1));
+            return Err(format!("names category {}, above {MAX_CATEGORY}", end - 1));
         }
         let (at, last) = (self.words.len(), end + CATEGORY_OFFSET);
         let words = last as usize / 32 + 1;
         if at + 1 + words > MAX_SET_WORDS {
-            return Err("the categories of all splits take more than 64 MiB".to_owned());
+            return Err("is where the categories of all splits come to more than 64 MiB".to_owned());
         }
         self.words.push(last);
         self.words.resize(at + 1 + words, 0);

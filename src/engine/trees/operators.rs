@@ -15,12 +15,17 @@ pub(super) mod gather;
 mod join;
 mod linear;
 mod logic;
+mod order;
 mod reduce;
 mod regressor;
 mod scale;
 mod shape;
 mod slice;
 mod softmax;
+mod svm;
+mod svm_classifier;
+#[cfg(test)]
+mod tests;
 
 use super::builder::{Builder, unsupported};
 use super::plan::Plan;
@@ -42,6 +47,8 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("ai.onnx.ml", "LinearRegressor", linear::regressor),
     ("ai.onnx.ml", "Normalizer", scale::normalizer),
     ("ai.onnx.ml", "OneHotEncoder", category::one_hot_encoder),
+    ("ai.onnx.ml", "SVMClassifier", svm_classifier::build),
+    ("ai.onnx.ml", "SVMRegressor", svm::regressor),
     ("ai.onnx.ml", "Scaler", scale::scaler),
     ("ai.onnx.ml", "TreeEnsemble", ensemble5::build),
     ("ai.onnx.ml", "TreeEnsembleClassifier", classifier::build),
@@ -50,28 +57,37 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Add", arithmetic::binary),
     ("", "And", logic::connective),
     ("", "ArgMax", softmax::argmax),
+    ("", "ArgMin", softmax::argmax),
     ("", "Cast", cast::build),
     ("", "Ceil", arithmetic::unary),
     ("", "Clip", scale::clip),
     ("", "Concat", join::concat),
     ("", "Constant", constant::build),
+    ("", "ConstantOfShape", shape::expand),
+    ("", "Cos", arithmetic::unary),
+    ("", "CumSum", order::cumulate),
     ("", "Div", arithmetic::binary),
     ("", "Equal", logic::compare),
     ("", "Exp", arithmetic::unary),
+    ("", "Expand", shape::expand),
     ("", "Flatten", shape::flatten),
     ("", "Floor", arithmetic::unary),
     ("", "Gather", gather::gather),
+    ("", "GatherElements", order::gather_elements),
     ("", "Gemm", dense::gemm),
     ("", "Greater", logic::compare),
     ("", "GreaterOrEqual", logic::compare),
     ("", "Identity", shape::identity),
+    ("", "IsInf", logic::is_nan),
     ("", "IsNaN", logic::is_nan),
     ("", "Less", logic::compare),
     ("", "LessOrEqual", logic::compare),
     ("", "Log", arithmetic::unary),
+    ("", "LpNormalization", softmax::lp_normalization),
     ("", "MatMul", dense::matmul),
-    ("", "Max", arithmetic::extreme),
-    ("", "Min", arithmetic::extreme),
+    ("", "Max", arithmetic::variadic),
+    ("", "Mean", arithmetic::variadic),
+    ("", "Min", arithmetic::variadic),
     ("", "Mod", arithmetic::binary),
     ("", "Mul", arithmetic::binary),
     ("", "Neg", arithmetic::unary),
@@ -79,20 +95,33 @@ const OPERATORS: &[(&str, &str, Build)] = &[
     ("", "Or", logic::connective),
     ("", "Pow", arithmetic::binary),
     ("", "Reciprocal", arithmetic::unary),
+    ("", "ReduceL1", reduce::build),
+    ("", "ReduceL2", reduce::build),
+    ("", "ReduceLogSum", reduce::build),
+    ("", "ReduceLogSumExp", reduce::build),
     ("", "ReduceMax", reduce::build),
     ("", "ReduceMean", reduce::build),
     ("", "ReduceMin", reduce::build),
+    ("", "ReduceProd", reduce::build),
     ("", "ReduceSum", reduce::build),
+    ("", "ReduceSumSquare", reduce::build),
     ("", "Relu", arithmetic::unary),
     ("", "Reshape", shape::reshape),
+    ("", "Round", arithmetic::unary),
+    ("", "Shape", shape::shape),
     ("", "Sigmoid", arithmetic::unary),
+    ("", "Sign", arithmetic::unary),
+    ("", "Sin", arithmetic::unary),
     ("", "Slice", slice::build),
     ("", "Softmax", softmax::softmax),
     ("", "Softplus", arithmetic::unary),
     ("", "Sqrt", arithmetic::unary),
     ("", "Squeeze", shape::squeeze),
     ("", "Sub", arithmetic::binary),
+    ("", "Sum", arithmetic::variadic),
     ("", "Tanh", arithmetic::unary),
+    ("", "TopK", order::top),
+    ("", "Transpose", shape::transpose),
     ("", "Unsqueeze", shape::unsqueeze),
     ("", "Where", logic::choose),
     ("", "Xor", logic::connective),

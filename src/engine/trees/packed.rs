@@ -131,23 +131,15 @@ fn leaf_counts<T: Real>(forest: &Forest<T>) -> Vec<u32> {
     for root in &forest.roots {
         todo.push(*root);
         while let Some(&place) = todo.last() {
-            let (left, right) = match forest.links[place as usize] {
-                Link::Leaf(_) => {
-                    counts[place as usize] = 1;
-                    todo.pop();
-                    continue;
-                }
-                Link::Jump(next) => (next, next),
-                Link::Split { left, right, .. } | Link::Member { left, right, .. } => (left, right),
-            };
-            match (counts[left as usize], counts[right as usize]) {
-                (0, _) => todo.push(left),
-                (_, 0) => todo.push(right),
-                (a, b) => {
-                    counts[place as usize] = if left == right { a } else { a.saturating_add(b) };
-                    todo.pop();
-                }
+            let children = forest.links[place as usize].children();
+            let unknown = children.into_iter().flatten().find(|child| counts[*child as usize] == 0);
+            if let Some(child) = unknown {
+                todo.push(child);
+                continue;
             }
+            let below = children.into_iter().flatten().map(|child| counts[child as usize]);
+            counts[place as usize] = below.fold(0, u32::saturating_add).max(1);
+            todo.pop();
         }
     }
     counts

@@ -8,6 +8,8 @@ use crate::tensor::{Datatype, Tensor, element_count};
 
 /// The most elements that a step may make: bounds what a small request can make a strange model allocate.
 const MAX_ELEMENTS: usize = 1 << 24;
+/// The most bytes that all steps of a run may make, for the same reason.
+const MAX_BYTES: usize = 1 << 30;
 /// Values above this size are given back after a run.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -129,7 +131,12 @@ impl Plan {
         outputs.resize_with(self.outputs.len(), || Tensor::empty(Datatype::Fp32));
         // The caller's buffers are filled in place.
         self.exchange(slots, outputs);
-        let done = self.steps.iter().try_for_each(|step| step.run(&self.constants, inputs, slots, work));
+        let mut made = 0;
+        let done = self.steps.iter().try_for_each(|step| {
+            made += step.run(&self.constants, inputs, slots, work)?;
+            let bound = || RunError::Input(format!("the graph makes more than {MAX_BYTES} bytes"));
+            if made > MAX_BYTES { Err(bound()) } else { Ok(()) }
+        });
         self.exchange(slots, outputs);
         slots.iter_mut().filter(|slot| slot.data.held_bytes() > KEPT_BYTES).for_each(|slot| {
             *slot = Tensor::empty(Datatype::Fp32);
@@ -168,22 +175,25 @@ impl Plan {
 }
 
 impl Step {
+    /// Gives the bytes that its outputs hold.
     fn run(
         &self,
         constants: &[Tensor],
         inputs: &[Tensor],
         slots: &mut [Tensor],
         work: &mut Work,
-    ) -> Result<(), RunError> {
+    ) -> Result<usize, RunError> {
         let taken = |slot: &usize| std::mem::replace(&mut slots[*slot], Tensor::empty(Datatype::Bool));
         let outputs = self.outputs.iter().map(taken).collect();
         let inputs = Inputs { places: &self.inputs, constants, inputs, slots };
         let mut call = Call { inputs, outputs, work };
         let done = self.operator.run(&mut call);
+        let mut made = 0;
         for (slot, output) in self.outputs.iter().zip(call.outputs) {
+            made += output.data.held_bytes();
             slots[*slot] = output;
         }
-        done.map_err(|error| match error {
+        done.map(|()| made).map_err(|error| match error {
             RunError::Input(text) => RunError::Input(format!("{}: {text}", self.name)),
             RunError::Engine(text) => RunError::Engine(format!("{}: {text}", self.name)),
         })

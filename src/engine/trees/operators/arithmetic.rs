@@ -1,7 +1,7 @@
 //! Element by element: arithmetic with broadcasting, and functions of one number.
 
 use crate::engine::RunError;
-use crate::engine::trees::builder::{Builder, Value, unsupported};
+use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
 use crate::engine::trees::element::{Element, buffer, elements};
 use crate::engine::trees::plan::{Call, shaped};
 use crate::model::LoadError;
@@ -24,6 +24,20 @@ pub(super) fn unary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
                 "Sigmoid" => |x: $type| 1.0 / (1.0 + (-x).exp()),
                 "Reciprocal" => |x: $type| 1.0 / x,
                 "Softplus" => |x: $type| x.max(0.0) + (-x.abs()).exp().ln_1p(),
+                // Halves go to the even number.
+                "Round" => $type::round_ties_even,
+                // NaN stays NaN, and a zero loses its sign.
+                "Sign" => |x: $type| {
+                    if x == 0.0 {
+                        0.0
+                    } else if x.is_nan() {
+                        x
+                    } else {
+                        x.signum()
+                    }
+                },
+                "Sin" => $type::sin,
+                "Cos" => $type::cos,
                 "Sqrt" => $type::sqrt,
                 "Tanh" => $type::tanh,
                 _ => return Err(unsupported(node, "this function")),
@@ -35,6 +49,8 @@ pub(super) fn unary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
         Datatype::Fp64 => each::<f64>(builder, node, input, function!(f64)),
         Datatype::Int32 if node.op_type == "Abs" => each::<i32>(builder, node, input, i32::wrapping_abs),
         Datatype::Int64 if node.op_type == "Abs" => each::<i64>(builder, node, input, i64::wrapping_abs),
+        Datatype::Int32 if node.op_type == "Sign" => each::<i32>(builder, node, input, i32::signum),
+        Datatype::Int64 if node.op_type == "Sign" => each::<i64>(builder, node, input, i64::signum),
         Datatype::Int32 if node.op_type == "Neg" => each::<i32>(builder, node, input, i32::wrapping_neg),
         Datatype::Int64 if node.op_type == "Neg" => each::<i64>(builder, node, input, i64::wrapping_neg),
         other => Err(unsupported(node, &format!("{other} numbers"))),
@@ -72,9 +88,6 @@ pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
                 "Div" => |a: $type, b: $type| Some(a / b),
                 "Mod" if like_c => |a: $type, b: $type| Some(a % b),
                 "Pow" => |a: $type, b: $type| Some(a.powf(b)),
-                // NaN wins, as in numpy.
-                "Min" => |a: $type, b: $type| Some(if a.is_nan() || a < b { a } else { b }),
-                "Max" => |a: $type, b: $type| Some(if a.is_nan() || a > b { a } else { b }),
                 _ => return Err(unsupported(node, "this function of such numbers")),
             }
         };
@@ -91,8 +104,6 @@ pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
                     let rest = if b == 0 { return None } else { a.wrapping_rem(b) };
                     Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
                 },
-                "Min" => |a: $type, b: $type| Some(a.min(b)),
-                "Max" => |a: $type, b: $type| Some(a.max(b)),
                 _ => return Err(unsupported(node, "this function of integers")),
             }
         };
@@ -106,13 +117,79 @@ pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
     }
 }
 
-/// Min and Max take any number of tensors.
-pub(super) fn extreme<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
-    match node.inputs.len() {
-        1 => super::shape::identity(builder, node),
-        2 => binary(builder, node),
-        count => Err(unsupported(node, &format!("{count} inputs"))),
+/// Min, Max, Sum and Mean take any number of tensors, which are combined one after the other.
+pub(super) fn variadic<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    let inputs = builder.inputs(node)?;
+    let Some(first) = inputs.first() else { return Err(wrong(node, "there is nothing to combine")) };
+    if let Some(other) = inputs.iter().find(|input| input.datatype != first.datatype) {
+        return Err(wrong(node, &format!("{} beside {}", other.datatype, first.datatype)));
     }
+    if inputs.len() == 1 {
+        return super::shape::identity(builder, node);
+    }
+    macro_rules! floats {
+        ($type:ident) => {{
+            let function: fn($type, $type) -> $type = match node.op_type.as_str() {
+                // NaN wins, as in numpy.
+                "Min" => |a, b| if a.is_nan() || a < b { a } else { b },
+                "Max" => |a, b| if a.is_nan() || a > b { a } else { b },
+                _ => |a, b| a + b,
+            };
+            let count = if node.op_type == "Mean" { inputs.len() as $type } else { 1.0 };
+            several::<$type>(builder, node, &inputs, function, move |sum| sum / count)
+        }};
+    }
+    macro_rules! ints {
+        ($type:ident) => {{
+            let function: fn($type, $type) -> $type = match node.op_type.as_str() {
+                "Min" => |a, b| a.min(b),
+                "Max" => |a, b| a.max(b),
+                _ => return Err(unsupported(node, "integers")),
+            };
+            several::<$type>(builder, node, &inputs, function, |extreme| extreme)
+        }};
+    }
+    match first.datatype {
+        Datatype::Fp32 => floats!(f32),
+        Datatype::Fp64 => floats!(f64),
+        Datatype::Int32 => ints!(i32),
+        Datatype::Int64 => ints!(i64),
+        other => Err(unsupported(node, &format!("{other} numbers"))),
+    }
+}
+
+fn several<'m, E: Element>(
+    builder: &mut Builder<'m>,
+    node: &'m Node,
+    inputs: &[Value],
+    function: fn(E, E) -> E,
+    last: impl Fn(E) -> E + Send + Sync + 'static,
+) -> Result<(), LoadError> {
+    builder.emit(node, inputs, &[E::DATATYPE], move |call: &mut Call<'_>| {
+        let mut shape = Shape::from_slice(&call.inputs.get(0)?.shape);
+        for index in 1..call.inputs.len() {
+            shape = broadcast(&shape, &call.inputs.get(index)?.shape)?;
+        }
+        let output = &mut call.outputs[0];
+        let count = shaped(output, &shape)?;
+        let out = buffer::<E>(output)?;
+        out.reserve(count);
+        for index in 0..call.inputs.len() {
+            let input = call.inputs.get(index)?;
+            let (values, steps) = (elements::<E>(input)?, steps(&input.shape, &shape));
+            let mut at = 0;
+            walk3(&shape, [&steps, &[], &[]], |[from, ..]| {
+                match out.get_mut(at) {
+                    Some(sum) => *sum = function(*sum, values[from]),
+                    None => out.push(values[from]),
+                }
+                at += 1;
+                true
+            });
+        }
+        out.iter_mut().for_each(|sum| *sum = last(*sum));
+        Ok(())
+    })
 }
 
 /// Emits a step that combines two tensors of one type, element by element; `None` stands for a division by zero.

@@ -1,7 +1,7 @@
 //! TreeEnsembleClassifier: a label and a score per class.
 
 use super::aggregate::{Aggregate, Scores};
-use super::ensemble::{Ensemble, Names};
+use super::ensemble::{Ensemble, Names, numbers};
 use crate::engine::RunError;
 use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
 use crate::engine::trees::element::buffer;
@@ -9,7 +9,7 @@ use crate::engine::trees::plan::{Call, Operator, matrix, shaped};
 use crate::engine::trees::post::{PostTransform, logistic};
 use crate::engine::trees::work::Walks;
 use crate::model::LoadError;
-use crate::onnx::Node;
+use crate::onnx::{Model, Node};
 use crate::tensor::{Data, Datatype, Strings};
 
 /// The labels of the classes.
@@ -25,6 +25,8 @@ struct Classifier<T: Walks> {
     post: PostTransform,
     /// No weight is negative: of two classes they are taken for the probability of the second one.
     all_positive: bool,
+    /// Of two classes, what a leaf says for the one it says against the other.
+    mirrored: bool,
 }
 
 pub(super) fn build<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
@@ -39,13 +41,17 @@ pub(super) fn build<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
 fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) -> Result<(), LoadError> {
     let labels = Labels::of(node, "classlabels_int64s")?;
     let (classes, post) = (labels.len(), PostTransform::of(node)?);
-    let ensemble = Ensemble::<T>::read(node, builder.model, &Names { prefix: "class" }, classes)?;
+    let ensemble =
+        Ensemble::<T>::read(node, builder.model, &Names { prefix: "class" }, classes, builder.width(input))?;
     let ids = node.ints("class_ids")?.unwrap_or_default();
     let base = ensemble.base.len();
+    let mirrored = classes == 2 && mirrored::<T>(node, builder.model)?;
     match classes {
         0 | 1 => return Err(unsupported(node, &format!("{classes} classes"))),
         2 if post == PostTransform::Probit => return Err(unsupported(node, "PROBIT with two classes")),
-        // ONNX Runtime's label is the second one whenever its score is positive, whatever the first one's is.
+        // ONNX Runtime's label is the second one whenever its score is positive, whatever the first one's is: the
+        // same when that is its negative.
+        2 if mirrored && base == 0 => {}
         2 if ids.windows(2).any(|pair| pair[0] != pair[1]) => {
             return Err(unsupported(node, "weights for both of two classes"));
         }
@@ -58,8 +64,27 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     }
     let all_positive = ensemble.all_positive;
     let outputs = [labels.datatype(), Datatype::Fp32];
-    let operator = Classifier { ensemble, labels, classes, post, all_positive };
+    let operator = Classifier { ensemble, labels, classes, post, all_positive, mirrored };
     builder.emit(node, &[input], &outputs, operator)
+}
+
+/// Whether weights come in pairs, one for each of two classes, that differ in nothing but the sign: CatBoost's do.
+fn mirrored<T: Walks>(node: &Node, model: &Model) -> Result<bool, LoadError> {
+    let ids = node.ints("class_ids")?.unwrap_or_default();
+    let (trees, nodes) = (node.ints("class_treeids")?, node.ints("class_nodeids")?);
+    let weights: Vec<T> = numbers(node, model, "class_weights")?.unwrap_or_default();
+    let (trees, nodes) = (trees.unwrap_or_default(), nodes.unwrap_or_default());
+    let some = weights.iter().any(|weight| *weight < T::default());
+    let pair = |at: usize| {
+        ids[at] == 0
+            && ids[at + 1] == 1
+            && trees[at] == trees[at + 1]
+            && nodes[at] == nodes[at + 1]
+            && weights[at].f64() == -weights[at + 1].f64()
+    };
+    let lengths = [trees.len(), nodes.len(), weights.len()];
+    let paired = ids.len() % 2 == 0 && lengths.iter().all(|length| *length == ids.len());
+    Ok(some && paired && (0..ids.len()).step_by(2).all(pair))
 }
 
 impl<T: Walks> Operator for Classifier<T> {
@@ -110,6 +135,12 @@ impl<T: Walks> Classifier<T> {
         let base = |class| self.ensemble.base.get(class).copied().unwrap_or_default();
         // What the weights say, they say for the second class, even if they name the first.
         let least = if self.all_positive { T::of_f32(0.5) } else { T::default() };
+        if self.mirrored {
+            let start = out.len();
+            out.extend(row.scores.iter().map(|score| score.f32()));
+            self.post.apply(&mut out[start..]);
+            return usize::from(row.scores[1] > T::default());
+        }
         if row.scored[1] {
             let start = out.len();
             out.extend([0.0, row.scores[1].f32()]);

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use crate::engine::trees::builder::{unsupported, wrong};
-use crate::engine::trees::forest::{Forest, Link, Mode, Raw};
+use crate::engine::trees::forest::{Flaw, Forest, Link, Mode, Raw};
 use crate::engine::trees::layout::Layout;
 use crate::engine::trees::real::{Key, Real};
-use crate::model::LoadError;
+use crate::model::{LoadError, shorten};
 use crate::onnx::{Model, Node};
 use crate::tensor::Data;
 
@@ -36,17 +36,32 @@ pub(super) struct Names {
 }
 
 impl<T: Real> Ensemble<T> {
-    /// Reads a node whose targets number `targets`.
-    pub(super) fn read(node: &Node, model: &Model, names: &Names, targets: usize) -> Result<Self, LoadError> {
-        let places = places(node)?;
+    /// Reads a node whose targets number `targets`; `width` is how wide its rows are, where that is declared.
+    pub(super) fn read(
+        node: &Node,
+        model: &Model,
+        names: &Names,
+        targets: usize,
+        width: Option<usize>,
+    ) -> Result<Self, LoadError> {
+        let (places, roots) = (places(node)?, roots(node)?);
         let mut weights = weights::<T>(node, model, names, targets, &places)?;
         // Stable, so that weights of one leaf are added in the order of the file.
         weights.sort_by_key(|(place, ..)| *place);
         let modes = modes(node, places.len())?;
         weights.retain(|(place, ..)| modes[*place as usize].is_none());
-        let raw = raw(node, model, &places, &modes)?;
+        let raw = raw(node, model, &places, &modes, width)?;
         let base = numbers(node, model, "base_values")?.unwrap_or_default();
-        Self::new(raw, roots(node)?, &[], &weights, base).map_err(|what| wrong(node, &what))
+        let (trees, ids) = (required(node, "nodes_treeids")?, required(node, "nodes_nodeids")?);
+        Self::build(raw, roots, &[], &weights, base).map_err(|flaw| {
+            let name = |place: u32| (ids.get(place as usize), trees.get(place as usize));
+            match flaw.place.map(name) {
+                Some((Some(id), Some(tree))) => {
+                    wrong(node, &format!("node {id} of tree {tree} {}", flaw.what))
+                }
+                _ => wrong(node, &flaw.what),
+            }
+        })
     }
 
     /// From nodes, whose leaves may hold anything, the sets of categories they name, and weights of leaves: place,
@@ -58,6 +73,16 @@ impl<T: Real> Ensemble<T> {
         weights: &[(u32, u32, T)],
         base: Vec<T>,
     ) -> Result<Self, String> {
+        Self::build(raw, roots, sets, weights, base).map_err(|flaw| flaw.to_string())
+    }
+
+    fn build(
+        raw: Vec<Raw<T>>,
+        roots: Vec<u32>,
+        sets: &[Vec<u32>],
+        weights: &[(u32, u32, T)],
+        base: Vec<T>,
+    ) -> Result<Self, Flaw> {
         let all_positive = weights.iter().all(|(.., weight)| *weight >= T::default());
         let mut forest = Forest::new(&raw, roots, sets)?;
         let leaves = Leaves::assign(weights, &mut forest);
@@ -172,7 +197,8 @@ fn roots(node: &Node) -> Result<Vec<u32>, LoadError> {
 fn modes(node: &Node, count: usize) -> Result<Vec<Option<Mode>>, LoadError> {
     let modes = node.strings("nodes_modes")?.ok_or_else(|| wrong(node, "`nodes_modes` is missing"))?;
     same_length(node, "nodes_modes", modes.len(), count)?;
-    let mode = |name: &[u8]| {
+    let (trees, numbers) = (required(node, "nodes_treeids")?, required(node, "nodes_nodeids")?);
+    let mode = |(place, name): (usize, &[u8])| {
         Ok(Some(match name {
             b"BRANCH_LEQ" => Mode::Leq,
             b"BRANCH_LT" => Mode::Lt,
@@ -181,10 +207,14 @@ fn modes(node: &Node, count: usize) -> Result<Vec<Option<Mode>>, LoadError> {
             b"BRANCH_EQ" => Mode::Eq,
             b"BRANCH_NEQ" => Mode::Neq,
             b"LEAF" => return Ok(None),
-            other => return Err(unsupported(node, &format!("mode `{}`", String::from_utf8_lossy(other)))),
+            other => {
+                let (number, tree) = (numbers[place], trees[place]);
+                let other = shorten(&String::from_utf8_lossy(other)).to_string();
+                return Err(unsupported(node, &format!("mode `{other}` (node {number} of tree {tree})")));
+            }
         }))
     };
-    modes.iter().map(mode).collect()
+    modes.iter().enumerate().map(mode).collect()
 }
 
 fn raw<T: Real>(
@@ -192,6 +222,7 @@ fn raw<T: Real>(
     model: &Model,
     places: &Places,
     modes: &[Option<Mode>],
+    width: Option<usize>,
 ) -> Result<Vec<Raw<T>>, LoadError> {
     let count = modes.len();
     let ints = |name| {
@@ -200,17 +231,23 @@ fn raw<T: Real>(
         Ok::<_, LoadError>(list)
     };
     let (trees, features) = (ints("nodes_treeids")?, ints("nodes_featureids")?);
+    let own = ints("nodes_nodeids")?;
     let (yes, no) = (ints("nodes_truenodeids")?, ints("nodes_falsenodeids")?);
     let values: Vec<T> = numbers(node, model, "nodes_values")?.unwrap_or_default();
     same_length(node, "nodes_values", values.len(), count)?;
     let tracks = node.ints("nodes_missing_value_tracks_true")?.unwrap_or_default();
+    if !tracks.is_empty() {
+        same_length(node, "nodes_missing_value_tracks_true", tracks.len(), count)?;
+    }
+    let named = |place: usize, what: String| {
+        wrong(node, &format!("node {} of tree {} {what}", own[place], trees[place]))
+    };
     let child = |place: usize, number: i64| {
-        let missing = || wrong(node, &format!("node {number} of tree {} is not there", trees[place]));
+        let missing = || named(place, format!("leads to node {number}, which is not there"));
         places.get(&(trees[place], number)).copied().ok_or_else(missing)
     };
     let branch = |place: usize, mode| {
-        let feature = u32::try_from(features[place])
-            .map_err(|_| wrong(node, &format!("feature {} does not exist", features[place])))?;
+        let feature = feature(features[place], width).map_err(|what| named(place, what))?;
         let missing = tracks.get(place) == Some(&1);
         let (yes, no) = (child(place, yes[place])?, child(place, no[place])?);
         Ok(Raw::Branch { feature, mode, value: values[place], missing, yes, no })
@@ -220,6 +257,18 @@ fn raw<T: Real>(
         None => Ok(Raw::Leaf(T::default())),
     };
     modes.iter().enumerate().map(raw).collect()
+}
+
+/// A feature's number, if rows of that width have it.
+pub(super) fn feature(number: i64, width: Option<usize>) -> Result<u32, String> {
+    let found = u32::try_from(number).ok();
+    match (found, width) {
+        (Some(feature), Some(width)) if feature as usize >= width => {
+            Err(format!("reads feature {feature} of rows declared {width} wide"))
+        }
+        (Some(feature), _) => Ok(feature),
+        (None, _) => Err(format!("reads feature {number}, which cannot exist")),
+    }
 }
 
 /// Place, target and weight.

@@ -1,7 +1,7 @@
 //! TreeEnsemble, the form of operator set 5: nodes and leaves in lists of their own, sets of members at a node.
 
 use super::aggregate::Aggregate;
-use super::ensemble::Ensemble;
+use super::ensemble::{Ensemble, feature};
 use super::regressor::Regressor;
 use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
 use crate::engine::trees::forest::{Mode, Raw};
@@ -63,7 +63,8 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     let tracks = node.ints("nodes_missing_value_tracks_true")?.unwrap_or_default();
     let count = modes.len();
     let lengths = [features.len(), splits.len(), yes.len(), yes_leaf.len(), no.len(), no_leaf.len()];
-    if lengths.iter().any(|length| *length != count) || leaf_targets.len() != leaf_weights.len() {
+    let tracked = tracks.is_empty() || tracks.len() == count;
+    if !tracked || lengths.iter().any(|length| *length != count) || leaf_targets.len() != leaf_weights.len() {
         return Err(wrong(node, "lists of nodes or leaves differ in length"));
     }
     let mut members = numbers("membership_values")?.into_iter();
@@ -71,26 +72,29 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     let child = |number: i64, leaf: i64| match usize::try_from(number) {
         Ok(number) if leaf == 0 && number < count => Ok(number as u32),
         Ok(number) if leaf != 0 && number < leaf_targets.len() => Ok((count + number) as u32),
-        _ => Err(wrong(node, &format!("node {number} is not there"))),
+        _ => Err(format!("{} {number}, which is not there", if leaf == 0 { "node" } else { "leaf" })),
     };
+    let width = builder.width(input);
     let mut raw: Vec<Raw<T>> = Vec::with_capacity(count + leaf_targets.len());
     let mut chains = Vec::new();
     for place in 0..count {
-        let feature = u32::try_from(features[place])
-            .map_err(|_| wrong(node, &format!("feature {} does not exist", features[place])))?;
+        let named = |what: String| wrong(node, &format!("node {place} {what}"));
+        let feature = feature(features[place], width).map_err(named)?;
         let missing = tracks.get(place) == Some(&1);
-        let (yes, no) = (child(yes[place], yes_leaf[place])?, child(no[place], no_leaf[place])?);
+        let leads = |number, leaf| child(number, leaf).map_err(|what| named(format!("leads to {what}")));
+        let (yes, no) = (leads(yes[place], yes_leaf[place])?, leads(no[place], no_leaf[place])?);
         let branch = |mode, value, missing, no| Raw::Branch { feature, mode, value, missing, yes, no };
         if modes[place] != MEMBER {
             let mode = MODES.get(usize::from(modes[place]));
-            let mode = *mode.ok_or_else(|| unsupported(node, &format!("mode {}", modes[place])))?;
+            let mode =
+                *mode.ok_or_else(|| unsupported(node, &format!("mode {} (node {place})", modes[place])))?;
             raw.push(branch(mode, splits[place], missing, no));
             continue;
         }
         // One comparison per member, the set ends with NaN.
         let set: Vec<T> = members.by_ref().take_while(|value| !value.is_nan()).collect();
         let Some((first, rest)) = set.split_first() else {
-            return Err(unsupported(node, "an empty set of members"));
+            return Err(unsupported(node, &format!("an empty set of members (node {place})")));
         };
         raw.push(branch(Mode::Eq, *first, missing && rest.is_empty(), no));
         chains.push((
@@ -120,7 +124,8 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
             _ => return Err(wrong(node, &format!("a weight is for target {target} of {targets}"))),
         }
     }
-    let roots = list("tree_roots")?.iter().map(|root| child(*root, 0)).collect::<Result<Vec<_>, _>>()?;
+    let root = |root: &i64| child(*root, 0).map_err(|what| wrong(node, &format!("a root is {what}")));
+    let roots = list("tree_roots")?.iter().map(root).collect::<Result<Vec<_>, _>>()?;
     if roots.is_empty() {
         return Err(wrong(node, "there are no trees"));
     }

@@ -62,13 +62,29 @@ pub(super) fn array_feature_extractor<'m>(
     })
 }
 
-fn indexed<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<[Value; 2], LoadError> {
+pub(super) fn indexed<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<[Value; 2], LoadError> {
     let (input, indices) = (builder.input(node, 0)?, builder.input(node, 1)?);
     match indices.datatype {
         Datatype::Int64 | Datatype::Int32 => Ok([input, indices]),
         Datatype::Bytes | Datatype::Bool => Err(wrong(node, &format!("{} indices", indices.datatype))),
         other => Err(unsupported(node, &format!("{other} indices"))),
     }
+}
+
+/// Indices as integers.
+pub(super) fn numbers(indices: &Tensor) -> Result<Vec<i64>, RunError> {
+    match &indices.data {
+        Data::Int64(list) => Ok(list.clone()),
+        Data::Int32(list) => Ok(list.iter().copied().map(i64::from).collect()),
+        other => Err(RunError::Engine(format!("{} indices", other.datatype()))),
+    }
+}
+
+/// Which of `extent` elements an index means; a negative one counts from the end.
+pub(super) fn place(index: i64, extent: usize) -> Result<usize, RunError> {
+    let counted = if index < 0 { index.saturating_add(extent as i64) } else { index };
+    let found = usize::try_from(counted).ok().filter(|at| *at < extent);
+    found.ok_or_else(|| RunError::Input(format!("there is no element {index} among {extent}")))
 }
 
 /// Takes elements along an axis; a negative index counts from the end.
@@ -80,17 +96,8 @@ fn take(
     output: &mut Tensor,
 ) -> Result<(), RunError> {
     let extent = input.shape[axis];
-    let indices: Vec<i64> = match &indices.data {
-        Data::Int64(list) => list.clone(),
-        Data::Int32(list) => list.iter().copied().map(i64::from).collect(),
-        other => return Err(RunError::Engine(format!("{} indices", other.datatype()))),
-    };
-    let place = |index: &i64| {
-        let counted = if *index < 0 { *index + extent as i64 } else { *index };
-        let found = usize::try_from(counted).ok().filter(|at| *at < extent);
-        found.ok_or_else(|| RunError::Input(format!("there is no element {index} among {extent}")))
-    };
-    let places = indices.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let places =
+        numbers(indices)?.iter().map(|index| place(*index, extent)).collect::<Result<Vec<_>, _>>()?;
     let count = shaped(output, shape)?;
     output.data.reset(input.datatype());
     if count == 0 {

@@ -59,6 +59,8 @@ pub(super) fn feature_vectorizer<'m>(builder: &mut Builder<'m>, node: &'m Node) 
     let widths: Option<Vec<usize>> = dimensions.iter().map(|width| usize::try_from(*width).ok()).collect();
     let widths = widths.filter(|widths| widths.len() == inputs.len() && !widths.is_empty());
     let widths = widths.ok_or_else(|| wrong(node, "`inputdimensions` does not fit the inputs"))?;
+    let wide = widths.iter().try_fold(0_usize, |sum, width| sum.checked_add(*width));
+    let wide = wide.ok_or_else(|| wrong(node, "`inputdimensions` is out of range"))?;
     let number =
         |datatype| matches!(datatype, Datatype::Fp32 | Datatype::Fp64 | Datatype::Int32 | Datatype::Int64);
     if let Some(other) = inputs.iter().find(|input| !number(input.datatype)) {
@@ -67,7 +69,7 @@ pub(super) fn feature_vectorizer<'m>(builder: &mut Builder<'m>, node: &'m Node) 
     builder.emit(node, &inputs, &[Datatype::Fp32], move |call: &mut Call<'_>| {
         let (rows, _) = matrix(&call.inputs.get(0)?.shape)?;
         let output = &mut call.outputs[0];
-        let count = shaped(output, &[rows, widths.iter().sum()])?;
+        let count = shaped(output, &[rows, wide])?;
         let out = buffer::<f32>(output)?;
         if count == 0 {
             return Ok(());

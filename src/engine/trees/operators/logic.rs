@@ -1,4 +1,4 @@
-//! Truth: comparisons, Not, And, Or, Xor, IsNaN, Where.
+//! Truth: comparisons, Not, And, Or, Xor, IsNaN, IsInf, Where.
 
 use super::arithmetic::{both, broadcast, steps, walk3};
 use super::gather::pick;
@@ -87,18 +87,33 @@ pub(super) fn not<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), L
     })
 }
 
+/// IsNaN and IsInf.
 pub(super) fn is_nan<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let input = builder.input(node, 0)?;
     if !matches!(input.datatype, Datatype::Fp32 | Datatype::Fp64) {
         return Err(unsupported(node, &format!("{} numbers", input.datatype)));
     }
-    builder.emit(node, &[input], &[Datatype::Bool], |call: &mut Call<'_>| {
+    let infinite = node.op_type == "IsInf";
+    let flag = |name| Ok::<_, LoadError>(node.int(name)?.is_none_or(|flag| *flag != 0));
+    let (positive, negative) = (flag("detect_positive")?, flag("detect_negative")?);
+    builder.emit(node, &[input], &[Datatype::Bool], move |call: &mut Call<'_>| {
         let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
         shaped(output, &input.shape)?;
         let out = buffer::<bool>(output)?;
+        macro_rules! each {
+            ($values:ident) => {
+                out.extend($values.iter().map(|x| {
+                    if !infinite {
+                        x.is_nan()
+                    } else {
+                        x.is_infinite() && if *x > 0.0 { positive } else { negative }
+                    }
+                }))
+            };
+        }
         match &input.data {
-            Data::Fp32(values) => out.extend(values.iter().map(|x| x.is_nan())),
-            Data::Fp64(values) => out.extend(values.iter().map(|x| x.is_nan())),
+            Data::Fp32(values) => each!(values),
+            Data::Fp64(values) => each!(values),
             other => return Err(RunError::Engine(format!("{} numbers", other.datatype()))),
         }
         Ok(())

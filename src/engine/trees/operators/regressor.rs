@@ -36,7 +36,8 @@ fn typed<'m, T: Walks>(builder: &mut Builder<'m>, node: &'m Node, input: Value) 
     let targets = usize::try_from(targets).ok().filter(|targets| (1..=MAX_TARGETS).contains(targets));
     let targets = targets.ok_or_else(|| wrong(node, "`n_targets` is out of range"))?;
     let (aggregate, post) = (Aggregate::of(node)?, PostTransform::of(node)?);
-    let ensemble = Ensemble::<T>::read(node, builder.model, &Names { prefix: "target" }, targets)?;
+    let ensemble =
+        Ensemble::<T>::read(node, builder.model, &Names { prefix: "target" }, targets, builder.width(input))?;
     if !ensemble.base.is_empty() && ensemble.base.len() != targets {
         return Err(wrong(node, &format!("{} base values for {targets} targets", ensemble.base.len())));
     }

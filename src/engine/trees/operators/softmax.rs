@@ -1,4 +1,4 @@
-//! Along one axis: Softmax and ArgMax.
+//! Along one axis: Softmax, LpNormalization, ArgMax and ArgMin.
 
 use crate::engine::RunError;
 use crate::engine::trees::builder::{Builder, unsupported};
@@ -9,15 +9,15 @@ use crate::onnx::Node;
 use crate::tensor::{Datatype, Shape};
 
 /// A shape seen from one axis: blocks, extent, and how far apart the elements along the axis stand.
-struct Axis {
-    number: usize,
+pub(super) struct Axis {
+    pub(super) number: usize,
     outer: usize,
-    extent: usize,
-    inner: usize,
+    pub(super) extent: usize,
+    pub(super) inner: usize,
 }
 
 impl Axis {
-    fn new(axis: i64, shape: &[usize]) -> Result<Self, RunError> {
+    pub(super) fn new(axis: i64, shape: &[usize]) -> Result<Self, RunError> {
         let number = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok();
         let Some(number) = number.filter(|axis| *axis < shape.len()) else {
             return Err(RunError::Input(format!("shape {shape:?} has no such axis")));
@@ -27,7 +27,7 @@ impl Axis {
     }
 
     /// Where each line along the axis starts.
-    fn starts(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn starts(&self) -> impl Iterator<Item = usize> {
         let (extent, inner) = (self.extent, self.inner);
         let outer = if extent == 0 || inner == 0 { 0 } else { self.outer };
         (0..outer).flat_map(move |block| (0..inner).map(move |at| block * extent * inner + at))
@@ -65,6 +65,37 @@ pub(super) fn softmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(
     })
 }
 
+pub(super) fn lp_normalization<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
+    let input = builder.input(node, 0)?;
+    if input.datatype != Datatype::Fp32 {
+        return Err(unsupported(node, &format!("{} numbers", input.datatype)));
+    }
+    let absolute = match node.int("p")?.copied().unwrap_or(2) {
+        1 => true,
+        2 => false,
+        other => return Err(unsupported(node, &format!("a norm of order {other}"))),
+    };
+    let axis = node.int("axis")?.copied().unwrap_or(-1);
+    builder.emit(node, &[input], &[Datatype::Fp32], move |call: &mut Call<'_>| {
+        let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
+        let line = Axis::new(axis, &input.shape)?;
+        shaped(output, &input.shape)?;
+        let out = buffer::<f32>(output)?;
+        out.extend_from_slice(elements::<f32>(input)?);
+        for start in line.starts() {
+            let line = (0..line.extent).map(|index| start + index * line.inner);
+            let norm: f32 = if absolute {
+                line.clone().map(|at| out[at].abs()).sum()
+            } else {
+                line.clone().map(|at| out[at] * out[at]).sum::<f32>().sqrt()
+            };
+            line.for_each(|at| out[at] = if norm == 0.0 { 0.0 } else { out[at] / norm });
+        }
+        Ok(())
+    })
+}
+
+/// ArgMax and ArgMin.
 pub(super) fn argmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let input = builder.input(node, 0)?;
     if !matches!(input.datatype, Datatype::Fp32 | Datatype::Fp64 | Datatype::Int32 | Datatype::Int64) {
@@ -72,6 +103,7 @@ pub(super) fn argmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
     }
     let flag = |name, default| Ok::<_, LoadError>(node.int(name)?.map_or(default, |flag| *flag != 0));
     let (keep, last) = (flag("keepdims", true)?, flag("select_last_index", false)?);
+    let least = node.op_type == "ArgMin";
     let axis = node.int("axis")?.copied().unwrap_or(0);
     builder.emit(node, &[input], &[Datatype::Int64], move |call: &mut Call<'_>| {
         let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
@@ -90,7 +122,8 @@ pub(super) fn argmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
         with_numbers!(input, values => {
             for start in line.starts() {
                 let at = |index: usize| values[start + index * line.inner];
-                let better = |new, old| if last { new >= old } else { new > old };
+                let beats = |new, old| if last { new >= old } else { new > old };
+                let better = |new, old| if least { beats(old, new) } else { beats(new, old) };
                 let best = (1..line.extent).fold(0, |best, index| if better(at(index), at(best)) { index } else { best });
                 out.push(best as i64);
             }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{OPTIONS, TOLERANCE, difference, head, numbers, parse};
+use super::{OPTIONS, PLAIN, TOLERANCE, difference, head, numbers, parse};
 use crate::booster::Transform;
 use crate::config::EngineChoice;
 use crate::engine::trees::Trees;
@@ -86,8 +86,18 @@ fn check(path: &Path, tally: &mut Tally, wrong: &mut Vec<String>) {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test may be pointed at more files")]
 fn boosters_answer_as_their_libraries_do() {
+    compare_with_libraries();
+}
+
+#[test]
+fn boosters_answer_the_same_without_special_instructions() {
+    PLAIN.set(true);
+    compare_with_libraries();
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test may be pointed at more files")]
+fn compare_with_libraries() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/boosters");
     let mut paths = models(&folder);
     assert!(paths.len() > 80, "{} fixtures", paths.len());
