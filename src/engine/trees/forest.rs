@@ -44,6 +44,8 @@ pub(super) enum Rounding {
     Truncate,
     /// Down, which does as XGBoost does: -0.5 is no category.
     Floor,
+    /// Not at all: what is no whole number is no category.
+    Exact,
 }
 
 /// What a node compares: a feature, with NaN replaced.
@@ -147,7 +149,7 @@ impl<T: Real> Forest<T> {
             columns: vec![Column { feature: 0, reading: Reading::MissingLeft }],
             sets: Sets::default(),
         };
-        let mut numbers = HashMap::new();
+        let mut known = Known::default();
         for (place, node) in raw.iter().enumerate() {
             forest.links[place] = match *node {
                 Raw::Leaf(value) => Link::Leaf(value),
@@ -160,15 +162,15 @@ impl<T: Real> Forest<T> {
                     let members = sets.get(set as usize);
                     let members = members.ok_or_else(|| Flaw::at(place, format!("has no set {set}")))?;
                     let set = forest.sets.add(members, missing).map_err(|what| Flaw::at(place, what))?;
-                    let column = forest.column(feature, Reading::Category(rounding), &mut numbers);
+                    let column = forest.column(feature, Reading::Category(rounding), &mut known);
                     Link::Member { column, set, left: yes, right: no }
                 }
                 Raw::Branch { feature, mode, value, missing, yes, no } => {
-                    forest.branch(feature, mode, value, missing, (yes, no), &mut numbers)
+                    forest.branch(feature, mode, value, missing, (yes, no), &mut known)
                 }
             };
         }
-        let most = if sets.is_empty() { MAX_COLUMNS } else { MAX_COLUMNS / 2 };
+        let most = if forest.sets.words.is_empty() { MAX_COLUMNS } else { MAX_COLUMNS / 2 };
         if forest.columns.len() > most {
             return Err(Flaw { place: None, what: format!("more than {most} features") });
         }
@@ -177,9 +179,9 @@ impl<T: Real> Forest<T> {
     }
 
     /// The number of a column, which is new when it is first asked for.
-    fn column(&mut self, feature: u32, reading: Reading, numbers: &mut HashMap<Column, u32>) -> u32 {
+    fn column(&mut self, feature: u32, reading: Reading, known: &mut Known) -> u32 {
         let column = Column { feature, reading };
-        *numbers.entry(column).or_insert_with(|| {
+        *known.columns.entry(column).or_insert_with(|| {
             self.columns.push(column);
             (self.columns.len() - 1) as u32
         })
@@ -192,12 +194,21 @@ impl<T: Real> Forest<T> {
         value: T,
         missing: bool,
         (yes, no): (u32, u32),
-        numbers: &mut HashMap<Column, u32>,
+        known: &mut Known,
     ) -> Link<T> {
+        // To be a certain small whole number is to be in a set, which is one node where comparisons take two.
+        if let (Mode::Eq | Mode::Neq, Some(category)) = (mode, small_whole_number(value)) {
+            let missing = missing && mode == Mode::Eq;
+            let set = known.equals.entry((category, missing));
+            let set = *set.or_insert_with(|| self.sets.add(&[category], missing).unwrap_or_default());
+            let column = self.column(feature, Reading::Category(Rounding::Exact), known);
+            let (left, right) = if mode == Mode::Eq { (yes, no) } else { (no, yes) };
+            return Link::Member { column, set, left, right };
+        }
         let behind = self.links.len() as u32;
         let mut leq = |threshold, missing, left, right| {
             let reading = if missing { Reading::MissingLeft } else { Reading::MissingRight };
-            Link::Split { column: self.column(feature, reading, numbers), threshold, left, right }
+            Link::Split { column: self.column(feature, reading, known), threshold, left, right }
         };
         // Nothing compares with NaN: it is as if all numbers were above, or below.
         let (all, none) = (T::of_f32(f32::INFINITY).key(), T::of_f32(f32::NEG_INFINITY).key().before());
@@ -306,6 +317,20 @@ impl std::fmt::Display for Flaw {
         }
         f.write_str(&self.what)
     }
+}
+
+/// What was met before while a forest is read.
+#[derive(Default)]
+struct Known {
+    columns: HashMap<Column, u32>,
+    /// Sets of one category, by whether NaN is in them too.
+    equals: HashMap<(u32, bool), u32>,
+}
+
+/// A number that is worth a set of its own.
+fn small_whole_number<T: Real>(value: T) -> Option<u32> {
+    let value = value.f64();
+    ((0.0..4096.0).contains(&value) && value.fract() == 0.0).then_some(value as u32)
 }
 
 impl<T: Real> Link<T> {

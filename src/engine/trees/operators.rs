@@ -16,6 +16,7 @@ mod join;
 mod linear;
 mod logic;
 mod order;
+mod places;
 mod reduce;
 mod regressor;
 mod scale;

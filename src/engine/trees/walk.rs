@@ -137,6 +137,8 @@ pub(super) fn category<T: Real>(value: T, rounding: Rounding) -> u32 {
     let category = match rounding {
         Rounding::Truncate => value.f64().trunc(),
         Rounding::Floor => value.f64().floor(),
+        Rounding::Exact if value.f64().fract() == 0.0 => value.f64(),
+        Rounding::Exact => return 1,
     };
     // The cast keeps what is too large at the end; what is negative is no category.
     if category < 0.0 { 1 } else { (category as u32).min(MAX_CATEGORY) + CATEGORY_OFFSET }

@@ -146,6 +146,22 @@ impl<T: Walks> Ensemble<T> {
                     aggregate.add(&mut scores[target], &mut scored[target], weight);
                 });
             }
+            Leaves::Dense { targets, weights } => {
+                let (scores, scored) = (&mut scores[..*targets], &mut scored[..*targets]);
+                let weights = |leaf: T| &weights[leaf.bits().index() * targets..][..*targets];
+                if matches!(aggregate, Aggregate::Sum | Aggregate::Average) {
+                    layout.walk(run, row, |leaf| {
+                        scores.iter_mut().zip(weights(leaf)).for_each(|(score, w)| *score = *score + *w);
+                    });
+                    scored.fill(true);
+                    return;
+                }
+                layout.walk(run, row, |leaf| {
+                    for ((score, scored), weight) in scores.iter_mut().zip(&mut *scored).zip(weights(leaf)) {
+                        aggregate.add(score, scored, *weight);
+                    }
+                });
+            }
             Leaves::Many { ends, weights } => layout.walk(run, row, |leaf| {
                 let number = leaf.bits().index();
                 let start = number.checked_sub(1).map_or(0, |before| ends[before]);

@@ -1,7 +1,6 @@
 //! The attributes that TreeEnsembleClassifier and TreeEnsembleRegressor share, read and checked.
 
-use std::collections::HashMap;
-
+use super::places::Places;
 use crate::engine::trees::builder::{unsupported, wrong};
 use crate::engine::trees::forest::{Flaw, Forest, Link, Mode, Raw};
 use crate::engine::trees::layout::Layout;
@@ -25,6 +24,9 @@ pub(super) enum Leaves<T> {
     Single(usize),
     /// Every leaf of a tree adds to that tree's target; the leaf of the layout is the weight.
     PerTree(Vec<u32>),
+    /// Every leaf has a weight for each target; the leaf of the layout holds its number among `weights`, which are
+    /// leaf by leaf.
+    Dense { targets: usize, weights: Vec<T> },
     /// The leaf of the layout holds the number of a range of `weights`.
     Many { ends: Vec<u32>, weights: Vec<(u32, T)> },
 }
@@ -44,17 +46,18 @@ impl<T: Real> Ensemble<T> {
         targets: usize,
         width: Option<usize>,
     ) -> Result<Self, LoadError> {
-        let (places, roots) = (places(node)?, roots(node)?);
+        let (trees, own) = (required(node, "nodes_treeids")?, required(node, "nodes_nodeids")?);
+        same_length(node, "nodes_nodeids", own.len(), trees.len())?;
+        let places = Places::new(node, trees, own)?;
         let mut weights = weights::<T>(node, model, names, targets, &places)?;
         // Stable, so that weights of one leaf are added in the order of the file.
         weights.sort_by_key(|(place, ..)| *place);
-        let modes = modes(node, places.len())?;
+        let modes = modes(node, trees.len())?;
         weights.retain(|(place, ..)| modes[*place as usize].is_none());
         let raw = raw(node, model, &places, &modes, width)?;
         let base = numbers(node, model, "base_values")?.unwrap_or_default();
-        let (trees, ids) = (required(node, "nodes_treeids")?, required(node, "nodes_nodeids")?);
-        Self::build(raw, roots, &[], &weights, base).map_err(|flaw| {
-            let name = |place: u32| (ids.get(place as usize), trees.get(place as usize));
+        Self::build(raw, places.roots, &[], &weights, base).map_err(|flaw| {
+            let name = |place: u32| (own.get(place as usize), trees.get(place as usize));
             match flaw.place.map(name) {
                 Some((Some(id), Some(tree))) => {
                     wrong(node, &format!("node {id} of tree {tree} {}", flaw.what))
@@ -93,6 +96,7 @@ impl<T: Real> Ensemble<T> {
         let leaves = match &self.leaves {
             Leaves::Single(_) => 0,
             Leaves::PerTree(targets) => size_of_val(&**targets),
+            Leaves::Dense { weights, .. } => size_of_val(&**weights),
             Leaves::Many { ends, weights } => size_of_val(&**ends) + size_of_val(&**weights),
         };
         self.layout.bytes() + leaves
@@ -111,12 +115,31 @@ impl<T: Real> Leaves<T> {
                 Some(targets) => Self::PerTree(targets),
                 None => return Self::many(weights, forest),
             },
-            false => return Self::many(weights, forest),
+            false => {
+                return Self::dense(weights, leaves, forest).unwrap_or_else(|| Self::many(weights, forest));
+            }
         };
         for (place, _, weight) in weights {
             forest.links[*place as usize] = Link::Leaf(*weight);
         }
         found
+    }
+
+    /// Gives each leaf its number, if each has one weight for each target, in order.
+    fn dense(weights: &[(u32, u32, T)], leaves: usize, forest: &mut Forest<T>) -> Option<Self> {
+        let targets = weights.iter().map(|(_, target, _)| *target as usize + 1).max()?;
+        let of_leaf = |leaf: &[(u32, u32, T)]| {
+            leaf.iter().zip(0..).all(|((place, target, _), number)| *place == leaf[0].0 && *target == number)
+        };
+        let groups = weights.chunks(targets);
+        let distinct = groups.clone().map(|leaf| leaf[0].0).is_sorted_by(|a, b| a < b);
+        if weights.len() != leaves * targets || !distinct || !groups.clone().all(of_leaf) {
+            return None;
+        }
+        for (number, leaf) in groups.enumerate() {
+            forest.links[leaf[0].0 as usize] = Link::Leaf(T::of_bits(T::Key::of_index(number as u32)));
+        }
+        Some(Self::Dense { targets, weights: weights.iter().map(|(.., weight)| *weight).collect() })
     }
 
     /// Gives each leaf the number of its range of weights.
@@ -160,37 +183,6 @@ fn per_tree<T: Real>(weights: &[(u32, u32, T)], forest: &Forest<T>) -> Option<Ve
         tree
     };
     forest.roots.iter().map(|root| of_tree(*root)).collect()
-}
-
-/// Tree and node number to place.
-type Places = HashMap<(i64, i64), u32>;
-
-fn places(node: &Node) -> Result<Places, LoadError> {
-    let (trees, numbers) = (required(node, "nodes_treeids")?, required(node, "nodes_nodeids")?);
-    same_length(node, "nodes_nodeids", numbers.len(), trees.len())?;
-    let mut places = HashMap::with_capacity(trees.len());
-    for (place, (tree, number)) in trees.iter().zip(numbers).enumerate() {
-        if places.insert((*tree, *number), place as u32).is_some() {
-            return Err(wrong(node, &format!("node {number} of tree {tree} is there twice")));
-        }
-    }
-    Ok(places)
-}
-
-/// The first node of each tree; a tree's nodes must stand together.
-fn roots(node: &Node) -> Result<Vec<u32>, LoadError> {
-    let trees = required(node, "nodes_treeids")?;
-    let mut roots = Vec::new();
-    let mut seen = std::collections::HashSet::new();
-    for (place, tree) in trees.iter().enumerate() {
-        if place == 0 || trees[place - 1] != *tree {
-            if !seen.insert(tree) {
-                return Err(unsupported(node, &format!("nodes of tree {tree} among those of other trees")));
-            }
-            roots.push(place as u32);
-        }
-    }
-    if roots.is_empty() { Err(wrong(node, "there are no trees")) } else { Ok(roots) }
 }
 
 /// How each node compares; `None` for leaves.
@@ -242,11 +234,12 @@ fn raw<T: Real>(
     let named = |place: usize, what: String| {
         wrong(node, &format!("node {} of tree {} {what}", own[place], trees[place]))
     };
-    let child = |place: usize, number: i64| {
+    let mut find = places.finder();
+    let mut child = |place: usize, number: i64| {
         let missing = || named(place, format!("leads to node {number}, which is not there"));
-        places.get(&(trees[place], number)).copied().ok_or_else(missing)
+        find(trees[place], number).ok_or_else(missing)
     };
-    let branch = |place: usize, mode| {
+    let mut branch = |place: usize, mode| {
         let feature = feature(features[place], width).map_err(|what| named(place, what))?;
         let missing = tracks.get(place) == Some(&1);
         let (yes, no) = (child(place, yes[place])?, child(place, no[place])?);
@@ -286,16 +279,17 @@ fn weights<T: Real>(
     for (what, found) in [("nodeids", nodes.len()), ("ids", ids.len()), ("weights", weights.len())] {
         same_length(node, &name(what), found, trees.len())?;
     }
+    let mut find = places.finder();
     let one = |index: usize| {
         let (tree, number, id) = (trees[index], nodes[index], ids[index]);
-        let Some(place) = places.get(&(tree, number)) else {
+        let Some(place) = find(tree, number) else {
             return Err(wrong(
                 node,
                 &format!("a weight is for node {number} of tree {tree}, which is not there"),
             ));
         };
         match u32::try_from(id) {
-            Ok(target) if (target as usize) < targets => Ok((*place, target, weights[index])),
+            Ok(target) if (target as usize) < targets => Ok((place, target, weights[index])),
             _ => Err(wrong(node, &format!("a weight is for {prefix} {id} of {targets}"))),
         }
     };

@@ -106,7 +106,7 @@ impl<T: Walks> Described<T> {
         let no = self.grow(plan, depth - 1, first, random);
         let (feature, missing) = (random.below(FEATURES) as u32, random.below(2) == 0);
         self.raw.push(if plan.categories && random.below(3) == 0 {
-            let rounding = [Rounding::Truncate, Rounding::Floor][random.below(2)];
+            let rounding = [Rounding::Truncate, Rounding::Floor, Rounding::Exact][random.below(3)];
             let set = random.below(self.sets.len()) as u32;
             Raw::Member { feature, rounding, set, missing, yes, no }
         } else {
@@ -138,6 +138,7 @@ impl<T: Walks> Described<T> {
                     let category = match rounding {
                         Rounding::Truncate => x.trunc(),
                         Rounding::Floor => x.floor(),
+                        Rounding::Exact => x,
                     };
                     let found = self.sets[set as usize].iter().any(|member| f64::from(*member) == category);
                     (yes, no, if x.is_nan() { missing } else { found })
