@@ -114,6 +114,9 @@ pub struct TryArgs {
     /// instances-records, split, inputs, data, features, csv [default: those of the protocol, until one is accepted]
     #[arg(long, value_name = "FORM", requires = "against")]
     pub body: Option<String>,
+    /// Outputs to ask --against for (OIP v2) [default: what it gives unasked]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "against")]
+    pub outputs: Vec<String>,
     /// A header for --against, such as 'authorization: Bearer …'; may be given several times
     #[arg(long = "header", value_name = "HEADER", requires = "against")]
     pub headers: Vec<String>,

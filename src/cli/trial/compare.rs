@@ -41,6 +41,9 @@ pub(super) struct Equality {
     pub(super) first: Option<Difference>,
     /// Which output stands against which.
     pub(super) compared: Vec<String>,
+    /// The outputs that the other side gives.
+    #[serde(skip)]
+    pub(super) given: Vec<String>,
     /// Outputs of ours that the other side does not give.
     pub(super) not_compared: Vec<String>,
 }
@@ -102,6 +105,7 @@ impl Judge {
         let found = Equality {
             tolerance,
             compared: pairs.iter().map(says).collect(),
+            given: first.theirs.iter().map(|output| output.name.clone()).collect(),
             not_compared: missing.map(|output| output.name.clone()).collect(),
             ..Equality::default()
         };

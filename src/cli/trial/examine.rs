@@ -120,7 +120,7 @@ struct Trial<'a> {
 impl Trial<'_> {
     /// Asks both sides everything once, compares, and measures what both answered.
     fn answers(&mut self) -> Result<(), Failure> {
-        let own = Way::Tensors(self.subject.own_slots());
+        let own = self.subject.own_way();
         let ours: Vec<Vec<u8>> = self.requests(&self.peer, &self.gateway.path, &own);
         let theirs = match self.other {
             Other::Service { target, way } => self.requests(&target.peer, &target.path, way),
@@ -214,6 +214,18 @@ impl Trial<'_> {
         }
         match verdicts.end() {
             Ok(mut equality) => {
+                if let Other::Service { target, .. } = self.other
+                    && !equality.not_compared.is_empty()
+                {
+                    let given = |name: &String| equality.given.contains(name);
+                    let more: Vec<String> =
+                        target.described().outputs.into_iter().filter(|name| !given(name)).collect();
+                    if !more.is_empty() {
+                        report
+                            .notes
+                            .push(format!("the other side has more outputs: --outputs {}", more.join(",")));
+                    }
+                }
                 let equal = equality.equal == equality.rows;
                 report.verdict = if equal { Verdict::Equal } else { Verdict::Different };
                 if let Some(first) = &mut equality.first {
@@ -331,7 +343,7 @@ fn ask(connection: &mut Connection<'_>, request: &[u8], took: &mut Vec<Duration>
 
 /// A request as sidegate's own decoder reads it.
 fn decoded(model: &ModelFile, subject: &Subject, number: usize) -> Result<Request, String> {
-    let body = subject.body(&Way::Tensors(subject.own_slots()), &subject.batches[number]);
+    let body = subject.body(&subject.own_way(), &subject.batches[number]);
     let mut request = Request::default();
     let policy = Policy { max_rows: usize::MAX, reject_non_finite: false };
     oip::decode(&body, None, &model.signature, policy, &mut request).map_err(|error| error.to_string())?;

@@ -28,7 +28,11 @@ pub(super) struct Subject {
 
 /// How the other side is asked.
 pub(super) enum Way {
-    Tensors(Vec<Slot>),
+    Tensors {
+        slots: Vec<Slot>,
+        /// The outputs to ask for; none means those that are given unasked.
+        outputs: Vec<String>,
+    },
     Form(Form),
     /// Word by word what --requests says.
     Verbatim,
@@ -140,14 +144,14 @@ impl Subject {
     }
 
     /// What is sent to sidegate: tensors of its own signature.
-    pub(super) fn own_slots(&self) -> Vec<Slot> {
-        wire::own_slots(&self.model.signature, &self.columns)
+    pub(super) fn own_way(&self) -> Way {
+        Way::Tensors { slots: wire::own_slots(&self.model.signature, &self.columns), outputs: Vec::new() }
     }
 
     /// The body of one request.
     pub(super) fn body(&self, way: &Way, batch: &Batch) -> Vec<u8> {
         match way {
-            Way::Tensors(slots) => wire::oip(slots, &self.rows, &batch.rows),
+            Way::Tensors { slots, outputs } => wire::oip(slots, outputs, &self.rows, &batch.rows),
             Way::Form(form) => form.body(&self.rows, &batch.rows),
             Way::Verbatim => batch.verbatim.clone().unwrap_or_default(),
         }
@@ -157,7 +161,7 @@ impl Subject {
     pub(super) fn request(&self, peer: &Peer, path: &str, way: &Way, batch: &Batch) -> Vec<u8> {
         let content_type = match way {
             Way::Form(form) => form.content_type,
-            Way::Tensors(_) | Way::Verbatim => "application/json",
+            Way::Tensors { .. } | Way::Verbatim => "application/json",
         };
         peer.request("POST", path, content_type, &self.body(way, batch))
     }
@@ -175,18 +179,18 @@ impl Subject {
             return Ok((Way::Form(form), said));
         }
         if target.protocol == Protocol::Oip {
-            let own = self.own_slots();
-            let Some(inputs) = target.inputs() else {
-                return Ok((
-                    Way::Tensors(own),
-                    format!("{protocol}, with our names: it describes no inputs"),
-                ));
-            };
-            let slots = wire::their_slots(&inputs, &own, &self.rows);
+            let (own, outputs) =
+                (wire::own_slots(&self.model.signature, &self.columns), args.outputs.clone());
+            let described = target.described();
+            if described.inputs.is_empty() {
+                let said = format!("{protocol}, with our names: it describes no inputs");
+                return Ok((Way::Tensors { slots: own, outputs }, said));
+            }
+            let slots = wire::their_slots(&described.inputs, &own, &self.rows);
             let slots = slots.map_err(|error| Failure::Failed(format!("{}: {error}", target.url)))?;
             let names: Vec<String> =
                 slots.iter().take(3).map(|s| format!("`{}` {}", s.name, s.datatype)).collect();
-            return Ok((Way::Tensors(slots), format!("{protocol}, {}", names.join(", "))));
+            return Ok((Way::Tensors { slots, outputs }, format!("{protocol}, {}", names.join(", "))));
         }
         self.probed(target)
     }

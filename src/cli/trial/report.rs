@@ -1,7 +1,7 @@
 //! What was found, for people on one page and for programs as JSON.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::compare::Equality;
 use super::measure::{Taken, percentile};
@@ -330,9 +330,4 @@ impl Default for Report {
             date,
         }
     }
-}
-
-/// A value for pages that want it as JSON.
-pub(super) fn value(report: &Report) -> Value {
-    serde_json::to_value(report).unwrap_or_default()
 }

@@ -210,6 +210,11 @@ mod tests {
         Ok(lines.into_iter().map(line).collect())
     }
 
+    /// Tensors keep the text of the body; tables went through float32.
+    fn is_one_two(line: &str) -> bool {
+        ["1 2", "1.0 2.0"].contains(&line)
+    }
+
     #[test]
     fn every_form_that_services_take_is_read() {
         for body in [
@@ -221,15 +226,11 @@ mod tests {
             r#"{"dataframe_split":{"columns":["a","b"],"data":[[1,2],[3.5,null]]}}"#,
             r#"{"features":[[1,2],[3.5,null]]}"#,
         ] {
-            assert_eq!(
-                lines(body).unwrap(),
-                ["1 2", "3.5 null"].map(|line| line.replace("1 2", &lines(body).unwrap()[0]))
-            );
-            assert_eq!(lines(body).unwrap().len(), 2, "{body}");
-            assert!(["1 2", "1.0 2.0"].contains(&lines(body).unwrap()[0].as_str()), "{body}");
+            let lines = lines(body).unwrap();
+            assert!(is_one_two(&lines[0]) && lines[1] == "3.5 null" && lines.len() == 2, "{body}: {lines:?}");
         }
         for body in [r#"{"a":1,"b":2}"#, r#"{"features":[1,2]}"#, r#"{"x":{"a":1,"b":2}}"#, "[1,2]"] {
-            assert!(["1 2", "1.0 2.0"].contains(&lines(body).unwrap()[0].as_str()), "{body}");
+            assert!(is_one_two(&lines(body).unwrap()[0]), "{body}");
         }
         for body in ["{", r#"{"features":[1,2,3]}"#, "7"] {
             assert!(lines(body).is_err(), "{body}");

@@ -42,6 +42,13 @@ pub(super) struct Target {
     pub(super) peer: Peer,
 }
 
+/// A model as its server describes it.
+#[derive(Debug, Default)]
+pub(super) struct Description {
+    pub(super) inputs: Vec<Described>,
+    pub(super) outputs: Vec<String>,
+}
+
 // === impl Protocol ===
 
 impl Protocol {
@@ -125,22 +132,25 @@ impl Target {
         Ok(Self { url: format!("http://{authority}{path}"), path, protocol, peer })
     }
 
-    /// What the server says of its inputs; `None` when it says nothing.
-    pub(super) fn inputs(&self) -> Option<Vec<Described>> {
-        let path = self.path.split('?').next()?.strip_suffix("/infer")?;
-        let answer = self.peer.ask("GET", path, b"").ok().filter(|answer| answer.status == 200)?;
-        let metadata: Value = serde_json::from_slice(&answer.body).ok()?;
-        let inputs = metadata["inputs"].as_array().filter(|inputs| !inputs.is_empty())?;
-        let one = |input: &Value| {
-            let shape =
-                input["shape"].as_array()?.iter().map(|extent| extent.as_i64().unwrap_or(-1)).collect();
+    /// What the server says of its inputs and outputs; nothing where it says nothing.
+    pub(super) fn described(&self) -> Description {
+        let path = self.path.split('?').next().and_then(|path| path.strip_suffix("/infer"));
+        let answer = path.and_then(|path| self.peer.ask("GET", path, b"").ok());
+        let body = answer.filter(|answer| answer.status == 200).map(|answer| answer.body).unwrap_or_default();
+        let metadata: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let input = |input: &Value| {
+            let extents = input["shape"].as_array().into_iter().flatten();
             Some(Described {
                 name: input["name"].as_str()?.to_owned(),
                 datatype: input["datatype"].as_str()?.to_owned(),
-                shape,
+                shape: extents.map(|extent| extent.as_i64().unwrap_or(-1)).collect(),
             })
         };
-        inputs.iter().map(one).collect()
+        let list = |key: &str| metadata[key].as_array().cloned().unwrap_or_default();
+        Description {
+            inputs: list("inputs").iter().filter_map(input).collect(),
+            outputs: list("outputs").iter().filter_map(|o| o["name"].as_str().map(str::to_owned)).collect(),
+        }
     }
 }
 

@@ -254,8 +254,8 @@ fn tail(shape: &[i64], width: usize) -> Option<Vec<usize>> {
     Some(inner.iter().map(extent).collect())
 }
 
-/// An OIP request of some rows.
-pub(super) fn oip(slots: &[Slot], rows: &Rows, range: &Range<usize>) -> Vec<u8> {
+/// An OIP request of some rows, for these outputs or for those that are given unasked.
+pub(super) fn oip(slots: &[Slot], outputs: &[String], rows: &Rows, range: &Range<usize>) -> Vec<u8> {
     let mut out = b"{\"inputs\":".to_vec();
     list(0..slots.len(), &mut out, |index, out| {
         let slot = &slots[index];
@@ -272,6 +272,14 @@ pub(super) fn oip(slots: &[Slot], rows: &Rows, range: &Range<usize>) -> Vec<u8> 
         });
         out.push(b'}');
     });
+    if !outputs.is_empty() {
+        out.extend_from_slice(b",\"outputs\":");
+        list(0..outputs.len(), &mut out, |index, out| {
+            out.extend_from_slice(b"{\"name\":");
+            push_string(out, outputs[index].as_bytes());
+            out.push(b'}');
+        });
+    }
     out.push(b'}');
     out
 }

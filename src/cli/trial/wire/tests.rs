@@ -1,6 +1,6 @@
 //! The bodies as services want them.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::model::TensorSpec;
@@ -68,14 +68,15 @@ fn request(theirs: &[(&str, &str, &[i64])], own: &[(&str, &[i64])]) -> Result<Va
     let mut rows = Rows::new("", 2, columns.names.clone());
     [&b"1"[..], b"2.0", b"3", b"null"].into_iter().for_each(|cell| rows.push(cell));
     let slots = their_slots(&described(theirs), &own_slots(&signature, &columns), &rows)?;
-    Ok(serde_json::from_slice(&oip(&slots, &rows, &(0..2))).unwrap())
+    Ok(serde_json::from_slice(&oip(&slots, &["p".into()], &rows, &(0..2))).unwrap())
 }
 
 #[test]
 fn tensors_follow_the_description_of_the_other_server() {
     let inputs = |theirs: &[(&str, &str, &[i64])], own: &[(&str, &[i64])], expected: &str| {
         let expected: Value = serde_json::from_str(expected).unwrap();
-        assert_eq!(request(theirs, own).unwrap()["inputs"], expected);
+        let request = request(theirs, own).unwrap();
+        assert_eq!((&request["inputs"], &request["outputs"]), (&expected, &json!([{"name": "p"}])));
     };
     let matrix: &[(&str, &[i64])] = &[("input", &[-1, 2])];
     let split: &[(&str, &[i64])] = &[("a", &[-1, 1]), ("b", &[-1])];
