@@ -120,9 +120,9 @@ pub struct TryArgs {
     /// A header for --against, such as 'authorization: Bearer …'; may be given several times
     #[arg(long = "header", value_name = "HEADER", requires = "against")]
     pub headers: Vec<String>,
-    /// Number of different requests
-    #[arg(short = 'n', long, value_name = "N", default_value = "1000")]
-    pub requests_count: NonZeroUsize,
+    /// Number of different requests [default: 1000, or as many as a slow service answers in 10 s]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub requests_count: Option<NonZeroUsize>,
     /// Rows of each request
     #[arg(long, value_name = "N", default_value = "1")]
     pub rows_per_request: NonZeroUsize,

@@ -42,6 +42,14 @@ pub(super) fn run(args: TryArgs) -> ExitCode {
         Err(error) => return runtime_error(&error),
     };
     let stop = Stop::default();
+    // Heard from before there is anything to stop, or a signal in between would leave the gateway behind.
+    let signals = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    };
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        return runtime_error(&"signals cannot be heard");
+    };
     let (done, outcome) = tokio::sync::oneshot::channel();
     let (held, shown) = (stop.clone(), args.clone());
     // On a thread of its own: it blocks, and signals must be heard meanwhile.
@@ -50,11 +58,6 @@ pub(super) fn run(args: TryArgs) -> ExitCode {
         return runtime_error(&error);
     }
     runtime.block_on(async {
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-            stop.now();
-            return runtime_error(&"signals cannot be heard");
-        };
         tokio::select! {
             outcome = outcome => match outcome {
                 Ok(Ok(report)) => show(&report, &shown),

@@ -9,7 +9,7 @@ use super::measure::{self, Plan, Side, Taken};
 use super::prepare::{self, Subject, Way};
 use super::progress::Progress;
 use super::reply::{self, Output, excerpt};
-use super::report::{Measured, Report, Verdict};
+use super::report::{Alone, Measured, Report, Verdict};
 use super::target::Target;
 use super::usage::Processes;
 use crate::cli::TryArgs;
@@ -25,6 +25,9 @@ const SAMPLE: usize = 64;
 
 /// For the runs in process.
 const ALONE: Duration = Duration::from_millis(500);
+
+/// For comparing answers, where nobody said how many; and how many at least.
+const COMPARING: (Duration, usize) = (Duration::from_secs(10), 50);
 
 /// Who says what is right.
 enum Other {
@@ -143,7 +146,17 @@ impl Trial<'_> {
             Verdicts { tolerance: self.args.tolerance, sample: Vec::new(), judge: None, refused: 0 };
         let mut answered = Vec::new();
         let mut progress = Progress::new();
+        let start = Instant::now();
         for (number, batch) in self.subject.batches.iter().enumerate() {
+            let long = start.elapsed() > COMPARING.0 && number >= COMPARING.1;
+            if long && self.args.requests_count.is_none() {
+                let (done, all) = (number, self.subject.batches.len());
+                self.report
+                    .notes
+                    .push(format!("{done} of {all} requests were compared in 10 s; -n {all} takes all"));
+                self.report.requests = number;
+                break;
+            }
             progress.tell("comparing answers", number, self.subject.batches.len());
             let ours_said = asking.ask_ours(&ours[number]);
             let theirs_said = match self.other {
@@ -285,8 +298,8 @@ impl Trial<'_> {
             engines.push((EngineKind::Ort.name(), model));
         }
         for (name, model) in engines {
-            if let Some(micros) = run_alone(model, self.subject) {
-                self.report.engine_us.push((name.to_owned(), micros));
+            if let Some(p50_us) = run_alone(model, self.subject) {
+                self.report.alone.push(Alone { engine: name, p50_us });
             }
         }
     }

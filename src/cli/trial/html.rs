@@ -1,6 +1,6 @@
 //! The report as one page without anything from elsewhere: tiles, a chart, tables; light and dark.
 
-use super::report::{Measured, Report, Verdict, inputs, micros};
+use super::report::{Alone, Measured, Report, Verdict, inputs, micros};
 
 /// Looks only: colours of both modes, tiles, tables.
 const STYLE: &str = include_str!("page.css");
@@ -97,9 +97,9 @@ fn figures(report: &Report) -> String {
         format!("<tr><th>{}</th><td>{}</td>{rest}</tr>\n", escape(&name), escape(&ours))
     };
     let mut lines: String = report.figures().into_iter().map(line).collect();
-    for (engine, alone) in &report.engine_us {
+    for Alone { engine, p50_us } in &report.alone {
         let name = format!("{engine} in process, without HTTP");
-        lines += &line([name, micros(*alone), String::new(), String::new()]);
+        lines += &line([name, micros(*p50_us), String::new(), String::new()]);
     }
     let missing: String = report
         .sides
@@ -253,7 +253,7 @@ mod tests {
                 Measured::new("sidegate", &taken(50), &Err("another machine".into())),
                 Measured::new("the other side", &taken(4000), &Err(evil)),
             ],
-            engine_us: vec![("trees".into(), 1.25)],
+            alone: vec![Alone { engine: "trees", p50_us: 1.25 }],
             ..Report::default()
         }
     }

@@ -1,5 +1,6 @@
 //! Before anything is sent: the model, its rows, and how each side wants to be asked.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::cli::model_file::ModelFile;
 use crate::config::{EngineChoice, Sources, load_leniently};
 use crate::model::{LoadError, Reason};
 use crate::tensor::Datatype;
+
+/// Different requests unless the user says otherwise.
+const REQUESTS: usize = 1000;
 
 /// What is tried: a model and requests for it.
 pub(super) struct Subject {
@@ -94,7 +98,8 @@ impl Subject {
             )));
         }
         let known = feature_names(&args.model);
-        let (count, per) = (args.requests_count.get(), args.rows_per_request.get());
+        let count = args.requests_count.map_or(REQUESTS, NonZeroUsize::get);
+        let per = args.rows_per_request.get();
         let mut notes = Vec::new();
         let (rows, batches) = if let Some(path) = &args.requests {
             requests::read(path, signature, &known, count).map_err(Failure::Usage)?

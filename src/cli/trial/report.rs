@@ -50,10 +50,17 @@ pub(super) struct Report {
     pub(super) equality: Option<Equality>,
     /// sidegate first.
     pub(super) sides: Vec<Measured>,
-    /// One request in process, without any HTTP: median, in microseconds.
-    pub(super) engine_us: Vec<(String, f64)>,
+    /// One request in process, without any HTTP.
+    pub(super) alone: Vec<Alone>,
     pub(super) machine: String,
     pub(super) date: String,
+}
+
+/// An engine without a server around it.
+#[derive(Debug, Serialize)]
+pub(super) struct Alone {
+    pub(super) engine: &'static str,
+    pub(super) p50_us: f64,
 }
 
 /// The figures of one side.
@@ -67,8 +74,9 @@ pub(super) struct Measured {
     pub(super) cpu_us_per_request: Option<f64>,
     pub(super) memory_bytes: Option<u64>,
     pub(super) threads: Option<usize>,
-    /// Its processes: how many, and what the first is called.
-    pub(super) processes: Option<(usize, String)>,
+    pub(super) processes: Option<usize>,
+    /// What the first of them is called.
+    pub(super) process: Option<String>,
     pub(super) not_measurable: Option<String>,
     /// Requests by latency, on a logarithmic scale.
     #[serde(skip)]
@@ -97,7 +105,8 @@ impl Measured {
             cpu_us_per_request: taken.cpu_nanos.map(|nanos| nanos as f64 / 1e3 / count),
             memory_bytes: taken.held.map(|held| held.bytes),
             threads: taken.held.map(|held| held.threads),
-            processes: processes.as_ref().ok().map(|processes| (processes.count(), processes.name())),
+            processes: processes.as_ref().ok().map(Processes::count),
+            process: processes.as_ref().ok().map(Processes::name),
             not_measurable: processes.as_ref().err().cloned(),
             bars,
         }
@@ -176,7 +185,8 @@ impl Report {
     /// The figures: name, one cell per side, and how many times better sidegate is where that makes sense.
     pub(super) fn figures(&self) -> Vec<[String; 4]> {
         type Read = fn(&Measured) -> Option<f64>;
-        let rows: [(&str, Read, fn(f64) -> String, bool); 5] = [
+        type Show = fn(f64) -> String;
+        let rows: [(&str, Read, Show, bool); 5] = [
             ("p50", |side| Some(side.p50_us), micros, false),
             ("p99", |side| Some(side.p99_us), micros, false),
             ("requests/s", |side| Some(side.requests_per_second), thousands, true),
@@ -188,7 +198,7 @@ impl Report {
                 false,
             ),
         ];
-        let cell = |at: usize, read: Read, show: fn(f64) -> String| {
+        let cell = |at: usize, read: Read, show: Show| {
             self.sides.get(at).map_or(String::new(), |side| read(side).map_or("-".into(), show))
         };
         let mut figures: Vec<[String; 4]> = rows
@@ -205,7 +215,9 @@ impl Report {
             })
             .collect();
         let processes = |at: usize| match self.sides.get(at) {
-            Some(Measured { processes: Some((count, name)), threads: Some(threads), .. }) => {
+            Some(Measured {
+                processes: Some(count), process: Some(name), threads: Some(threads), ..
+            }) => {
                 format!("{count} {name}, {threads} threads")
             }
             Some(_) => "-".into(),
@@ -243,8 +255,8 @@ impl Report {
             let why = side.not_measurable.as_deref().unwrap_or_default();
             text += &format!("CPU and memory of {}: not measurable ({why})\n", side.name);
         }
-        for (engine, micros_alone) in &self.engine_us {
-            text += &format!("in process, without HTTP: {engine} {} a request\n", micros(*micros_alone));
+        for Alone { engine, p50_us } in &self.alone {
+            text += &format!("in process, without HTTP: {engine} {} a request\n", micros(*p50_us));
         }
         text
     }
@@ -325,7 +337,7 @@ impl Default for Report {
             rounds: 0,
             equality: None,
             sides: Vec::new(),
-            engine_us: Vec::new(),
+            alone: Vec::new(),
             machine,
             date,
         }

@@ -183,7 +183,9 @@ fn with_ending(path: &str, protocol: Protocol) -> String {
 /// Finds the endpoint of a server of which only the address is given.
 fn look_around(peer: &Peer, forced: Option<Protocol>, model: &str) -> Result<(String, Protocol), Failure> {
     let json = |method: &str, path: &str| -> Result<Option<Value>, Failure> {
-        let answer = peer.ask(method, path, b"").map_err(Failure::Failed)?;
+        // MLServer wants a body where one is optional.
+        let body: &[u8] = if method == "POST" { b"{}" } else { b"" };
+        let answer = peer.ask(method, path, body).map_err(Failure::Failed)?;
         Ok(if answer.status == 200 { serde_json::from_slice(&answer.body).ok() } else { None })
     };
     let wanted = |protocol| forced.is_none_or(|forced| forced == protocol);
@@ -208,7 +210,7 @@ fn look_around(peer: &Peer, forced: Option<Protocol>, model: &str) -> Result<(St
             .as_object()
             .into_iter()
             .flatten()
-            .filter(|(_, verbs)| !verbs["post"].is_null());
+            .filter(|(path, verbs)| !verbs["post"].is_null() && !path.contains('{'));
         let posts: Vec<&String> = posts.map(|(path, _)| path).collect();
         let telling = posts.iter().filter_map(|path| known(path)).find(|(_, protocol)| wanted(*protocol));
         match (telling, posts.as_slice()) {
