@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and the file that carries it out.
 //!
-//! Exit codes: 0 clean, 1 a failure at run time, 2 wrong usage or configuration (every problem is listed).
+//! Exit codes: 0 clean, 1 a failure at run time, 2 wrong usage or configuration (every problem is listed); `try` has
+//! one more, for answers that cannot be compared.
 
 use std::fmt;
 use std::io::Write;

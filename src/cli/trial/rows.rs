@@ -7,8 +7,8 @@ use crate::json::{Reader, push_f64, push_string};
 use crate::model::{Signature, shorten};
 use crate::tensor::{Datatype, Strings};
 
-/// Most cells that are held: 16 million numbers are some 200 MB as text.
-pub(super) const MAX_CELLS: usize = 1 << 24;
+/// Most cells that are held: with the bodies of both sides, 4 million numbers are some 200 MB.
+pub(super) const MAX_CELLS: usize = 1 << 22;
 
 /// What pandas takes for a missing value.
 const MISSING: [&str; 8] = ["", "NA", "N/A", "NaN", "nan", "null", "None", "#N/A"];

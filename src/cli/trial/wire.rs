@@ -205,6 +205,16 @@ pub(super) fn own_slots(signature: &Signature, columns: &Columns) -> Vec<Slot> {
 /// # Errors
 /// When the widths do not add up, or a datatype is unknown.
 pub(super) fn their_slots(inputs: &[Described], own: &[Slot], rows: &Rows) -> Result<Vec<Slot>, String> {
+    // Some servers leave out what is behind the batch; a single input takes it all.
+    let vague = |input: &Described| Described { shape: vec![-1, rows.width as i64], ..input.clone() };
+    let filled: Vec<Described>;
+    let inputs = match inputs {
+        [only] if only.shape.len() < 2 && rows.width > 1 => {
+            filled = vec![vague(only)];
+            &filled
+        }
+        inputs => inputs,
+    };
     let given: usize = inputs.iter().map(|input| width(&input.shape).unwrap_or(0)).sum();
     let open = inputs.iter().filter(|input| width(&input.shape).is_none()).count();
     let mut next = 0;

@@ -83,6 +83,8 @@ fn tensors_follow_the_description_of_the_other_server() {
     let whole = r#"[{"name":"input-0","shape":[2,2],"datatype":"FP64","data":[1,2.0,3,null]}]"#;
     inputs(&[("input-0", "FP64", &[-1, 2])], matrix, whole);
     inputs(&[("input-0", "FP64", &[-1, -1])], split, whole);
+    inputs(&[("input-0", "FP64", &[-1])], matrix, whole);
+    inputs(&[("input-0", "FP64", &[])], split, whole);
     let apart = r#"[{"name":"b","shape":[2,1],"datatype":"INT64","data":[2,null]},
                     {"name":"a","shape":[2],"datatype":"BYTES","data":["1","3"]}]"#;
     inputs(&[("b", "INT64", &[-1, 1]), ("a", "BYTES", &[-1])], split, apart);
