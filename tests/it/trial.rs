@@ -221,6 +221,26 @@ fn whole_bodies_are_sent_word_by_word() {
 }
 
 #[test]
+fn kserve_s_first_protocol_takes_instances() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("m.onnx"), constant(2.0)).unwrap();
+    // Found by its list of models; a model that wants several rows gets them in one body.
+    let against = service(|line, body| {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        match (line, body["instances"].as_array()) {
+            ("GET /v1/models HTTP/1.1", _) => (200, r#"{"models": ["other", "m"]}"#.into()),
+            ("POST /v1/models/m:predict HTTP/1.1", Some(rows)) if rows[0].is_array() => {
+                (200, json!({"predictions": vec![[2.0]; rows.len()]}).to_string())
+            }
+            _ => (404, "{}".into()),
+        }
+    });
+    let args = ["m.onnx", "--against", &against, "--json", "--rows-per-request", "3"];
+    let json = report(&tried(dir.path(), &args), 0);
+    assert_eq!((&json["spoken"], &json["equality"]["equal"]), (&json!("KServe v1, instances"), &json!(120)));
+}
+
+#[test]
 fn what_cannot_be_compared_is_shown_and_has_its_own_code() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("m.onnx"), constant(2.0)).unwrap();
