@@ -1,6 +1,7 @@
 //! `sidegate try`: the same requests to sidegate and to what serves the model today; are the answers equal, and how
 //! fast is either side?
 
+mod asking;
 mod compare;
 mod connection;
 mod examine;
@@ -16,6 +17,7 @@ mod requests;
 mod rows;
 mod target;
 mod usage;
+mod verdicts;
 mod wire;
 
 use std::process::ExitCode;

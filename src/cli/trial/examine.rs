@@ -2,29 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use super::compare::{Answers, Judge, side_by_side};
+use super::asking::{Asking, Said, run_alone};
+use super::compare::side_by_side;
 use super::connection::{Connection, Peer};
 use super::gateway::{Choice, Gateway, Stop};
 use super::measure::{self, Plan, Side, Taken};
 use super::prepare::{self, Subject, Way};
 use super::progress::Progress;
-use super::reply::{self, Output, excerpt};
 use super::report::{Alone, Measured, Report, Verdict};
 use super::target::Target;
 use super::usage::Processes;
+use super::verdicts::Verdicts;
 use crate::cli::TryArgs;
 use crate::cli::admin_client::Failure;
 use crate::cli::model_file::ModelFile;
 use crate::config::EngineChoice;
 use crate::engine::{EngineKind, Scratch};
 use crate::model::ModelName;
-use crate::protocol::{Policy, Request, oip};
-
-/// Requests from whose answers it is found out which outputs belong together.
-const SAMPLE: usize = 64;
-
-/// For the runs in process.
-const ALONE: Duration = Duration::from_millis(500);
 
 /// For comparing answers, where nobody said how many; and how many at least.
 const COMPARING: (Duration, usize) = (Duration::from_secs(10), 50);
@@ -35,9 +29,6 @@ enum Other {
     Engine(Box<ModelFile>),
     Nobody(String),
 }
-
-/// What one side said to one request.
-type Said = Result<Vec<Output>, String>;
 
 /// Does all of it.
 pub(super) fn examine(args: &TryArgs, stop: &Stop) -> Result<Report, Failure> {
@@ -142,8 +133,7 @@ impl Trial<'_> {
             scratch: Scratch::new(0),
             took: [Vec::new(), Vec::new()],
         };
-        let mut verdicts =
-            Verdicts { tolerance: self.args.tolerance, sample: Vec::new(), judge: None, refused: 0 };
+        let mut verdicts = Verdicts::new(self.args.tolerance);
         let mut answered = Vec::new();
         let mut progress = Progress::new();
         let start = Instant::now();
@@ -301,136 +291,6 @@ impl Trial<'_> {
             if let Some(p50_us) = run_alone(model, self.subject) {
                 self.report.alone.push(Alone { engine: name, p50_us });
             }
-        }
-    }
-}
-
-/// The connections, and how long each answer took.
-struct Asking<'a> {
-    ours: Connection<'a>,
-    theirs: Option<Connection<'a>>,
-    scratch: Scratch,
-    took: [Vec<Duration>; 2],
-}
-
-impl Asking<'_> {
-    fn ask_ours(&mut self, request: &[u8]) -> Said {
-        ask(&mut self.ours, request, &mut self.took[0])
-    }
-
-    fn ask_theirs(&mut self, request: &[u8]) -> Said {
-        match &mut self.theirs {
-            Some(connection) => ask(connection, request, &mut self.took[1]),
-            None => Err("nobody is asked".into()),
-        }
-    }
-
-    fn run(&mut self, model: &ModelFile, subject: &Subject, number: usize) -> Said {
-        let inputs = decoded(model, subject, number)?;
-        let mut outputs = Vec::new();
-        let run = model.loaded.session.run(&inputs.inputs, &mut self.scratch, &mut outputs);
-        run.map_err(|error| error.to_string())?;
-        Ok(reply::of_tensors(&model.signature.outputs, &outputs))
-    }
-
-    /// What a request usually takes either side.
-    fn typical(&self) -> Vec<Duration> {
-        let median = |took: &Vec<Duration>| {
-            let mut sorted = took.clone();
-            sorted.sort_unstable();
-            sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-        };
-        self.took.iter().map(median).collect()
-    }
-}
-
-fn ask(connection: &mut Connection<'_>, request: &[u8], took: &mut Vec<Duration>) -> Said {
-    let start = Instant::now();
-    let answer = connection.ask(request)?;
-    took.push(start.elapsed());
-    if answer.status != 200 {
-        return Err(format!("status {}: {}", answer.status, excerpt(&answer.body)));
-    }
-    reply::read(&answer.body)
-}
-
-/// A request as sidegate's own decoder reads it.
-fn decoded(model: &ModelFile, subject: &Subject, number: usize) -> Result<Request, String> {
-    let body = subject.body(&subject.own_way(), &subject.batches[number]);
-    let mut request = Request::default();
-    let policy = Policy { max_rows: usize::MAX, reject_non_finite: false };
-    oip::decode(&body, None, &model.signature, policy, &mut request).map_err(|error| error.to_string())?;
-    Ok(request)
-}
-
-/// The median of one request in process, in microseconds; `None` when the engine refuses them.
-fn run_alone(model: &ModelFile, subject: &Subject) -> Option<f64> {
-    let count = subject.batches.len().min(SAMPLE);
-    let requests: Vec<Request> =
-        (0..count).filter_map(|number| decoded(model, subject, number).ok()).collect();
-    let (mut scratch, mut outputs, mut took) = (Scratch::new(0), Vec::new(), Vec::new());
-    let start = Instant::now();
-    while start.elapsed() < ALONE && took.len() < 1_000_000 && !requests.is_empty() {
-        for request in &requests {
-            let before = Instant::now();
-            model.loaded.session.run(&request.inputs, &mut scratch, &mut outputs).ok()?;
-            took.push(before.elapsed().as_nanos() as u64);
-        }
-    }
-    took.sort_unstable();
-    Some(measure::percentile(&took, 0.5) as f64 / 1e3)
-}
-
-/// Judges answers as they come, after a sample has told what belongs together.
-struct Verdicts {
-    tolerance: f64,
-    sample: Vec<Answers>,
-    judge: Option<Judge>,
-    refused: usize,
-}
-
-impl Verdicts {
-    fn take(&mut self, request: usize, rows: usize, ours: Said, theirs: Said) {
-        match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) => {
-                let answers = Answers { request, rows, ours, theirs };
-                match &mut self.judge {
-                    Some(judge) => judge.take(&answers),
-                    None => self.sample.push(answers),
-                }
-                if self.sample.len() >= SAMPLE {
-                    self.decide();
-                }
-            }
-            (Err(_), Err(_)) => self.refused += 1,
-            (ours, theirs) => {
-                self.decide();
-                let said = |said: Said| said.map_or_else(|error| error, |_| "an answer".into());
-                let (ours, theirs) = (said(ours), said(theirs));
-                if let Some(judge) = &mut self.judge {
-                    judge.unanswered(request, rows, &ours, &theirs);
-                }
-            }
-        }
-    }
-
-    fn decide(&mut self) {
-        if self.judge.is_none() {
-            self.judge = Judge::new(&self.sample, self.tolerance);
-            if let Some(judge) = &mut self.judge {
-                self.sample.drain(..).for_each(|answers| judge.take(&answers));
-            } else {
-                self.sample.truncate(1);
-            }
-        }
-    }
-
-    /// What was found; else answers that cannot be compared.
-    fn end(mut self) -> Result<super::compare::Equality, Option<Answers>> {
-        self.decide();
-        match self.judge {
-            Some(judge) => Ok(judge.found),
-            None => Err(self.sample.into_iter().next()),
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The real gateway as a child process, so that both sides are reached in the same way.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,15 @@ pub(super) struct Stop(Arc<Mutex<Held>>);
 #[derive(Default)]
 struct Held {
     child: Option<Child>,
-    /// Set for good, so that a child that is started at that very moment ends too.
+    /// Set for good: no child is started any more.
     stopped: bool,
+}
+
+/// What is left to read of a child that is held.
+struct Started {
+    pid: u32,
+    stdout: Option<ChildStdout>,
+    stderr: Option<ChildStderr>,
 }
 
 /// What the child is started with.
@@ -54,7 +61,7 @@ pub(super) struct Choice<'a> {
 // === impl Stop ===
 
 impl Stop {
-    /// Ends the child and waits for it; a later one ends as soon as it is held.
+    /// Ends the child and waits for it; there will be no other.
     pub(super) fn now(&self) {
         let Ok(mut held) = self.0.lock() else { return };
         held.stopped = true;
@@ -64,14 +71,16 @@ impl Stop {
         }
     }
 
-    fn hold(&self, child: Child) {
-        let stopped = self.0.lock().map(|mut held| {
-            held.child = Some(child);
-            held.stopped
-        });
-        if stopped.unwrap_or(false) {
-            self.now();
+    /// Starts the child and holds it in one step, so that no signal falls in between and leaves it behind.
+    fn start(&self, command: &mut Command) -> std::io::Result<Started> {
+        let Ok(mut held) = self.0.lock() else { return Err(ErrorKind::Interrupted.into()) };
+        if held.stopped {
+            return Err(ErrorKind::Interrupted.into());
         }
+        let mut child = command.spawn()?;
+        let started = Started { pid: child.id(), stdout: child.stdout.take(), stderr: child.stderr.take() };
+        held.child = Some(child);
+        Ok(started)
     }
 
     /// How it ended, if it did.
@@ -110,9 +119,7 @@ impl Gateway {
             command.env("SIDEGATE_ENGINE__ONNXRUNTIME", library);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed)?;
-        let (pid, stdout, stderr) = (child.id(), child.stdout.take(), child.stderr.take());
-        stop.hold(child);
+        let Started { pid, stdout, stderr } = stop.start(&mut command).map_err(failed)?;
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = stdout.map(lines);
         if let Some(stderr) = stderr {

@@ -219,8 +219,10 @@ impl Subject {
             }
             refusals.push(format!("  {name}: status {}: {}", answer.status, excerpt(&answer.body)));
         }
+        let unnamed = "; the rows have no names, which --data gives them by its header";
+        let hint = if self.rows.names.is_none() { unnamed } else { "" };
         Err(Failure::Failed(format!(
-            "{} accepts none of the bodies that were tried; --body gives a template, --requests whole bodies\n{}",
+            "{} accepts none of the bodies that were tried; --body gives a template, --requests whole bodies{hint}\n{}",
             target.url,
             refusals.join("\n")
         )))
