@@ -122,7 +122,7 @@ step_python() {
     lint_environment
     "$env/bin/ruff" check --isolated --no-cache --target-version py311 \
         --select E,F,W,I,B,UP --ignore E501,B905 --config 'src = ["tests/clients", "loadtests"]' \
-        tests scripts loadtests
+        tests scripts loadtests docs
 }
 
 step_deny() {

@@ -1,6 +1,7 @@
 //! The command line: what each command takes, and the file that carries it out.
 //!
-//! Exit codes: 0 clean, 1 a failure at run time, 2 wrong usage or configuration (every problem is listed).
+//! Exit codes: 0 clean, 1 a failure at run time, 2 wrong usage or configuration (every problem is listed); `try` has
+//! one more, for answers that cannot be compared.
 
 use std::fmt;
 use std::io::Write;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 use crate::config::Problems;
 
 mod admin_client;
+mod answer;
 mod args;
 mod check;
 mod model_file;
@@ -20,8 +22,10 @@ mod probe;
 pub mod serve;
 mod status;
 mod table;
+mod trial;
 
-pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs};
+pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
+pub use trial::Protocol;
 
 /// A failure at run time: a port in use, a server that does not answer.
 pub const FAILURE: u8 = 1;
@@ -78,6 +82,18 @@ Examples:
 Exit codes: 0 everything passed, 1 a check failed or the model cannot be loaded, 2 wrong usage.
 The same checks guard a registry: models.NAME.checks in the configuration (docs/test.md).";
 
+const TRY_EXAMPLES: &str = "\
+Examples:
+  sidegate try ./model.onnx                        how fast, by which engine, and does ONNX Runtime agree?
+  sidegate try ./model.onnx --against http://127.0.0.1:8080/v2/models/churn/infer --data rows.csv
+  sidegate try ./model.onnx --against http://127.0.0.1:9000/predict --body '{\"features\": {{row}}}'
+  sidegate try ./model.onnx --against http://127.0.0.1:5000/invocations --requests bodies.ndjson --html page.html
+
+The other side may speak OIP v2 (/v2/models/NAME/infer), KServe v1 (/v1/models/NAME:predict), MLflow's and SageMaker's
+/invocations, or take JSON on any other path. Both sides are asked over HTTP by this process, in turn.
+Exit codes: 0 equal (or nothing to compare with), 1 outputs differ or a side fails, 2 wrong usage, 3 the two sides
+answer what cannot be compared.";
+
 /// What the user typed.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, after_help = EXAMPLES)]
@@ -111,6 +127,9 @@ pub enum Command {
     /// Ask a running sidegate whether it is live, ready or started
     #[command(after_help = PROBE_EXAMPLES)]
     Probe(ProbeArgs),
+    /// Prove it on your own model: the same requests to sidegate and to what serves it today
+    #[command(after_help = TRY_EXAMPLES)]
+    Try(Box<TryArgs>),
 }
 
 /// Reads the command line and does what it says.
@@ -135,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Try(args) => trial::run(*args),
     }
 }
 

@@ -274,7 +274,7 @@ fn one_place_does_what_only_one_place_should() {
     only_in("tokio::spawn", &["task.rs"]);
     only_in("prometheus::", &["metrics.rs"]);
     only_in("Arc::new(Snapshot", &["serving/loader/publish.rs"]);
-    only_in("httparse", &["gateway/http/", "cli/admin_client.rs"]);
+    only_in("httparse", &["gateway/http/", "cli/answer.rs"]);
     only_in("hyper::", &["gateway/admin.rs"]);
     only_in("clap::", &["cli.rs", "cli/"]);
     only_in("tracing_subscriber", &["telemetry.rs"]);

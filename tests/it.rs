@@ -38,3 +38,5 @@ mod protocol;
 mod raw_http;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
+#[path = "it/trial.rs"]
+mod trial;

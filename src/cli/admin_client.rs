@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::answer::{Answer, parse};
 use super::{AdminArgs, USAGE, runtime_error};
 use crate::config::{Origin, Problems, Sources, load_leniently, read_tokens};
 
@@ -16,21 +17,11 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// No answer of the admin port is larger; another server's might be endless.
 const MAX_ANSWER: usize = 16 << 20;
 
-/// Most headers that are looked at; ours has a handful.
-const MAX_HEADERS: usize = 64;
-
 /// Where to ask and what to show there.
 #[derive(Debug)]
 pub(super) struct Client {
     address: String,
     token: Option<String>,
-}
-
-/// What came back.
-#[derive(Debug, PartialEq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
 }
 
 /// Why there is nothing to show.
@@ -97,7 +88,7 @@ impl Client {
 
     /// Asks for JSON; also its text as it came.
     pub(super) fn json(&self, path: &str) -> Result<(Value, String), Failure> {
-        let Answer { status, body } = self.get(path)?;
+        let Answer { status, body, .. } = self.get(path)?;
         let text = String::from_utf8_lossy(&body).into_owned();
         let value: Option<Value> = serde_json::from_str(&text).ok();
         let address = &self.address;
@@ -171,7 +162,7 @@ impl Client {
                 Err(e) => return Err(e.to_string()),
             };
             buffer.extend_from_slice(&chunk[..read]);
-            if let Some(answer) = parse(&buffer, read == 0)? {
+            if let Some(answer) = parse(&buffer, read == 0, MAX_ANSWER)? {
                 return Ok(answer);
             }
             if buffer.len() > MAX_ANSWER {
@@ -194,66 +185,6 @@ fn reachable(listen: SocketAddr) -> Result<SocketAddr, Failure> {
         ip => ip,
     };
     Ok(SocketAddr::new(ip, listen.port()))
-}
-
-/// The answer, once `buffer` holds all of it; `ended` says that nothing more comes.
-fn parse(buffer: &[u8], ended: bool) -> Result<Option<Answer>, String> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut response = httparse::Response::new(&mut headers);
-    let early = || {
-        if ended { Err("the answer ends early".to_owned()) } else { Ok(None) }
-    };
-    let head = match response.parse(buffer) {
-        Ok(httparse::Status::Complete(head)) => head,
-        Ok(httparse::Status::Partial) => return early(),
-        Err(error) => return Err(format!("what answers does not speak HTTP ({error})")),
-    };
-    let status = response.code.unwrap_or_default();
-    let header = |name: &str| {
-        let found = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-        found.map(|header| String::from_utf8_lossy(header.value).trim().to_ascii_lowercase())
-    };
-    let rest = &buffer[head..];
-    let body = if header("transfer-encoding").is_some_and(|coding| coding == "chunked") {
-        unchunk(rest)?
-    } else if let Some(length) = header("content-length") {
-        let length: usize = length.parse().map_err(|_| "a content-length that is no number".to_owned())?;
-        rest.get(..length).map(<[u8]>::to_vec)
-    } else {
-        ended.then(|| rest.to_vec())
-    };
-    match body {
-        Some(body) => Ok(Some(Answer { status, body })),
-        None => early(),
-    }
-}
-
-/// The body inside of chunks; `None` when the last one is not there yet.
-fn unchunk(mut rest: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let mut body = Vec::new();
-    loop {
-        let Ok(size) = httparse::parse_chunk_size(rest) else {
-            return Err("a chunk without a size".into());
-        };
-        let httparse::Status::Complete((start, size)) = size else {
-            return Ok(None);
-        };
-        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_ANSWER);
-        let Some(size) = size else {
-            return Err("a chunk beyond all measure".into());
-        };
-        if size == 0 {
-            return Ok(Some(body));
-        }
-        let Some(chunk) = rest.get(start..start + size) else {
-            return Ok(None);
-        };
-        body.extend_from_slice(chunk);
-        let Some(next) = rest.get(start + size + 2..) else {
-            return Ok(None);
-        };
-        rest = next;
-    }
 }
 
 #[cfg(test)]

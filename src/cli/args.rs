@@ -1,9 +1,11 @@
 //! What each command takes.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::trial::Protocol;
 use crate::config::{MODEL_FILE, PredictionRange, Sources};
 use crate::score::{Task, Threshold};
 
@@ -134,6 +136,78 @@ pub struct ProbeArgs {
     /// Where to ask.
     #[command(flatten)]
     pub admin: AdminArgs,
+}
+
+/// Flags of `sidegate try`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TryArgs {
+    /// The model file, as for `sidegate serve`
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Where the model is served today; without it sidegate is measured alone, and ONNX Runtime judges its answers
+    #[arg(long, value_name = "URL")]
+    pub against: Option<String>,
+    /// Rows from a CSV file, by the names in its header or in order; empty cells are missing values
+    #[arg(long, value_name = "FILE", conflicts_with = "requests")]
+    pub data: Option<PathBuf>,
+    /// Columns of --data that are no features, such as the target
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "data")]
+    pub drop: Vec<String>,
+    /// Request bodies, one in each line, sent as they are to --against
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rows_per_request", "body"])]
+    pub requests: Option<PathBuf>,
+    /// What --against speaks, where its path does not tell
+    #[arg(long, value_name = "NAME", requires = "against")]
+    pub protocol: Option<Protocol>,
+    /// The body that --against takes: a template such as '{"features": {{row}}}', or records, record, rows, instances,
+    /// instances-records, split, inputs, data, features, csv [default: those of the protocol, until one is accepted]
+    #[arg(long, value_name = "FORM", requires = "against")]
+    pub body: Option<String>,
+    /// Outputs to ask --against for (OIP v2) [default: what it gives unasked]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "against")]
+    pub outputs: Vec<String>,
+    /// A header for --against, such as 'authorization: Bearer …'; may be given several times
+    #[arg(long = "header", value_name = "HEADER", requires = "against")]
+    pub headers: Vec<String>,
+    /// Number of different requests [default: 1000, or as many as a slow service answers in 10 s]
+    #[arg(short = 'n', long, value_name = "N")]
+    pub requests_count: Option<NonZeroUsize>,
+    /// Rows of each request
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub rows_per_request: NonZeroUsize,
+    /// Keep-alive connections to each side
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub connections: NonZeroUsize,
+    /// Turns that each side takes
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub rounds: NonZeroUsize,
+    /// Time for all turns together
+    #[arg(long, value_name = "SECONDS", default_value = "5")]
+    pub seconds: f64,
+    /// Time for one answer
+    #[arg(long, value_name = "SECONDS", default_value = "30")]
+    pub timeout: f64,
+    /// Two numbers are equal when |a-b| <= tolerance * max(1, |b|)
+    #[arg(long, value_name = "NUMBER", default_value = "1e-5")]
+    pub tolerance: f64,
+    /// Chooses the generated rows
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub seed: u64,
+    /// Engine of sidegate: auto, trees, ort or tract
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub engine: String,
+    /// Data-path threads of sidegate
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub workers: NonZeroUsize,
+    /// Process of the other side, where it cannot be found by its port (a container's, say)
+    #[arg(long, value_name = "PID", requires = "against")]
+    pub pid: Option<u32>,
+    /// Write the page as HTML too
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The probes of a pod.

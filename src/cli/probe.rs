@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use super::admin_client::{Answer, Client};
+use super::admin_client::Client;
+use super::answer::Answer;
 use super::{FAILURE, Probe, ProbeArgs, say, table};
 
 /// Carries the command out.
@@ -56,7 +57,7 @@ mod tests {
             (404, "", "not ready: status 404\n"),
             (503, "{}", "not ready: status 503\n"),
         ] {
-            let (line, passed) = judge(&Answer { status, body: body.into() }, "ready");
+            let (line, passed) = judge(&Answer { status, body: body.into(), closes: false }, "ready");
             assert_eq!((line.as_str(), passed), (expected, status == 200), "{body}");
         }
     }

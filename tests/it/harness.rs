@@ -91,7 +91,7 @@ pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
     command(dir, None).args(args).output().unwrap()
 }
 
-fn command(dir: &Path, before: Option<&str>) -> Command {
+pub(crate) fn command(dir: &Path, before: Option<&str>) -> Command {
     let binary = env!("CARGO_BIN_EXE_sidegate");
     let mut command = match before {
         None => Command::new(binary),
