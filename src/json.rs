@@ -328,6 +328,23 @@ impl<'a> Reader<'a> {
         Ok(&self.bytes[start..self.position])
     }
 
+    /// Skips an array of nothing but finite numbers without reading each of them. When the next value is anything
+    /// else, it stays there and the answer is false.
+    pub fn skip_numbers(&mut self) -> bool {
+        if self.next_token() != Some(b'[') {
+            return false;
+        }
+        let rest = &self.bytes[self.position + 1..];
+        let Some(end) = memchr::memchr(b']', rest) else { return false };
+        let plain = |byte: &u8| {
+            byte.is_ascii_digit()
+                || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E' | b',' | b' ' | b'\n' | b'\r' | b'\t')
+        };
+        let found = rest[..end].iter().all(plain);
+        self.position += if found { end + 2 } else { 0 };
+        found
+    }
+
     fn skip_value(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
         match self.kind()? {
             Kind::Object => {
@@ -378,6 +395,19 @@ mod tests {
     fn accepts(text: &[u8]) -> bool {
         let mut reader = Reader::new(text);
         reader.skip().and_then(|_| reader.end()).is_ok()
+    }
+
+    #[test]
+    fn arrays_of_numbers_are_skipped_at_once() {
+        let skipped = |text: &[u8]| {
+            let mut reader = Reader::new(text);
+            (reader.skip_numbers(), reader.position())
+        };
+        assert_eq!(skipped(b" [1, -2.5E+3,\n0] 7"), (true, 16));
+        assert_eq!(skipped(b"[]"), (true, 2));
+        for other in [&b"[1, [2]]"[..], b"[NaN]", b"[\"]\"]", b"[1, 2", b"7", b"{}", b""] {
+            assert_eq!(skipped(other), (false, 0));
+        }
     }
 
     #[test]

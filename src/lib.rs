@@ -3,7 +3,7 @@
 //! The code map, from the bottom up (ARCHITECTURE.md says how requests, models and signals flow through it, and
 //! `tests/architecture.rs` keeps the directions):
 //!
-//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`format`], [`score`]
+//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`]
 //! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
 //! - [`cli`]: the commands

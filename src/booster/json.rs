@@ -81,7 +81,10 @@ impl Document for Reader<'_> {
     }
 
     fn skip(&mut self) -> Result<(), LoadError> {
-        self.0.skip()?;
+        // Most of a file is lists that no prediction needs.
+        if !self.0.skip_numbers() {
+            self.0.skip()?;
+        }
         Ok(())
     }
 
