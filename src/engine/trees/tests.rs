@@ -163,10 +163,19 @@ fn compare_with_onnx_runtime() {
     let Tally { models, rows, judged, largest, .. } = &tally;
     let violations = tally.wrong.len();
     println!(
-        "{models} models, {rows} rows, {violations} violations, {judged} numbers judged by float64, \
-         largest difference {largest:.1e}"
+        "{} layout: {models} models, {rows} rows, {violations} violations, {judged} numbers judged by float64, \
+         largest difference {largest:.1e}",
+        layout()
     );
     tally.end();
+}
+
+/// Which layout is tested.
+fn layout() -> &'static str {
+    match crate::native::simd::Avx512::detect() {
+        Some(_) if !PLAIN.get() => "packed",
+        _ => "plain",
+    }
 }
 
 fn load(file: Msg) -> Result<Box<dyn Session>, LoadError> {

@@ -6,7 +6,7 @@ use crate::engine::trees::element::{Element, buffer, elements};
 use crate::engine::trees::plan::{Call, shaped};
 use crate::model::LoadError;
 use crate::onnx::Node;
-use crate::tensor::{Datatype, Shape};
+use crate::tensor::{Data, Datatype, Shape, Tensor};
 
 pub(super) fn unary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let input = builder.input(node, 0)?;
@@ -73,7 +73,16 @@ fn each<'m, E: Element>(
 }
 
 pub(super) fn binary<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
-    let inputs = [builder.input(node, 0)?, builder.input(node, 1)?];
+    let mut inputs = [builder.input(node, 0)?, builder.input(node, 1)?];
+    if node.op_type == "Pow" && inputs[0].datatype.is_float() && inputs[0].datatype != inputs[1].datatype {
+        // An exponent may be of any type.
+        let mut exponent = Data::empty(inputs[0].datatype);
+        let known = builder.known(node, 1)?;
+        let cast = super::cast::cast(&known.data, &mut exponent);
+        cast.map_err(|_| unsupported(node, &format!("an exponent of {}", known.datatype())))?;
+        let exponent = Tensor { shape: known.shape.clone(), data: exponent };
+        inputs[1] = builder.constant(exponent);
+    }
     if inputs[0].datatype != inputs[1].datatype {
         return Err(unsupported(node, &format!("{} with {}", inputs[0].datatype, inputs[1].datatype)));
     }

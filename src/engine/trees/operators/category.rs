@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::cast::whole;
 use super::gather::pick;
 use crate::engine::RunError;
 use crate::engine::trees::builder::{Builder, unsupported, wrong};
@@ -15,13 +16,13 @@ use crate::tensor::{Data, Datatype, Shape};
 enum Categories {
     Strings(HashMap<Vec<u8>, usize>),
     Ints(HashMap<i64, usize>),
-    /// By [`bits`].
-    Floats(HashMap<u32, usize>),
+    /// By [`bits`], of float32 or of float64.
+    Floats(HashMap<u64, usize>, Datatype),
 }
 
 /// One pattern for every NaN, and for both zeros.
-fn bits(value: f32) -> u32 {
-    if value.is_nan() { f32::NAN.to_bits() } else { (value + 0.0).to_bits() }
+fn bits(value: f64) -> u64 {
+    if value.is_nan() { f64::NAN.to_bits() } else { (value + 0.0).to_bits() }
 }
 
 impl Categories {
@@ -29,7 +30,12 @@ impl Categories {
         let categories = match keys {
             Data::Bytes(keys) => Self::Strings(keys.iter().map(<[u8]>::to_vec).zip(0..).collect()),
             Data::Int64(keys) => Self::Ints(keys.iter().copied().zip(0..).collect()),
-            Data::Fp32(keys) => Self::Floats(keys.iter().map(|key| bits(*key)).zip(0..).collect()),
+            Data::Fp32(keys) => {
+                Self::Floats(keys.iter().map(|key| bits((*key).into())).zip(0..).collect(), Datatype::Fp32)
+            }
+            Data::Fp64(keys) => {
+                Self::Floats(keys.iter().map(|key| bits(*key)).zip(0..).collect(), Datatype::Fp64)
+            }
             other => return Err(unsupported(node, &format!("{} categories", other.datatype()))),
         };
         if categories.len() == keys.len() {
@@ -43,7 +49,7 @@ impl Categories {
         match self {
             Self::Strings(map) => map.len(),
             Self::Ints(map) => map.len(),
-            Self::Floats(map) => map.len(),
+            Self::Floats(map, _) => map.len(),
         }
     }
 
@@ -57,15 +63,17 @@ impl Categories {
             (Self::Ints(map), Data::Int32(values)) => {
                 values.iter().for_each(|v| each(map.get(&i64::from(*v)).copied()));
             }
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "categories that are integers, kept as floats"
-            )]
             (Self::Ints(map), Data::Fp32(values)) => {
-                values.iter().for_each(|v| each(map.get(&(*v as i64)).copied()));
+                values.iter().for_each(|v| each(map.get(&whole((*v).into())).copied()));
             }
-            (Self::Floats(map), Data::Fp32(values)) => {
-                values.iter().for_each(|v| each(map.get(&bits(*v)).copied()))
+            (Self::Ints(map), Data::Fp64(values)) => {
+                values.iter().for_each(|v| each(map.get(&whole(*v)).copied()));
+            }
+            (Self::Floats(map, _), Data::Fp32(values)) => {
+                values.iter().for_each(|v| each(map.get(&bits((*v).into())).copied()));
+            }
+            (Self::Floats(map, _), Data::Fp64(values)) => {
+                values.iter().for_each(|v| each(map.get(&bits(*v)).copied()));
             }
             (_, other) => return Err(RunError::Engine(format!("{} categories", other.datatype()))),
         }
@@ -76,7 +84,7 @@ impl Categories {
         match self {
             Self::Strings(_) => Datatype::Bytes,
             Self::Ints(_) => Datatype::Int64,
-            Self::Floats(_) => Datatype::Fp32,
+            Self::Floats(_, datatype) => *datatype,
         }
     }
 }
@@ -93,7 +101,9 @@ pub(super) fn one_hot_encoder<'m>(builder: &mut Builder<'m>, node: &'m Node) -> 
     let categories = Categories::new(node, &keys)?;
     let fits = match input.datatype {
         Datatype::Bytes => categories.datatype() == Datatype::Bytes,
-        Datatype::Int64 | Datatype::Int32 | Datatype::Fp32 => categories.datatype() == Datatype::Int64,
+        Datatype::Int64 | Datatype::Int32 | Datatype::Fp32 | Datatype::Fp64 => {
+            categories.datatype() == Datatype::Int64
+        }
         _ => false,
     };
     if !fits {
@@ -207,6 +217,7 @@ fn default(builder: &Builder<'_>, node: &Node, values: &mut Data) -> Result<(), 
         Data::Bytes(values) => values.push(node.string("default_string")?.unwrap_or(b"_Unused")),
         Data::Int64(values) => values.push(node.int("default_int64")?.copied().unwrap_or(-1)),
         Data::Fp32(values) => values.push(node.float("default_float")?.copied().unwrap_or(-0.0)),
+        Data::Fp64(values) => values.push(-0.0),
         other => return Err(unsupported(node, &format!("{} values", other.datatype()))),
     }
     Ok(())
@@ -219,7 +230,7 @@ mod tests {
 
     #[test]
     fn nan_and_zeros_are_one_category_each() {
-        assert_eq!(bits(f32::NAN), bits(-f32::NAN));
+        assert_eq!(bits(f64::NAN), bits(-f64::NAN));
         assert_eq!(bits(0.0), bits(-0.0));
         let strings: Strings = ["a", "b"].into_iter().collect();
         let categories = Categories::new(&Node::default(), &Data::Bytes(strings.clone())).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::engine::RunError;
 use crate::engine::trees::builder::{Builder, Value, unsupported, wrong};
-use crate::engine::trees::element::{buffer, elements, with_numbers};
+use crate::engine::trees::element::{Element, buffer, elements, with_numbers};
 use crate::engine::trees::plan::{Call, matrix, shaped};
 use crate::engine::trees::real::{Number, Real};
 use crate::model::LoadError;
@@ -54,7 +54,7 @@ pub(super) fn imputer<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(
     }
 }
 
-fn impute<'m, E: crate::engine::trees::element::Element>(
+fn impute<'m, E: Element>(
     builder: &mut Builder<'m>,
     node: &'m Node,
     input: Value,
@@ -135,27 +135,51 @@ pub(super) fn binarizer<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result
 
 pub(super) fn clip<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let input = builder.input(node, 0)?;
-    if input.datatype != Datatype::Fp32 {
-        return Err(unsupported(node, &format!("{} numbers", input.datatype)));
+    // Where the bounds cross, the upper one wins; NaN stays NaN.
+    macro_rules! float {
+        ($type:ident) => {{
+            let clip = |x: $type, low: $type, high: $type| if x.is_nan() { x } else { x.max(low).min(high) };
+            clip_of::<$type>(builder, node, input, ($type::MIN, $type::MAX), clip)
+        }};
     }
-    // Attributes until operator set 11, inputs since.
+    match input.datatype {
+        Datatype::Fp32 => float!(f32),
+        Datatype::Fp64 => float!(f64),
+        Datatype::Int32 => {
+            clip_of(builder, node, input, (i32::MIN, i32::MAX), |x, low, high| x.max(low).min(high))
+        }
+        Datatype::Int64 => {
+            clip_of(builder, node, input, (i64::MIN, i64::MAX), |x, low, high| x.max(low).min(high))
+        }
+        other => Err(unsupported(node, &format!("{other} numbers"))),
+    }
+}
+
+fn clip_of<'m, E: Element>(
+    builder: &mut Builder<'m>,
+    node: &'m Node,
+    input: Value,
+    (least, most): (E, E),
+    clip: fn(E, E, E) -> E,
+) -> Result<(), LoadError> {
+    // Attributes, of float32, until operator set 11, inputs since.
     let mut bound = |name: &str, index: usize| match node.float(name)? {
-        Some(bound) => Ok(Some(*bound)),
+        Some(bound) => match E::slice(&Data::Fp32(vec![*bound])) {
+            Some(bound) => Ok(Some(bound[0])),
+            None => Err(unsupported(node, &format!("{} numbers", E::DATATYPE))),
+        },
         None if builder.optional(node, index)?.is_none() => Ok(None),
-        None => match &builder.known(node, index)?.data {
-            Data::Fp32(values) if values.len() == 1 => Ok(Some(values[0])),
-            other => Err(wrong(node, &format!("a bound of {} {}", other.len(), other.datatype()))),
+        None => match builder.known(node, index)? {
+            bound if bound.data.len() == 1 => Ok(E::slice(&bound.data).map(|bound| bound[0])),
+            other => Err(wrong(node, &format!("a bound of {} {}", other.data.len(), other.datatype()))),
         },
     };
-    let low = bound("min", 1)?.unwrap_or(f32::MIN);
-    let high = bound("max", 2)?.unwrap_or(f32::MAX);
-    builder.emit(node, &[input], &[Datatype::Fp32], move |call: &mut Call<'_>| {
+    let (low, high) = (bound("min", 1)?.unwrap_or(least), bound("max", 2)?.unwrap_or(most));
+    builder.emit(node, &[input], &[E::DATATYPE], move |call: &mut Call<'_>| {
         let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
         shaped(output, &input.shape)?;
-        let values = elements::<f32>(input)?.iter();
-        // Where the bounds cross, the upper one wins; NaN stays NaN.
-        let clip = |x: f32| if x.is_nan() { x } else { x.max(low).min(high) };
-        buffer::<f32>(output)?.extend(values.map(|x| clip(*x)));
+        let values = elements::<E>(input)?.iter();
+        buffer::<E>(output)?.extend(values.map(|x| clip(*x, low, high)));
         Ok(())
     })
 }

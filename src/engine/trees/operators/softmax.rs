@@ -36,33 +36,40 @@ impl Axis {
 
 pub(super) fn softmax<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let input = builder.input(node, 0)?;
-    if input.datatype != Datatype::Fp32 {
-        return Err(unsupported(node, &format!("{} numbers", input.datatype)));
-    }
     // Until operator set 13 everything from the axis on was one line.
     let lines = builder.model.opset("") >= 13;
     let axis = node.int("axis")?.copied().unwrap_or(if lines { -1 } else { 1 });
-    builder.emit(node, &[input], &[Datatype::Fp32], move |call: &mut Call<'_>| {
-        let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
-        let mut line = Axis::new(axis, &input.shape)?;
-        if !lines {
-            (line.extent, line.inner) = (line.extent * line.inner, 1);
-        }
-        shaped(output, &input.shape)?;
-        let out = buffer::<f32>(output)?;
-        out.extend_from_slice(elements::<f32>(input)?);
-        for start in line.starts() {
-            let at = |index: usize| start + index * line.inner;
-            let most = (0..line.extent).map(|index| out[at(index)]).fold(f32::NEG_INFINITY, f32::max);
-            let mut sum = 0.0;
-            for index in 0..line.extent {
-                out[at(index)] = (out[at(index)] - most).exp();
-                sum += out[at(index)];
-            }
-            (0..line.extent).for_each(|index| out[at(index)] /= sum);
-        }
-        Ok(())
-    })
+    macro_rules! typed {
+        ($type:ident) => {
+            builder.emit(node, &[input], &[input.datatype], move |call: &mut Call<'_>| {
+                let (input, output) = (call.inputs.get(0)?, &mut call.outputs[0]);
+                let mut line = Axis::new(axis, &input.shape)?;
+                if !lines {
+                    (line.extent, line.inner) = (line.extent * line.inner, 1);
+                }
+                shaped(output, &input.shape)?;
+                let out = buffer::<$type>(output)?;
+                out.extend_from_slice(elements::<$type>(input)?);
+                for start in line.starts() {
+                    let at = |index: usize| start + index * line.inner;
+                    let most =
+                        (0..line.extent).map(|index| out[at(index)]).fold($type::NEG_INFINITY, $type::max);
+                    let mut sum = 0.0;
+                    for index in 0..line.extent {
+                        out[at(index)] = (out[at(index)] - most).exp();
+                        sum += out[at(index)];
+                    }
+                    (0..line.extent).for_each(|index| out[at(index)] /= sum);
+                }
+                Ok(())
+            })
+        };
+    }
+    match input.datatype {
+        Datatype::Fp32 => typed!(f32),
+        Datatype::Fp64 => typed!(f64),
+        other => Err(unsupported(node, &format!("{other} numbers"))),
+    }
 }
 
 pub(super) fn lp_normalization<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{OPTIONS, PLAIN, TOLERANCE, difference, head, numbers, parse};
+use super::{OPTIONS, PLAIN, TOLERANCE, difference, head, layout, numbers, parse};
 use crate::booster::Transform;
 use crate::config::EngineChoice;
 use crate::engine::trees::Trees;
@@ -108,7 +108,11 @@ fn compare_with_libraries() {
     let mut tally = Tally::default();
     paths.iter().for_each(|path| check(path, &mut tally, &mut wrong));
     let Tally { rows, margins, equal } = tally;
-    println!("{} models, {rows} rows, {equal} of {margins} margins equal to the bit", paths.len());
+    let (layout, models, violations) = (layout(), paths.len(), wrong.len());
+    println!(
+        "{layout} layout: {models} models, {rows} rows, {violations} violations, {equal} of {margins} margins equal to \
+         the bit"
+    );
     assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
