@@ -1,4 +1,4 @@
-//! Trees in the forms of [`simd`]: byte columns, and nodes that are compared many at a time.
+//! Trees in the forms of [`crate::native::simd`]: byte columns, and nodes that are compared many at a time.
 
 use std::collections::HashMap;
 

@@ -150,6 +150,7 @@ fn answers_are_the_same_without_special_instructions() {
     compare_with_onnx_runtime();
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test may be pointed at more files")]
 fn compare_with_onnx_runtime() {
     let mut scratch = Scratch::new(0);
     let mut tally = Tally::default();

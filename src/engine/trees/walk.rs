@@ -129,7 +129,7 @@ pub(super) fn key<T: Real>(value: T, missing: T::Key) -> T::Key {
     if value.is_nan() { missing } else { key }
 }
 
-/// The bit that stands for a value in [`Sets`](super::forest::Sets).
+/// The bit that stands for a value in [`Sets`].
 pub(super) fn category<T: Real>(value: T, rounding: Rounding) -> u32 {
     if value.is_nan() {
         return 0;
