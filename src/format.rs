@@ -106,6 +106,21 @@ impl Model {
         }
     }
 
+    /// The family it belongs to, in a few words; of a graph, by the operators that only that family has.
+    pub fn family(&self) -> &'static str {
+        const FAMILIES: &[(&str, &str)] = &[
+            ("TreeEnsemble", "tree ensemble"),
+            ("SVM", "support vector machine"),
+            ("Linear", "linear model"),
+            ("Conv", "neural network"),
+            ("Gemm", "dense graph"),
+            ("MatMul", "dense graph"),
+        ];
+        let Self::Onnx(model) = self else { return "boosted trees" };
+        let has = |prefix: &str| model.graph.nodes.iter().any(|node| node.op_type.starts_with(prefix));
+        FAMILIES.iter().find(|(prefix, _)| has(prefix)).map_or("graph", |(_, family)| family)
+    }
+
     /// The names of the only input's columns, where the file itself has them.
     pub fn columns(&self) -> &[String] {
         match self {

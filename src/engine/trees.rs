@@ -5,7 +5,6 @@
 //! Forests are checked ([`forest`]), laid out ([`layout`]) and walked ([`walk`]). Results follow ONNX Runtime's.
 
 mod builder;
-mod categories;
 mod element;
 mod forest;
 mod layout;

@@ -51,6 +51,30 @@ pub struct Right {
     pub last: u64,
 }
 
+/// Tells which nodes go right besides those whose bytes say so.
+pub trait Also {
+    /// Of the pair, or the upper parts, of that number.
+    fn pair(&self, number: usize) -> Right;
+    /// Of the block of that number.
+    fn block(&self, number: usize) -> u16;
+}
+
+/// None do.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+impl Also for Nothing {
+    #[inline]
+    fn pair(&self, _number: usize) -> Right {
+        Right::default()
+    }
+
+    #[inline]
+    fn block(&self, _number: usize) -> u16 {
+        0
+    }
+}
+
 /// Two trees of at most 32 leaves; or the upper parts of two trees, whose leaves say where to go on: to a
 /// [`Block`], or to a leaf with [`LEAF`].
 #[derive(Clone, Debug)]

@@ -90,7 +90,7 @@ fn a_broken_file_is_a_failed_interface() {
     for (model, words) in [
         ("page.onnx", "parse: "),
         ("gone.onnx", "missing_file: "),
-        ("m/7", "missing_file: m/7 holds no model.onnx"),
+        ("m/7", "missing_file: m/7 holds none of model.onnx"),
         ("m", "holds versions; name one of them, such as m/7"),
     ] {
         let report = report(dir.path(), &[model, "--report", "r.json"], 1);

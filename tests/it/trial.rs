@@ -136,7 +136,7 @@ fn the_page_tells_it_all_and_may_be_html() {
     let text = ended(&tried(dir.path(), &args), 0);
     for part in [
         "outputs   equal: 160 of 160 rows; largest difference 0, tolerance 1e-5\n",
-        "engine    trees: trees runs the whole graph\n",
+        "engine    trees: trees runs the whole model\n",
         "requests  40 of 4 rows (generated, seed 1); timed over 3 connections, 2 rounds of each side in turn\n",
         "CPU per request",
         "in process, without HTTP: trees ",

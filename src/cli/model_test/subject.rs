@@ -10,9 +10,8 @@ use serde_json::Value;
 use crate::cli::model_file::ModelFile;
 use crate::config::EngineChoice;
 use crate::engine::{self, EngineKind, LoadOptions, Session};
-use crate::format::{FORMATS, Format, Model};
+use crate::format::{FORMATS, Format};
 use crate::model::{LoadError, ModelName, Reason, Version};
-use crate::onnx::Graph;
 use crate::registry::digest::Digest;
 use crate::registry::layout;
 use crate::registry::manifest::Manifest;
@@ -130,10 +129,6 @@ fn model_in(folder: &Path) -> Result<PathBuf, LoadError> {
 fn look_inside(path: &Path, file: &ModelFile) -> (String, Option<Witness>) {
     let engine = file.loaded.kind;
     let format = Format::of(path).map_or("model", Format::extension);
-    let family = match &file.model {
-        Model::Onnx(model) => family(&model.graph),
-        Model::Booster(_) => "boosted trees",
-    };
     let choices = [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract];
     let others = choices.into_iter().filter(|choice| choice.name() != engine.name());
     let witness = others.into_iter().find_map(|choice| {
@@ -141,19 +136,5 @@ fn look_inside(path: &Path, file: &ModelFile) -> (String, Option<Witness>) {
         let loaded = catch_unwind(AssertUnwindSafe(load)).ok()?.ok()?;
         Some((loaded.kind, loaded.session))
     });
-    (format!("{format} {family} ({engine})"), witness)
-}
-
-/// The family of a graph, by the operators that only that family has.
-fn family(graph: &Graph) -> &'static str {
-    const FAMILIES: &[(&str, &str)] = &[
-        ("TreeEnsemble", "tree ensemble"),
-        ("SVM", "support vector machine"),
-        ("Linear", "linear model"),
-        ("Conv", "neural network"),
-        ("Gemm", "dense graph"),
-        ("MatMul", "dense graph"),
-    ];
-    let has = |prefix: &str| graph.nodes.iter().any(|node| node.op_type.starts_with(prefix));
-    FAMILIES.iter().find(|(prefix, _)| has(prefix)).map_or("graph", |(_, family)| family)
+    (format!("{format} {} ({engine})", file.model.family()), witness)
 }

@@ -1,18 +1,17 @@
 //! Trees in the forms of [`crate::native::simd`]: byte columns, and nodes that are compared many at a time.
 
-use std::collections::HashMap;
+mod categories;
+mod packer;
+mod ranks;
 
-use super::categories::{Categories, Member};
-use super::forest::{Column, Forest, Link, Reading};
+use self::categories::Categories;
+use self::packer::{BLOCK_EXITS, PAIR_LEAVES, Packer};
+use self::ranks::Ranks;
+use super::forest::{Column, Forest, Reading};
 use super::layout::{GROUP, Run};
-use super::real::{Key, Real};
-use crate::native::simd::{
-    Avx512, Block, Fork, LEAF, MAX_BYTE_COLUMNS, MAX_THRESHOLDS, NEVER, Pair, Right, Thresholds,
-};
+use super::real::Real;
+use crate::native::simd::{Also, Avx512, Block, Bytes, Fork, Nothing, Pair, Right, Thresholds};
 
-/// Leaves of a tree in a [`Pair`], ways out of a [`Block`].
-const PAIR_LEAVES: u32 = 32;
-const BLOCK_EXITS: usize = 16;
 /// Reducing a column costs about as much as so many steps of an ordinary walk.
 const COLUMN_STEPS: u64 = 3;
 /// Blocks may take so many times the places of the nodes they hold; trees that share nodes, or are nothing but
@@ -33,16 +32,10 @@ pub(super) struct Packed<T: Real> {
     /// Columns that are read as categories; the row's categories are in this order.
     pub(super) slots: Vec<Column>,
     /// What categories say about the parts above; without any, nobody looks.
-    pub(super) of_pairs: Categories,
-    pub(super) of_forks: Categories,
-    pub(super) of_tops: Categories,
-    pub(super) of_blocks: Categories,
-}
-
-/// Where a threshold of a column went: byte column and rank.
-struct Ranks<K> {
-    /// Per column its thresholds in order, and the first of its byte columns.
-    columns: Vec<(Vec<K>, usize)>,
+    of_pairs: Categories,
+    of_forks: Categories,
+    of_tops: Categories,
+    of_blocks: Categories,
 }
 
 impl<T: Real> Packed<T> {
@@ -69,7 +62,6 @@ impl<T: Real> Packed<T> {
             of_blocks: Categories::default(),
         };
         let mut runs: Vec<Run> = Vec::new();
-        let counts = leaf_counts(forest);
         let mut slots = vec![0; forest.columns.len()];
         for (slot, column) in slots.iter_mut().zip(&forest.columns) {
             if matches!(column.reading, Reading::Category(_)) {
@@ -77,8 +69,8 @@ impl<T: Real> Packed<T> {
                 out.slots.push(*column);
             }
         }
-        let mut packer = Packer { forest, ranks, counts, slots, places: HashMap::new() };
         let most_blocks = forest.links.len() * MAX_WASTE / BLOCK_EXITS + 64;
+        let mut packer = Packer::new(forest, ranks, slots, most_blocks);
         for roots in forest.roots.chunks(GROUP) {
             let of = |value: &Vec<u32>| roots.iter().map(|root| value[*root as usize]).max().unwrap_or(0);
             if of(&packer.counts) <= PAIR_LEAVES {
@@ -103,9 +95,6 @@ impl<T: Real> Packed<T> {
                     out.of_tops.push(members, &forest.sets)?;
                 }
             }
-            if out.blocks.len() > most_blocks {
-                return None;
-            }
         }
         Some((out, runs))
     }
@@ -122,281 +111,70 @@ impl<T: Real> Packed<T> {
             + self.of_tops.bytes()
             + self.of_blocks.bytes()
     }
-}
 
-/// Leaves below each node; a node that several lead to counts each time.
-fn leaf_counts<T: Real>(forest: &Forest<T>) -> Vec<u32> {
-    let mut counts = vec![0_u32; forest.links.len()];
-    let mut todo = Vec::new();
-    for root in &forest.roots {
-        todo.push(*root);
-        while let Some(&place) = todo.last() {
-            let children = forest.links[place as usize].children();
-            let unknown = children.into_iter().flatten().find(|child| counts[*child as usize] == 0);
-            if let Some(child) = unknown {
-                todo.push(child);
-                continue;
-            }
-            let below = children.into_iter().flatten().map(|child| counts[child as usize]);
-            counts[place as usize] = below.fold(0, u32::saturating_add).max(1);
-            todo.pop();
+    /// Calls `leaf` with the leaf of each tree of a run, in order; `categories` are the row's.
+    #[inline]
+    pub(super) fn walk(&self, run: &Run, bytes: &Bytes, categories: &[u32], leaf: impl FnMut(T)) {
+        // Twice, so that trees without categories have nothing of them in their loops.
+        if self.slots.is_empty() {
+            self.walk_with(run, bytes, |_, _| Nothing, leaf);
+        } else {
+            let of_row = |parts, first| OfRow { parts, first, blocks: &self.of_blocks, categories };
+            self.walk_with(run, bytes, of_row, leaf);
         }
     }
-    counts
-}
 
-impl<K: Key> Ranks<K> {
-    fn of<T: Real<Key = K>>(forest: &Forest<T>) -> Self {
-        let mut columns = vec![Vec::new(); forest.columns.len()];
-        for link in &forest.links {
-            if let Link::Split { column, threshold, .. } = link {
-                columns[*column as usize].push(*threshold);
+    #[inline]
+    fn walk_with<'p, A: Also>(
+        &'p self,
+        run: &Run,
+        bytes: &Bytes,
+        also: impl Fn(&'p Categories, usize) -> A,
+        mut leaf: impl FnMut(T),
+    ) {
+        let (simd, columns) = (self.simd, self.thresholds.len());
+        match *run {
+            Run::Pairs { trees, first } => {
+                // An odd tree stands in the last pair, with a filler.
+                let (pairs, odd) = self.pairs[first..first + trees.div_ceil(2)].split_at(trees / 2);
+                let (of_pairs, of_odd) =
+                    (also(&self.of_pairs, first), also(&self.of_pairs, first + trees / 2));
+                simd.pairs(pairs, bytes, columns, &of_pairs, |leaves| leaves.into_iter().for_each(&mut leaf));
+                simd.pairs(odd, bytes, columns, &of_odd, |[one, _]| leaf(one));
             }
+            Run::Forks { trees, first } => {
+                let (forks, odd) = self.forks[first..first + trees.div_ceil(2)].split_at(trees / 2);
+                let (of_forks, of_odd) =
+                    (also(&self.of_forks, first), also(&self.of_forks, first + trees / 2));
+                simd.forks(forks, bytes, columns, &of_forks, |leaves| leaves.into_iter().for_each(&mut leaf));
+                simd.forks(odd, bytes, columns, &of_odd, |[one, _]| leaf(one));
+            }
+            Run::Split { trees, first } => {
+                let tops = &self.tops[first..first + trees.div_ceil(2)];
+                let forest = (tops, &*self.blocks, &*self.leaves);
+                simd.split(forest, trees, bytes, columns, &also(&self.of_tops, first), leaf);
+            }
+            Run::Full { .. } | Run::Linked { .. } | Run::Mixed { .. } => {}
         }
-        let mut first = 0;
-        let columns = columns.into_iter().map(|mut thresholds: Vec<K>| {
-            thresholds.sort_unstable();
-            thresholds.dedup();
-            let begin = first;
-            first += thresholds.len().div_ceil(MAX_THRESHOLDS);
-            (thresholds, begin)
-        });
-        Self { columns: columns.collect() }
-    }
-
-    /// `None` when there are more than a row's bytes can be.
-    fn thresholds(&self, columns: &[Column]) -> Option<Vec<Thresholds<K>>> {
-        let chunks = |(column, (thresholds, _)): (&Column, &(Vec<K>, usize))| {
-            let of = |chunk: &[K]| filled(chunk, column);
-            thresholds.chunks(MAX_THRESHOLDS).map(of).collect::<Vec<_>>()
-        };
-        let all = self.columns.iter().map(|(thresholds, _)| thresholds.len().div_ceil(MAX_THRESHOLDS));
-        let fits = all.sum::<usize>() <= MAX_BYTE_COLUMNS;
-        fits.then(|| columns.iter().zip(&self.columns).flat_map(chunks).collect())
-    }
-
-    fn find(&self, column: u32, threshold: K) -> (u8, u8) {
-        let (thresholds, first) = &self.columns[column as usize];
-        let rank = thresholds.partition_point(|other| *other < threshold);
-        ((first + rank / MAX_THRESHOLDS) as u8, (rank % MAX_THRESHOLDS) as u8)
     }
 }
 
-fn filled<K: Key>(keys: &[K], column: &Column) -> Thresholds<K> {
-    let mut out = Thresholds {
-        last: [K::MOST; 16],
-        keys: [K::MOST; 256],
-        feature: column.feature,
-        missing: column.reading.missing(),
-    };
-    out.keys[..keys.len()].copy_from_slice(keys);
-    out.last = std::array::from_fn(|part| out.keys[part * 16 + 15]);
-    out
+/// The nodes that a row's categories send right, for parts from number `first` on.
+struct OfRow<'p> {
+    parts: &'p Categories,
+    first: usize,
+    blocks: &'p Categories,
+    categories: &'p [u32],
 }
 
-struct Packer<'f, T: Real> {
-    forest: &'f Forest<T>,
-    ranks: Ranks<T::Key>,
-    counts: Vec<u32>,
-    /// Per column, its number among those that are read as categories.
-    slots: Vec<u32>,
-    /// Blocks by the node they begin with: several parents may lead to one.
-    places: HashMap<u32, u32>,
-}
-
-/// What a node asks.
-#[derive(Clone, Copy)]
-enum Test {
-    /// Byte column and rank.
-    Above(u8, u8),
-    /// Number of the category, and where the set begins.
-    Member(u32, u32),
-}
-
-/// Part of a tree as numbered nodes and numbered ways out.
-struct Part {
-    nodes: Vec<Test>,
-    /// Per way out, from left to right, the nodes that have it on their left, and where it leads.
-    exits: Vec<(u64, u32)>,
-}
-
-/// A split's question, and where it leads.
-struct Split {
-    test: Test,
-    left: u32,
-    right: u32,
-}
-
-impl<T: Real> Packer<'_, T> {
-    fn split_at(&self, place: u32) -> Option<Split> {
-        match self.forest.resolve(place).1 {
-            Link::Split { column, threshold, left, right } => {
-                let (column, rank) = self.ranks.find(column, threshold);
-                Some(Split { test: Test::Above(column, rank), left, right })
-            }
-            Link::Member { column, set, left, right } => {
-                Some(Split { test: Test::Member(self.slots[column as usize], set), left, right })
-            }
-            Link::Leaf(_) | Link::Jump(_) => None,
-        }
+impl Also for OfRow<'_> {
+    #[inline]
+    fn pair(&self, number: usize) -> Right {
+        self.parts.right(self.first + number, self.categories)
     }
 
-    /// The part below `root` with at most `most` ways out, the largest subtrees taken in first.
-    fn part(&self, root: u32, most: usize) -> Part {
-        let mut part = Part { nodes: Vec::new(), exits: vec![(0, root)] };
-        while part.exits.len() < most {
-            let weights = part.exits.iter().map(|(_, place)| self.counts[*place as usize]).enumerate();
-            let largest = weights.max_by_key(|(at, weight)| (*weight, usize::MAX - at));
-            let Some((at, _)) = largest else { break };
-            let (left_of, place) = part.exits[at];
-            let Some(Split { test, left, right }) = self.split_at(place) else { break };
-            part.exits[at] = (left_of | 1 << part.nodes.len(), left);
-            part.exits.insert(at + 1, (left_of, right));
-            part.nodes.push(test);
-        }
-        part
+    #[inline]
+    fn block(&self, number: usize) -> u16 {
+        self.blocks.right(number, self.categories).nodes as u16
     }
-
-    fn value(&self, place: u32) -> T {
-        match self.forest.resolve(place) {
-            (_, Link::Leaf(value)) => value,
-            _ => T::default(),
-        }
-    }
-
-    /// One or two trees, or their upper parts; `leaf` says what to store for a way out.
-    fn pair<L: Copy + Default>(
-        &self,
-        roots: &[u32],
-        mut leaf: impl FnMut(u32, &mut L),
-    ) -> (Pair<L>, Vec<Member>) {
-        let mut members = Vec::new();
-        let mut pair = Pair {
-            columns: [0; 64],
-            bounds: [NEVER; 64],
-            left: [[0; 32]; 2],
-            leaves: [[L::default(); 32]; 2],
-        };
-        for (tree, root) in roots.iter().enumerate() {
-            let part = self.part(*root, PAIR_LEAVES as usize);
-            for (node, test) in part.nodes.iter().enumerate() {
-                let node = tree * 32 + node;
-                match *test {
-                    Test::Above(column, rank) => (pair.columns[node], pair.bounds[node]) = (column, rank),
-                    Test::Member(slot, set) => {
-                        members.push(Member { slot, set, node: Right { nodes: 1 << node, last: 0 } });
-                    }
-                }
-            }
-            for (exit, (left, place)) in part.exits.iter().enumerate() {
-                pair.left[tree][exit] = *left as u32;
-                leaf(*place, &mut pair.leaves[tree][exit]);
-            }
-        }
-        (pair, members)
-    }
-
-    /// Whether each way out of the upper part has at most two leaves.
-    fn forks(&self, root: u32) -> bool {
-        let exits = self.part(root, PAIR_LEAVES as usize).exits;
-        exits.iter().all(|(_, place)| self.counts[*place as usize] <= 2)
-    }
-
-    fn fork(&self, roots: &[u32]) -> (Fork<T>, Vec<Member>) {
-        let (pair, mut members) = self.pair(roots, |place, exit| *exit = Some(place));
-        let Pair { columns, bounds, left, leaves: exits } = pair;
-        let mut fork = Fork {
-            columns,
-            bounds,
-            last_columns: [0; 64],
-            last_bounds: [NEVER; 64],
-            left,
-            leaves: [[T::default(); 64]; 2],
-        };
-        for (tree, exits) in exits.iter().enumerate() {
-            for (exit, place) in exits.iter().enumerate() {
-                let Some(place) = *place else { continue };
-                let leaves = &mut fork.leaves[tree][2 * exit..];
-                let node = tree * 32 + exit;
-                let Some(Split { test, left, right }) = self.split_at(place) else {
-                    leaves[0] = self.value(place);
-                    continue;
-                };
-                (leaves[0], leaves[1]) = (self.value(left), self.value(right));
-                match test {
-                    Test::Above(column, rank) => {
-                        (fork.last_columns[node], fork.last_bounds[node]) = (column, rank);
-                    }
-                    Test::Member(slot, set) => {
-                        members.push(Member { slot, set, node: Right { nodes: 0, last: 1 << node } });
-                    }
-                }
-            }
-        }
-        (fork, members)
-    }
-
-    /// Lays out the blocks of one or two trees; gives their upper parts.
-    fn split(&mut self, roots: &[u32], out: &mut Packed<T>) -> Option<(Pair<u32>, Vec<Member>)> {
-        let (pair, members) = self.pair(roots, |place, exit| *exit = Some(place));
-        let Pair { columns, bounds, left, leaves: exits } = pair;
-        let mut todo = Vec::new();
-        let mut leaves = [[LEAF; 32]; 2];
-        for (leaf, exit) in leaves.as_flattened_mut().iter_mut().zip(exits.as_flattened()) {
-            if let Some(place) = *exit {
-                *leaf = self.lead(place, out, &mut todo)?;
-            }
-        }
-        while let Some((at, exit, place)) = todo.pop() {
-            out.blocks[at as usize].exits[exit] = self.lead(place, out, &mut todo)?;
-        }
-        Some((Pair { columns, bounds, left, leaves }, members))
-    }
-
-    /// What leads to a node: its leaf, or a block.
-    fn lead(&mut self, place: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> Option<u32> {
-        let (place, link) = self.forest.resolve(place);
-        match link {
-            Link::Leaf(value) => {
-                out.leaves.push(value);
-                Some((out.leaves.len() - 1) as u32 | LEAF)
-            }
-            _ => self.block(place, out, todo),
-        }
-    }
-
-    /// The block that begins at a split; what its ways out lead to is left to do.
-    fn block(&mut self, root: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> Option<u32> {
-        if let Some(at) = self.places.get(&root) {
-            return Some(*at);
-        }
-        let at = out.blocks.len() as u32;
-        self.places.insert(root, at);
-        let part = self.part(root, ways_out(self.counts[root as usize]));
-        let mut members = Vec::new();
-        let mut block = Block { columns: [0; 16], bounds: [NEVER; 16], left: [0; 16], exits: [LEAF; 16] };
-        for (node, test) in part.nodes.iter().enumerate() {
-            match *test {
-                Test::Above(column, rank) => (block.columns[node], block.bounds[node]) = (column, rank),
-                Test::Member(slot, set) => {
-                    members.push(Member { slot, set, node: Right { nodes: 1 << node, last: 0 } });
-                }
-            }
-        }
-        for (exit, (left, place)) in part.exits.iter().enumerate() {
-            block.left[exit] = *left as u16;
-            todo.push((at, exit, *place));
-        }
-        out.blocks.push(block);
-        out.of_blocks.push(members, &self.forest.sets)?;
-        Some(at)
-    }
-}
-
-/// Into how many parts a tree of so many leaves is best split: as few blocks one after the other as can be,
-/// of about the same size.
-fn ways_out(leaves: u32) -> usize {
-    let leaves = f64::from(leaves);
-    let levels = leaves.log(BLOCK_EXITS as f64).ceil().max(1.0);
-    (leaves.powf(1.0 / levels).ceil() as usize).clamp(2, BLOCK_EXITS)
 }

@@ -1,9 +1,10 @@
 //! The hot loops: from a row to the leaf of every tree.
 //!
-//! A walk is a chain of loads, each waiting for the one before, so [`GROUP`] trees are under way at once. No
-//! step branches on data. Leaves are reported in the order of the trees, so that sums round as ONNX Runtime's.
+//! Packed trees are not walked, but compared ([`super::packed`]). On the plain layout a walk is a chain of loads,
+//! each waiting for the one before, so [`GROUP`] trees are under way at once, and no step branches on data but for
+//! categories. Leaves are reported in the order of the trees, so that sums round as ONNX Runtime's.
 //!
-//! Walking several rows through one tree was measured too (100 trees of depth 6, 64 rows): no faster, since
+//! Walking several rows through one plain tree was measured too (100 trees of depth 6, 64 rows): no faster, since
 //! the loop is bound by instructions, not by the cache.
 
 use super::forest::{CATEGORY_OFFSET, MAX_CATEGORY, MAX_COLUMNS, Reading, Rounding, Sets};
@@ -11,7 +12,6 @@ use super::layout::{GROUP, Layout, Run};
 use super::plain::{CATEGORY, Full, Linked, Plain};
 use super::real::{Key, Real};
 use super::work::Prepared;
-use crate::native::simd::Right;
 
 /// Beyond so many levels a walk looks whether all leaves are reached, after every [`CHECKED`] levels.
 const UNCHECKED: u32 = 10;
@@ -36,57 +36,10 @@ impl<T: Real> Layout<T> {
 
     /// Calls `leaf` with the leaf of each tree of a run, in order.
     #[inline]
-    pub(super) fn walk(&self, run: &Run, row: Prepared<'_, T>, mut leaf: impl FnMut(T)) {
-        let Prepared { keys, bytes, categories } = row;
-        let one = |[one, _]: [T; 2], leaf: &mut dyn FnMut(T)| leaf(one);
-        // Twice, so that trees without categories have nothing of them in their loop.
-        macro_rules! packed {
-            ($packed:ident, $of_pairs:expr, $of_forks:expr, $of_tops:expr, $of_blocks:expr) => {{
-                let (simd, columns) = ($packed.simd, $packed.thresholds.len());
-                match *run {
-                    Run::Pairs { trees, first } => {
-                        let (pairs, last) =
-                            $packed.pairs[first..first + trees.div_ceil(2)].split_at(trees / 2);
-                        let also = |pair| $of_pairs(first + pair);
-                        simd.pairs(pairs, bytes, columns, also, |leaves| {
-                            leaves.into_iter().for_each(&mut leaf)
-                        });
-                        let also = |_| $of_pairs(first + trees / 2);
-                        simd.pairs(last, bytes, columns, also, |leaves| one(leaves, &mut leaf));
-                    }
-                    Run::Forks { trees, first } => {
-                        let (forks, last) =
-                            $packed.forks[first..first + trees.div_ceil(2)].split_at(trees / 2);
-                        let also = |fork| $of_forks(first + fork);
-                        simd.forks(forks, bytes, columns, also, |leaves| {
-                            leaves.into_iter().for_each(&mut leaf)
-                        });
-                        let also = |_| $of_forks(first + trees / 2);
-                        simd.forks(last, bytes, columns, also, |leaves| one(leaves, &mut leaf));
-                    }
-                    Run::Split { trees, first } => {
-                        let tops = &$packed.tops[first..first + trees.div_ceil(2)];
-                        let forest = (tops, &*$packed.blocks, &*$packed.leaves);
-                        let also = (|top| $of_tops(first + top), $of_blocks);
-                        simd.split(forest, trees, bytes, columns, also, leaf);
-                    }
-                    Run::Full { .. } | Run::Linked { .. } | Run::Mixed { .. } => {}
-                }
-            }};
-        }
+    pub(super) fn walk(&self, run: &Run, row: Prepared<'_, T>, leaf: impl FnMut(T)) {
         match &self.packed {
-            Some(packed) if packed.slots.is_empty() => {
-                let none = |_| Right::default();
-                packed!(packed, none, none, none, |_| 0);
-            }
-            Some(packed) => packed!(
-                packed,
-                |pair| packed.of_pairs.right(pair, categories),
-                |fork| packed.of_forks.right(fork, categories),
-                |top| packed.of_tops.right(top, categories),
-                |block| packed.of_blocks.right(block, categories).nodes as u16
-            ),
-            None => self.plain.walk(run, &self.sets, keys, leaf),
+            Some(packed) => packed.walk(run, row.bytes, row.categories, leaf),
+            None => self.plain.walk(run, &self.sets, row.keys, leaf),
         }
     }
 }

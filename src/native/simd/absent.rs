@@ -1,7 +1,7 @@
 //! The interface of `avx512.rs` on other processors.
 #![expect(missing_docs, reason = "as there")]
 
-use super::{Block, Bytes, Fork, Pair, Right, Thresholds};
+use super::{Also, Block, Bytes, Fork, Pair, Thresholds};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Avx512 {}
@@ -30,7 +30,7 @@ impl Avx512 {
         _pairs: &[Pair<L>],
         _bytes: &Bytes,
         _columns: usize,
-        _also: impl Fn(usize) -> Right,
+        _also: &impl Also,
         _leaf: impl FnMut([L; 2]),
     ) {
         match self {}
@@ -41,7 +41,7 @@ impl Avx512 {
         _forks: &[Fork<L>],
         _bytes: &Bytes,
         _columns: usize,
-        _also: impl Fn(usize) -> Right,
+        _also: &impl Also,
         _leaf: impl FnMut([L; 2]),
     ) {
         match self {}
@@ -53,7 +53,7 @@ impl Avx512 {
         _trees: usize,
         _bytes: &Bytes,
         _columns: usize,
-        _also: (impl Fn(usize) -> Right, impl Fn(usize) -> u16),
+        _also: &impl Also,
         _leaf: impl FnMut(L),
     ) {
         match self {}

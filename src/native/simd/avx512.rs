@@ -10,7 +10,7 @@ use std::arch::x86_64::{
     _mm512_testn_epi32_mask, _mm512_zextsi128_si512,
 };
 
-use super::{Block, Bytes, Fork, LEAF, Pair, Right, Thresholds};
+use super::{Also, Block, Bytes, Fork, LEAF, Pair, Right, Thresholds};
 
 /// The proof that this processor has the instructions used here.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Avx512 {
         pairs: &[Pair<L>],
         bytes: &Bytes,
         columns: usize,
-        also: impl Fn(usize) -> Right,
+        also: &impl Also,
         leaf: impl FnMut([L; 2]),
     ) {
         // SAFETY: `self` proves the instructions.
@@ -70,7 +70,7 @@ impl Avx512 {
         forks: &[Fork<L>],
         bytes: &Bytes,
         columns: usize,
-        also: impl Fn(usize) -> Right,
+        also: &impl Also,
         leaf: impl FnMut([L; 2]),
     ) {
         // SAFETY: `self` proves the instructions.
@@ -92,17 +92,15 @@ impl Avx512 {
         trees: usize,
         bytes: &Bytes,
         columns: usize,
-        (also, also_below): (impl Fn(usize) -> Right, impl Fn(usize) -> u16),
+        also: &impl Also,
         leaf: impl FnMut(L),
     ) {
         // SAFETY: `self` proves the instructions.
         unsafe {
             match columns {
-                ..=64 => walk_split::<L, 1>((tops, blocks, leaves), trees, bytes, (also, also_below), leaf),
-                65..=128 => {
-                    walk_split::<L, 2>((tops, blocks, leaves), trees, bytes, (also, also_below), leaf)
-                }
-                _ => walk_split::<L, 4>((tops, blocks, leaves), trees, bytes, (also, also_below), leaf),
+                ..=64 => walk_split::<L, 1>((tops, blocks, leaves), trees, bytes, also, leaf),
+                65..=128 => walk_split::<L, 2>((tops, blocks, leaves), trees, bytes, also, leaf),
+                _ => walk_split::<L, 4>((tops, blocks, leaves), trees, bytes, also, leaf),
             }
         }
     }
@@ -193,13 +191,13 @@ fn load64(values: &[u8; 64]) -> __m512i {
 fn walk_pairs<L: Copy, const TABLES: usize>(
     pairs: &[Pair<L>],
     bytes: &Bytes,
-    also: impl Fn(usize) -> Right,
+    also: &impl Also,
     mut leaf: impl FnMut([L; 2]),
 ) {
     let tables = tables(bytes);
     for (number, pair) in pairs.iter().enumerate() {
         let found = look_up::<TABLES>(load64(&pair.columns), &tables);
-        let right = _mm512_cmpgt_epu8_mask(found, load64(&pair.bounds)) | also(number).nodes;
+        let right = _mm512_cmpgt_epu8_mask(found, load64(&pair.bounds)) | also.pair(number).nodes;
         let first = first_left(right as u32, &pair.left[0]);
         let second = first_left((right >> 32) as u32, &pair.left[1]);
         leaf([pair.leaves[0][first], pair.leaves[1][second]]);
@@ -225,12 +223,12 @@ fn first_left(right: u32, left: &[u32; 32]) -> usize {
 fn walk_forks<L: Copy, const TABLES: usize>(
     forks: &[Fork<L>],
     bytes: &Bytes,
-    also: impl Fn(usize) -> Right,
+    also: &impl Also,
     mut leaf: impl FnMut([L; 2]),
 ) {
     let tables = tables(bytes);
     for (number, fork) in forks.iter().enumerate() {
-        let also = also(number);
+        let also = also.pair(number);
         let found = look_up::<TABLES>(load64(&fork.columns), &tables);
         let right = _mm512_cmpgt_epu8_mask(found, load64(&fork.bounds)) | also.nodes;
         let found = look_up::<TABLES>(load64(&fork.last_columns), &tables);
@@ -246,29 +244,39 @@ fn walk_forks<L: Copy, const TABLES: usize>(
 /// So many pairs are under way at once: a step waits for the one before.
 const PAIRS: usize = 4;
 
+/// The same from a certain pair on.
+struct From<'a, A>(&'a A, usize);
+
+impl<A: Also> Also for From<'_, A> {
+    #[inline]
+    fn pair(&self, number: usize) -> Right {
+        self.0.pair(self.1 + number)
+    }
+
+    #[inline]
+    fn block(&self, number: usize) -> u16 {
+        self.0.block(number)
+    }
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,bmi1,bmi2,popcnt")]
 fn walk_split<L: Copy, const TABLES: usize>(
     (tops, blocks, leaves): (&[Pair<u32>], &[Block], &[L]),
     mut trees: usize,
     bytes: &Bytes,
-    (also, also_below): (impl Fn(usize) -> Right, impl Fn(usize) -> u16),
+    also: &impl Also,
     mut leaf: impl FnMut(L),
 ) {
     let tables = tables(bytes);
     for (group, tops) in tops.chunks(PAIRS).enumerate() {
         let mut at = [LEAF; 2 * PAIRS];
         let mut pairs = at.as_chunks_mut::<2>().0.iter_mut();
-        walk_pairs::<u32, TABLES>(
-            tops,
-            bytes,
-            |pair| also(group * PAIRS + pair),
-            |pair| {
-                if let Some(at) = pairs.next() {
-                    *at = pair;
-                }
-            },
-        );
+        walk_pairs::<u32, TABLES>(tops, bytes, &From(also, group * PAIRS), |pair| {
+            if let Some(at) = pairs.next() {
+                *at = pair;
+            }
+        });
         while at.iter().fold(LEAF, |all, at| all & at) == 0 {
             for at in &mut at {
                 // Who has arrived looks at any block, and stays.
@@ -277,7 +285,7 @@ fn walk_split<L: Copy, const TABLES: usize>(
                 let block = &blocks[number];
                 let found = look_up::<TABLES>(_mm512_zextsi128_si512(load16(&block.columns)), &tables);
                 let right = _mm_cmpgt_epu8_mask(_mm512_castsi512_si128(found), load16(&block.bounds));
-                let right = right | also_below(number);
+                let right = right | also.block(number);
                 let left =
                     _mm256_testn_epi16_mask(_mm256_set1_epi16(right.cast_signed()), load32(&block.left));
                 let next = block.exits[u32::from(left).trailing_zeros() as usize & 15];

@@ -1,7 +1,7 @@
 //! Splits by category in packed trees: per part of a tree and column, a table from the row's category to the
 //! nodes that it sends right.
 
-use super::forest::Sets;
+use crate::engine::trees::forest::Sets;
 use crate::native::simd::Right;
 
 /// Entries of all tables: 16 MiB. Beyond, trees are walked step by step.
