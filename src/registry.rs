@@ -142,14 +142,19 @@ impl Registry {
     /// # Errors
     /// [`Reason::MissingFile`] when the store fails, [`Reason::TooLarge`] beyond the cap.
     pub fn model_bytes(&self, model: &ModelName, version: Version) -> Result<u64, LoadError> {
+        let manifest = self.read(&layout::file(model, version, layout::MANIFEST), MAX_JSON_BYTES)?;
+        let manifest = manifest.and_then(|bytes| Manifest::parse(&bytes, model, version).ok());
+        // What is wrong with the manifest, and which file is meant where there are several, is for fetch to say.
+        let listed = |format: &Format| {
+            manifest.as_ref().is_none_or(|manifest| manifest.files.contains_key(format.file_name()))
+        };
         let mut most = 0;
-        for format in FORMATS {
+        for format in FORMATS.into_iter().filter(listed) {
             let key = layout::model_file(model, version, format);
             match self.store.stat(&key).map_err(unreachable)? {
                 Some(Stat { bytes, .. }) if bytes > MAX_MODEL_BYTES => {
                     return Err(unreachable(StoreError::TooLarge { key, bytes, max: MAX_MODEL_BYTES }));
                 }
-                // Which one it is, [`Registry::fetch`] finds out.
                 stat => most = most.max(stat.map_or(0, |stat| stat.bytes)),
             }
         }

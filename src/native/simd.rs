@@ -20,6 +20,8 @@ pub const MAX_BYTE_COLUMNS: usize = 256;
 pub const MAX_THRESHOLDS: usize = 255;
 /// A bound that no byte is above: for nodes that are not there.
 pub const NEVER: u8 = 255;
+/// So many pairs of trees that are split into parts are under way at once: a step waits for the one before.
+pub const SPLIT_PAIRS: usize = 4;
 /// Marks an exit of a [`Block`] as a leaf.
 pub const LEAF: u32 = 1 << 31;
 

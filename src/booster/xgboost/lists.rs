@@ -32,9 +32,9 @@ impl Lists {
         self.kinds.clear();
         self.category_nodes.clear();
         self.stated_nodes = None;
-        for list in [&mut self.left, &mut self.right, &mut self.features, &mut self.default_left] {
-            list.clear();
-        }
+        let numbers = [&mut self.left, &mut self.right, &mut self.features, &mut self.default_left];
+        let categories = [&mut self.categories, &mut self.category_starts, &mut self.category_counts];
+        numbers.into_iter().chain(categories).for_each(Vec::clear);
         self.conditions.clear();
         document.object(|document, key| match key {
             "tree_param" => document.object(|document, key| {

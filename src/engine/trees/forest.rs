@@ -97,8 +97,6 @@ pub(super) enum Link<T: Real> {
         left: u32,
         right: u32,
     },
-    /// Always goes on there.
-    Jump(u32),
 }
 
 /// A checked forest.
@@ -131,7 +129,7 @@ impl<T: Real> Forest<T> {
     /// Checks and normalises. `sets` are the categories that [`Raw::Member`] numbers.
     pub(super) fn new(raw: &[Raw<T>], roots: Vec<u32>, sets: &[Vec<u32>]) -> Result<Self, Flaw> {
         let mut forest = Self {
-            links: vec![Link::Jump(0); raw.len()],
+            links: vec![Link::Leaf(T::default()); raw.len()],
             roots,
             heights: Vec::new(),
             columns: vec![Column { feature: 0, reading: Reading::MissingLeft }],
@@ -276,16 +274,6 @@ impl<T: Real> Forest<T> {
         Ok(())
     }
 
-    /// The node at a place, jumps followed.
-    pub(super) fn resolve(&self, mut place: u32) -> (u32, Link<T>) {
-        loop {
-            match self.links[place as usize] {
-                Link::Jump(next) => place = next,
-                link => return (place, link),
-            }
-        }
-    }
-
     /// How wide a row must be.
     pub(super) fn width(&self) -> usize {
         self.columns[1..].iter().map(|column| column.feature as usize + 1).max().unwrap_or(0)
@@ -327,7 +315,6 @@ impl<T: Real> Link<T> {
         match *self {
             Self::Leaf(_) => [None, None],
             Self::Split { left, right, .. } | Self::Member { left, right, .. } => [Some(left), Some(right)],
-            Self::Jump(next) => [Some(next), None],
         }
     }
 }

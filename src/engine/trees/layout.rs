@@ -1,13 +1,13 @@
 //! A forest ready to be walked, in the form that this processor walks fastest.
 
-use super::forest::{Column, Forest, Sets};
+use super::forest::{Column, Forest};
 use super::packed::Packed;
 use super::plain::{self, Plain};
 use super::real::Real;
 use crate::native::simd::{self, Avx512};
 
 /// So many trees are looked at together; each such group is laid out alike.
-pub(super) const GROUP: usize = 8;
+pub(super) const GROUP: usize = 2 * simd::SPLIT_PAIRS;
 /// Runs longer than this would not stay in a first-level cache while rows pass.
 const RUN_BYTES: usize = 16 << 10;
 
@@ -34,7 +34,6 @@ pub(super) enum Run {
 pub(super) struct Layout<T: Real> {
     /// What a row is prepared to; column 0 reads nothing.
     pub(super) columns: Vec<Column>,
-    pub(super) sets: Sets,
     /// In the order of the trees.
     pub(super) runs: Vec<Run>,
     pub(super) plain: Plain<T>,
@@ -47,26 +46,22 @@ pub(super) struct Layout<T: Real> {
 impl<T: Real> Layout<T> {
     /// Lays out a forest for the processor that this runs on.
     pub(super) fn new(forest: Forest<T>) -> Self {
+        let (trees, width) = (forest.roots.len(), forest.width());
         let packed = instructions().and_then(|simd| Packed::new(&forest, simd));
         let ((plain, runs), packed) = match packed {
             Some((packed, runs)) => ((Plain::empty(), runs), Some(packed)),
-            None => (Plain::new(&forest), None),
+            None => {
+                let (plain, runs) = Plain::new(&forest);
+                ((Plain { sets: forest.sets, ..plain }, runs), None)
+            }
         };
-        Self {
-            runs: merge::<T>(runs),
-            plain,
-            packed,
-            trees: forest.roots.len(),
-            width: forest.width(),
-            columns: forest.columns,
-            sets: forest.sets,
-        }
+        Self { runs: merge::<T>(runs), plain, packed, trees, width, columns: forest.columns }
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let packed = self.packed.as_ref().map_or(0, Packed::bytes);
-        size_of_val(&*self.columns) + size_of_val(&*self.sets.words) + self.plain.bytes() + packed
+        size_of_val(&*self.columns) + self.plain.bytes() + packed
     }
 }
 

@@ -18,6 +18,9 @@ const COLUMN_STEPS: u64 = 3;
 /// a path, would take more.
 const MAX_WASTE: usize = 6;
 
+/// So many trees are taken even if they hardly have nodes.
+const MANY_TREES: usize = 4096;
+
 /// A forest in these forms.
 #[derive(Debug)]
 pub(super) struct Packed<T: Real> {
@@ -44,7 +47,9 @@ impl<T: Real> Packed<T> {
         let ranks = Ranks::of(forest);
         let thresholds = ranks.thresholds(&forest.columns)?;
         let steps: u64 = forest.roots.iter().map(|root| u64::from(forest.heights[*root as usize])).sum();
-        if steps < COLUMN_STEPS * thresholds.len() as u64 {
+        // A tree takes a place of its own here, however few nodes it has and with whomever it shares them.
+        let pays = steps > COLUMN_STEPS * thresholds.len() as u64;
+        if !pays || forest.roots.len() > forest.links.len() / 3 + MANY_TREES {
             return None;
         }
         let mut out = Self {

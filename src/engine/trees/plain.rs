@@ -1,6 +1,6 @@
 //! Trees laid out for walking step by step, on any processor: small nodes, whole runs of trees walked alike.
 
-use super::forest::{Forest, Link};
+use super::forest::{Forest, Link, Sets};
 use super::layout::{GROUP, Run};
 use super::real::{Key, Real};
 
@@ -31,6 +31,7 @@ pub(super) struct Plain<T: Real> {
     pub(super) leaves: Vec<T>,
     pub(super) linked: Vec<Linked<T::Key>>,
     pub(super) roots: Vec<u32>,
+    pub(super) sets: Sets,
 }
 
 /// Full trees double with each level.
@@ -44,7 +45,13 @@ const SMALL: usize = 4096;
 impl<T: Real> Plain<T> {
     /// Nothing, where the trees have another form.
     pub(super) const fn empty() -> Self {
-        Self { fulls: Vec::new(), leaves: Vec::new(), linked: Vec::new(), roots: Vec::new() }
+        Self {
+            fulls: Vec::new(),
+            leaves: Vec::new(),
+            linked: Vec::new(),
+            roots: Vec::new(),
+            sets: Sets { words: Vec::new() },
+        }
     }
 
     pub(super) fn new(forest: &Forest<T>) -> (Self, Vec<Run>) {
@@ -56,8 +63,8 @@ impl<T: Real> Plain<T> {
             let nodes = |places| roots.iter().map(|root| size(forest, *root, places)).sum::<usize>();
             let fits = |places: usize| {
                 // Trees may share nodes, which a full tree cannot: all together must stay in proportion too.
-                places <= nodes(places) * MAX_FULL_WASTE
-                    && out.fulls.len() + places <= (forest.links.len() + SMALL) * MAX_FULL_WASTE
+                out.fulls.len() + places <= (forest.links.len() + SMALL) * MAX_FULL_WASTE
+                    && places <= nodes(places) * MAX_FULL_WASTE
             };
             let categories = !forest.sets.words.is_empty();
             if !categories && levels <= MAX_FULL_LEVELS && fits(roots.len() << levels) {
@@ -75,6 +82,7 @@ impl<T: Real> Plain<T> {
             + size_of_val(&*self.leaves)
             + size_of_val(&*self.linked)
             + size_of_val(&*self.roots)
+            + size_of_val(&*self.sets.words)
     }
 
     fn full(&mut self, forest: &Forest<T>, roots: &[u32], levels: u32) -> Run {
@@ -88,7 +96,7 @@ impl<T: Real> Plain<T> {
             self.leaves.resize(leaves + places, T::default());
             let mut todo = vec![(1_usize, root)];
             while let Some((at, place)) = todo.pop() {
-                let (_, link) = forest.resolve(place);
+                let link = forest.links[place as usize];
                 if at >= places {
                     if let Link::Leaf(value) = link {
                         self.leaves[leaves + at - places] = value;
@@ -118,8 +126,7 @@ impl<T: Real> Plain<T> {
             // Level by level; the places from `at` on are laid out, but do not know their children yet.
             let mut todo = std::collections::VecDeque::from([root]);
             while let Some(place) = todo.pop_front() {
-                let (place, link) = forest.resolve(place);
-                self.linked[at] = match link {
+                self.linked[at] = match forest.links[place as usize] {
                     Link::Split { column, threshold, left, right } => {
                         if pairs[place as usize] == 0 {
                             pairs[place as usize] = self.linked.len() as u32;
@@ -138,7 +145,6 @@ impl<T: Real> Plain<T> {
                         Linked { threshold, left: pairs[place as usize], column }
                     }
                     Link::Leaf(value) => Linked { threshold: value.bits(), left: at as u32, column: 0 },
-                    Link::Jump(_) => Linked::default(),
                 };
                 at += 1;
             }
@@ -160,7 +166,8 @@ fn size<T: Real>(forest: &Forest<T>, root: u32, most: usize) -> usize {
         if count >= most {
             break;
         }
-        if let (_, Link::Split { left, right, .. } | Link::Member { left, right, .. }) = forest.resolve(place)
+        if let Link::Split { left, right, .. } | Link::Member { left, right, .. } =
+            forest.links[place as usize]
         {
             todo.extend([left, right]);
         }

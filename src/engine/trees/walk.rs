@@ -39,14 +39,14 @@ impl<T: Real> Layout<T> {
     pub(super) fn walk(&self, run: &Run, row: Prepared<'_, T>, leaf: impl FnMut(T)) {
         match &self.packed {
             Some(packed) => packed.walk(run, row.bytes, row.categories, leaf),
-            None => self.plain.walk(run, &self.sets, row.keys, leaf),
+            None => self.plain.walk(run, row.keys, leaf),
         }
     }
 }
 
 impl<T: Real> Plain<T> {
     #[inline]
-    fn walk(&self, run: &Run, sets: &Sets, row: &Row<T::Key>, mut leaf: impl FnMut(T)) {
+    fn walk(&self, run: &Run, row: &Row<T::Key>, mut leaf: impl FnMut(T)) {
         match *run {
             Run::Full { levels, trees, nodes, leaves } => {
                 let (nodes, leaves) = (&self.fulls[nodes..], &self.leaves[leaves..]);
@@ -68,7 +68,7 @@ impl<T: Real> Plain<T> {
             }
             Run::Mixed { trees, first } => {
                 for root in &self.roots[first..first + trees] {
-                    leaf(mixed_row(&self.linked, sets, *root, row));
+                    leaf(mixed_row(&self.linked, &self.sets, *root, row));
                 }
             }
             Run::Pairs { .. } | Run::Forks { .. } | Run::Split { .. } => {}

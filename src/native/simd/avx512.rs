@@ -10,7 +10,7 @@ use std::arch::x86_64::{
     _mm512_testn_epi32_mask, _mm512_zextsi128_si512,
 };
 
-use super::{Also, Block, Bytes, Fork, LEAF, Pair, Right, Thresholds};
+use super::{Also, Block, Bytes, Fork, LEAF, Pair, SPLIT_PAIRS, Thresholds};
 
 /// The proof that this processor has the instructions used here.
 #[derive(Clone, Copy, Debug)]
@@ -83,8 +83,8 @@ impl Avx512 {
         }
     }
 
-    /// Calls `leaf` with the leaf of each of the first `trees`, in order, which are split into parts; the nodes of
-    /// tops and blocks that go right besides come from `also`.
+    /// Calls `leaf` with the leaf of each of the first `trees` of at most [`SPLIT_PAIRS`] pairs, in order, which are
+    /// split into parts; the nodes of tops and blocks that go right besides come from `also`.
     #[inline]
     pub fn split<L: Copy>(
         self,
@@ -241,61 +241,39 @@ fn walk_forks<L: Copy, const TABLES: usize>(
     }
 }
 
-/// So many pairs are under way at once: a step waits for the one before.
-const PAIRS: usize = 4;
-
-/// The same from a certain pair on.
-struct From<'a, A>(&'a A, usize);
-
-impl<A: Also> Also for From<'_, A> {
-    #[inline]
-    fn pair(&self, number: usize) -> Right {
-        self.0.pair(self.1 + number)
-    }
-
-    #[inline]
-    fn block(&self, number: usize) -> u16 {
-        self.0.block(number)
-    }
-}
-
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,bmi1,bmi2,popcnt")]
 fn walk_split<L: Copy, const TABLES: usize>(
     (tops, blocks, leaves): (&[Pair<u32>], &[Block], &[L]),
-    mut trees: usize,
+    trees: usize,
     bytes: &Bytes,
     also: &impl Also,
     mut leaf: impl FnMut(L),
 ) {
     let tables = tables(bytes);
-    for (group, tops) in tops.chunks(PAIRS).enumerate() {
-        let mut at = [LEAF; 2 * PAIRS];
-        let mut pairs = at.as_chunks_mut::<2>().0.iter_mut();
-        walk_pairs::<u32, TABLES>(tops, bytes, &From(also, group * PAIRS), |pair| {
-            if let Some(at) = pairs.next() {
-                *at = pair;
-            }
-        });
-        while at.iter().fold(LEAF, |all, at| all & at) == 0 {
-            for at in &mut at {
-                // Who has arrived looks at any block, and stays.
-                let arrived = *at & LEAF != 0;
-                let number = if arrived { 0 } else { *at as usize };
-                let block = &blocks[number];
-                let found = look_up::<TABLES>(_mm512_zextsi128_si512(load16(&block.columns)), &tables);
-                let right = _mm_cmpgt_epu8_mask(_mm512_castsi512_si128(found), load16(&block.bounds));
-                let right = right | also.block(number);
-                let left =
-                    _mm256_testn_epi16_mask(_mm256_set1_epi16(right.cast_signed()), load32(&block.left));
-                let next = block.exits[u32::from(left).trailing_zeros() as usize & 15];
-                *at = if arrived { *at } else { next };
-            }
+    let mut at = [LEAF; 2 * SPLIT_PAIRS];
+    let mut pairs = at.as_chunks_mut::<2>().0.iter_mut();
+    walk_pairs::<u32, TABLES>(&tops[..tops.len().min(SPLIT_PAIRS)], bytes, also, |pair| {
+        if let Some(at) = pairs.next() {
+            *at = pair;
         }
-        for at in &at[..trees.min(2 * PAIRS)] {
-            leaf(leaves[(at & !LEAF) as usize]);
+    });
+    while at.iter().fold(LEAF, |all, at| all & at) == 0 {
+        for at in &mut at {
+            // Who has arrived looks at any block, and stays.
+            let arrived = *at & LEAF != 0;
+            let number = if arrived { 0 } else { *at as usize };
+            let block = &blocks[number];
+            let found = look_up::<TABLES>(_mm512_zextsi128_si512(load16(&block.columns)), &tables);
+            let right = _mm_cmpgt_epu8_mask(_mm512_castsi512_si128(found), load16(&block.bounds));
+            let right = right | also.block(number);
+            let left = _mm256_testn_epi16_mask(_mm256_set1_epi16(right.cast_signed()), load32(&block.left));
+            let next = block.exits[u32::from(left).trailing_zeros() as usize & 15];
+            *at = if arrived { *at } else { next };
         }
-        trees = trees.saturating_sub(2 * PAIRS);
+    }
+    for at in at.iter().take(trees) {
+        leaf(leaves[(at & !LEAF) as usize]);
     }
 }
 

@@ -66,10 +66,11 @@ fn pick<E: Element + PartialOrd>(
         let value = |index: usize| values[start + index * line.inner];
         order.clear();
         order.extend(0..line.extent);
-        order.sort_by(|a, b| {
-            let (a, b) = if largest { (value(*b), value(*a)) } else { (value(*a), value(*b)) };
-            a.partial_cmp(&b).unwrap_or(std::cmp::Ordering::Equal)
-        });
+        order.sort_by(
+            |a, b| {
+                if largest { order_of(value(*b), value(*a)) } else { order_of(value(*a), value(*b)) }
+            },
+        );
         // The same line in a tensor whose axis has `count` elements.
         let (block, inner) = (start / (line.extent * line.inner), start % line.inner);
         for (rank, index) in order.iter().take(count).enumerate() {
@@ -79,6 +80,12 @@ fn pick<E: Element + PartialOrd>(
         }
     }
     Ok(())
+}
+
+/// A total order, without which a sort may panic: NaN, which alone differs from itself, is above all else.
+#[expect(clippy::eq_op, reason = "the test for NaN of any type")]
+fn order_of<E: PartialOrd + Copy>(a: E, b: E) -> std::cmp::Ordering {
+    a.partial_cmp(&b).unwrap_or_else(|| (a != a).cmp(&(b != b)))
 }
 
 pub(super) fn cumulate<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
@@ -159,4 +166,17 @@ pub(super) fn gather_elements<'m>(builder: &mut Builder<'m>, node: &'m Node) -> 
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_with_nan_among_them_are_sorted() {
+        let mut values: Vec<f32> =
+            (0..64).map(|x| if x % 3 == 0 { f32::NAN } else { ((x * 37) % 64) as f32 }).collect();
+        values.sort_by(|a, b| order_of(*a, *b));
+        assert!(values[..42].is_sorted() && values[42..].iter().all(|x| x.is_nan()));
+    }
 }

@@ -12,7 +12,7 @@ use crate::onnx::Node;
 use crate::tensor::Datatype;
 
 /// More classes than any model has: their pairs are counted.
-const MAX_CLASSES: usize = 1 << 10;
+const MAX_CLASSES: usize = 1 << 8;
 
 struct Classifier {
     kernel: Kernel,

@@ -59,7 +59,7 @@ impl<'f, T: Real> Packer<'f, T> {
     }
 
     fn split_at(&self, place: u32) -> Option<Split> {
-        match self.forest.resolve(place).1 {
+        match self.forest.links[place as usize] {
             Link::Split { column, threshold, left, right } => {
                 let (column, rank) = self.ranks.find(column, threshold);
                 Some(Split { test: Test::Above(column, rank), left, right })
@@ -67,7 +67,7 @@ impl<'f, T: Real> Packer<'f, T> {
             Link::Member { column, set, left, right } => {
                 Some(Split { test: Test::Member(self.slots[column as usize], set), left, right })
             }
-            Link::Leaf(_) | Link::Jump(_) => None,
+            Link::Leaf(_) => None,
         }
     }
 
@@ -88,8 +88,8 @@ impl<'f, T: Real> Packer<'f, T> {
     }
 
     pub(super) fn value(&self, place: u32) -> T {
-        match self.forest.resolve(place) {
-            (_, Link::Leaf(value)) => value,
+        match self.forest.links[place as usize] {
+            Link::Leaf(value) => value,
             _ => T::default(),
         }
     }
@@ -185,8 +185,7 @@ impl<'f, T: Real> Packer<'f, T> {
 
     /// What leads to a node: its leaf, or a block.
     fn lead(&mut self, place: u32, out: &mut Packed<T>, todo: &mut Vec<(u32, usize, u32)>) -> Option<u32> {
-        let (place, link) = self.forest.resolve(place);
-        match link {
+        match self.forest.links[place as usize] {
             Link::Leaf(value) => {
                 out.leaves.push(value);
                 Some((out.leaves.len() - 1) as u32 | LEAF)
