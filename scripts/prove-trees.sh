@@ -72,8 +72,6 @@ prove() {
 
 : >"$folder/summary"
 prove answers_are SIDEGATE_PROOF_TREES tests/fixtures/make-trees.py
-if [ -e tests/fixtures/make-boosters.py ]; then
-    prove boosters_answer SIDEGATE_PROOF_BOOSTERS tests/fixtures/make-boosters.py
-fi
+prove boosters_answer SIDEGATE_PROOF_BOOSTERS tests/fixtures/make-boosters.py
 printf '\n'
 cat "$folder/summary"

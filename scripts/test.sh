@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test proof clients kserve)
+steps=(format shell python deny onnxruntime lint doc test proof speed clients kserve)
 
 usage() {
     cat <<END
@@ -27,6 +27,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
   test         unit and integration tests, by cargo-nextest when it is installed
   proof        the trees engine against ONNX Runtime, on models converted for it
                (scripts/prove-trees.sh with few rows)
+  speed        a short form of the speed table: answers equal those of ONNX Runtime and of
+               compiled peers; the figures are printed, not judged
   clients      the real binary and real clients: tritonclient, requests, promtool
   kserve       the same with the KServe SDK
 
@@ -157,6 +159,10 @@ step_test() {
 
 step_proof() {
     scripts/prove-trees.sh --rows 300
+}
+
+step_speed() {
+    "$python" loadtests/trees/run.py --models '^(gbt|lgb-100)$' --rows 1,64 --rounds 3 --slice 0.05 --least
 }
 
 step_clients() {
