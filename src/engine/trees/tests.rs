@@ -140,7 +140,6 @@ impl Tally {
 
 /// `SIDEGATE_PROOF_TREES` names another folder, with more models and rows than are kept: `scripts/prove-trees.sh`.
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a test may be pointed at more files")]
 fn answers_are_those_of_onnx_runtime() {
     compare_with_onnx_runtime();
 }
