@@ -220,7 +220,14 @@ fn classification_is_held_to_thresholds() {
     // Data that the model does not take is a finding about the model.
     fs::write(dir.path().join("d.csv"), penguins().replace("island", "islet")).unwrap();
     let other = report(dir.path(), &[&data[..], &thresholds].concat(), 1);
-    assert_eq!(found(&other, "data"), ("failed", "column `island` is missing"));
+    let (status, detail) = found(&other, "data");
+    assert!(status == "failed" && detail.contains("lacks the model's column `island`"), "{detail}");
+    let without_target = [&["test"], &data[..3]].concat();
+    let page = ended(&run(dir.path(), &without_target), 1);
+    assert!(!page.contains("no data is given"), "{page}");
+    fs::write(dir.path().join("d.csv"), penguins()).unwrap();
+    let page = ended(&run(dir.path(), &without_target), 0);
+    assert!(page.contains("no target is given"), "{page}");
 }
 
 #[test]

@@ -8,12 +8,13 @@ use super::connection::Peer;
 use super::generate;
 use super::reply::{self, excerpt};
 use super::requests;
-use super::rows::{self, Batch, Columns, MAX_CELLS, Rows};
 use super::target::{Protocol, Target};
 use super::wire::{self, Form, Slot};
 use crate::cli::TryArgs;
 use crate::cli::admin_client::Failure;
+use crate::cli::csv_file::{CsvFile, Wanted};
 use crate::cli::model_file::ModelFile;
+use crate::cli::rows::{Batch, Columns, MAX_CELLS, Rows};
 use crate::config::{EngineChoice, Sources, load_leniently};
 use crate::model::{LoadError, Reason};
 use crate::tensor::Datatype;
@@ -105,7 +106,13 @@ impl Subject {
             requests::read(path, signature, &known, count).map_err(Failure::Usage)?
         } else {
             let rows = match &args.data {
-                Some(path) => rows::read_csv(path, signature, &known, &args.drop, count.saturating_mul(per)),
+                Some(path) => {
+                    let most_rows = count.saturating_mul(per);
+                    let (known, dropped, most_cells) = (known.as_slice(), args.drop.as_slice(), MAX_CELLS);
+                    let wanted = Wanted { signature, known, dropped, header: false, most_rows, most_cells };
+                    let file = CsvFile::read(path, most_rows).map_err(Failure::Usage)?;
+                    file.rows(&wanted).map(|(rows, _)| rows)
+                }
                 None => {
                     let width = Columns::new(signature, &known, None).map_err(Failure::Usage)?.types.len();
                     let most = (MAX_CELLS / width.max(1) / per).max(1);
