@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::measure;
 use super::prepare::Subject;
 use super::reply::{self, Output, excerpt};
 use super::wire;
 use crate::cli::model_file::ModelFile;
 use crate::engine::Scratch;
 use crate::protocol::Request;
+use crate::score::percentile;
 
 /// Different requests of the runs in process, and the time for them.
 const ALONE: (usize, Duration) = (64, Duration::from_millis(500));
@@ -86,5 +86,5 @@ pub(super) fn run_alone(model: &ModelFile, subject: &Subject) -> Option<f64> {
         }
     }
     took.sort_unstable();
-    Some(measure::percentile(&took, 0.5) as f64 / 1e3)
+    Some(percentile(&took, 0.5)? as f64 / 1e3)
 }
