@@ -194,11 +194,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::cli::model_file::Found;
     use crate::config::EngineChoice;
 
     fn model(name: &str) -> ModelFile {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        ModelFile::open(&path, EngineChoice::Trees, 1).unwrap()
+        ModelFile::open(&Found::at(&path).unwrap(), EngineChoice::Trees, 1).unwrap()
     }
 
     #[test]
