@@ -15,10 +15,13 @@ mod admin_client;
 mod answer;
 mod args;
 mod check;
+mod csv_file;
+mod markup;
 mod model_file;
 mod model_test;
 mod models;
 mod probe;
+mod rows;
 pub mod serve;
 mod status;
 mod table;
@@ -38,6 +41,10 @@ Examples:
   sidegate                              serve the folder models/ on 127.0.0.1:8000
   sidegate serve ./model.onnx           serve one file (.onnx, .ubj, .json or .txt)
   sidegate serve --registry /srv/models --http 0.0.0.0:8000 --workers 2
+  sidegate try ./model.onnx --against http://127.0.0.1:9000/predict --data rows.csv
+                                        as fast and equal to what serves it today?
+  sidegate test ./model.onnx --data held-out.csv --target price --threshold r2=0.5
+                                        may it be relied on?
   sidegate check                        is the configuration right, and who says what?
 
 Configuration: flag, then environment (SIDEGATE_HTTP__LISTEN), then config/sidegate.toml, then default.
@@ -84,15 +91,16 @@ The same checks guard a registry: models.NAME.checks in the configuration (docs/
 
 const TRY_EXAMPLES: &str = "\
 Examples:
-  sidegate try ./model.onnx                        how fast, by which engine, and does ONNX Runtime agree?
+  sidegate try ./model.onnx                        how fast, by which engine; does ONNX Runtime agree?
   sidegate try ./model.onnx --against http://127.0.0.1:8080/v2/models/churn/infer --data rows.csv
   sidegate try ./model.onnx --against http://127.0.0.1:9000/predict --body '{\"features\": {{row}}}'
   sidegate try ./model.onnx --against http://127.0.0.1:5000/invocations --requests bodies.ndjson --html page.html
 
 The other side may speak OIP v2 (/v2/models/NAME/infer), KServe v1 (/v1/models/NAME:predict), MLflow's and SageMaker's
-/invocations, or take JSON on any other path. Both sides are asked over HTTP by this process, in turn.
+/invocations, or take JSON at /predict, and on any other path with --body, --requests or --protocol predict. Both sides
+are asked over HTTP by this process, in turn.
 Exit codes: 0 equal (or nothing to compare with), 1 outputs differ or a side fails, 2 wrong usage, 3 the two sides
-answer what cannot be compared.";
+answer what cannot be compared, 130 interrupted.";
 
 /// What the user typed.
 #[derive(Debug, Parser)]

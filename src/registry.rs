@@ -216,46 +216,50 @@ impl Registry {
         Ok(Artefact { format, model: bytes, digest, golden, manifest })
     }
 
-    /// What a version's model file is: the one that its manifest lists, else the only one that is there.
+    /// What a version's model file is, by the rule of [`model_format`].
     fn format(
         &self,
         model: &ModelName,
         version: Version,
         manifest: Option<&Manifest>,
     ) -> Result<Format, LoadError> {
-        let mut found = Vec::new();
-        for format in FORMATS {
-            let there = match manifest {
-                Some(manifest) => manifest.files.contains_key(format.file_name()),
-                None => {
-                    let key = layout::model_file(model, version, format);
-                    self.store.stat(&key).map_err(unreachable)?.is_some()
-                }
-            };
-            found.extend(there.then_some(format));
-        }
-        match *found {
-            [format] => Ok(format),
-            // A manifest that lists none is told so when the file is verified.
-            [] => Ok(Format::Onnx),
-            [one, other, ..] => {
-                let (one, other) = (one.file_name(), other.file_name());
-                let detail = match manifest {
-                    Some(_) => {
-                        format!("manifest.json lists both {one} and {other}; a version has one model file")
-                    }
-                    None => format!(
-                        "{one} and {other} are both there; keep one, or add a manifest.json that lists it"
-                    ),
-                };
-                Err(LoadError::new(Reason::Parse, detail))
-            }
-        }
+        let there = |format| {
+            let key = layout::model_file(model, version, format);
+            Ok(self.store.stat(&key).map_err(unreachable)?.is_some())
+        };
+        // A manifest that lists none is told so when the file is verified.
+        Ok(model_format(manifest, there)?.unwrap_or(Format::Onnx))
     }
 
     fn read(&self, key: &str, max: u64) -> Result<Option<Vec<u8>>, LoadError> {
         self.store.read(key, max).map_err(unreachable)
     }
+}
+
+/// What a version's model file is: the one that its manifest lists, else the only one that is there; `None` where
+/// there is none.
+///
+/// # Errors
+/// [`Reason::Parse`] for several, and what `there` fails with.
+pub fn model_format(
+    manifest: Option<&Manifest>,
+    mut there: impl FnMut(Format) -> Result<bool, LoadError>,
+) -> Result<Option<Format>, LoadError> {
+    let mut found = Vec::new();
+    for format in FORMATS {
+        let counts = match manifest {
+            Some(manifest) => manifest.files.contains_key(format.file_name()),
+            None => there(format)?,
+        };
+        found.extend(counts.then_some(format));
+    }
+    let [one, other, ..] = *found else { return Ok(found.first().copied()) };
+    let (one, other) = (one.file_name(), other.file_name());
+    let detail = match manifest {
+        Some(_) => format!("manifest.json lists both {one} and {other}; a version has one model file"),
+        None => format!("{one} and {other} are both there; keep one, or add a manifest.json that lists it"),
+    };
+    Err(LoadError::new(Reason::Parse, detail))
 }
 
 fn missing(file: &str) -> LoadError {

@@ -151,9 +151,23 @@ impl Task {
     }
 }
 
+/// The value below which `share` of the sorted values lie (nearest rank); `None` of nothing.
+pub fn percentile<T: Copy>(sorted: &[T], share: f64) -> Option<T> {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.max(1) - 1).or(sorted.last()).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_nearest_rank() {
+        let sorted: Vec<u64> = (1..=100).collect();
+        let found = [0.0, 0.5, 0.99, 1.0].map(|share| percentile(&sorted, share));
+        assert_eq!(found, [1, 50, 99, 100].map(Some));
+        assert_eq!(percentile::<u64>(&[], 0.5), None);
+    }
 
     #[test]
     fn errors_and_times_are_better_low_and_everything_else_high() {

@@ -141,14 +141,15 @@ pub struct ProbeArgs {
 /// Flags of `sidegate try`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct TryArgs {
-    /// The model file, as for `sidegate serve`
+    /// The model file, as for `sidegate serve`, or the folder of a version
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
-    /// Where the model is served today; without it sidegate is measured alone, and ONNX Runtime judges its answers
+    /// Where the model is served today; without it sidegate is measured alone, and ONNX Runtime judges its answers (of
+    /// ONNX files)
     #[arg(long, value_name = "URL")]
     pub against: Option<String>,
     /// Rows from a CSV file, by the names in its header or in order; empty cells are missing values
-    #[arg(long, value_name = "FILE", conflicts_with = "requests")]
+    #[arg(long, value_name = "FILE.csv", conflicts_with = "requests")]
     pub data: Option<PathBuf>,
     /// Columns of --data that are no features, such as the target
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "data")]
@@ -156,7 +157,7 @@ pub struct TryArgs {
     /// Request bodies, one in each line, sent as they are to --against
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rows_per_request", "body"])]
     pub requests: Option<PathBuf>,
-    /// What --against speaks, where its path does not tell
+    /// What --against speaks, where its path does not tell [default there: predict, with --body or --requests]
     #[arg(long, value_name = "NAME", requires = "against")]
     pub protocol: Option<Protocol>,
     /// The body that --against takes: a template such as '{"features": {{row}}}', or records, record, rows, instances,

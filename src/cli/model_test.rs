@@ -223,8 +223,13 @@ impl Test<'_> {
             self.report.findings.extend(judge(&timed, &scores, started));
             self.report.metrics.extend(measured.into_iter().flatten());
         }
-        if thresholds.is_empty() && self.args.target.is_none() {
-            let detail = "no data is given: --data FILE.csv --target COLUMN --threshold METRIC=NUMBER";
+        // Data that does not fit has failed already.
+        let lacking = match (&self.args.data, table, &self.args.target) {
+            (None, ..) => Some("no data is given: --data FILE.csv --target COLUMN --threshold METRIC=NUMBER"),
+            (_, Some(_), None) => Some("no target is given: --target COLUMN --threshold METRIC=NUMBER"),
+            _ => None,
+        };
+        if let Some(detail) = lacking.filter(|_| thresholds.is_empty()) {
             self.report.findings.push(Finding::skipped("performance", detail));
         }
     }

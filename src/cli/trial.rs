@@ -14,11 +14,10 @@ mod progress;
 mod reply;
 mod report;
 mod requests;
-mod rows;
 mod target;
 mod usage;
 mod verdicts;
-mod wire;
+pub(super) mod wire;
 
 use std::process::ExitCode;
 

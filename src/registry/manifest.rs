@@ -190,6 +190,24 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Reads the manifest of a folder that may be a copy: it says itself whose it is.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] with what is wrong, also when no version could be called that.
+    pub fn parse_any(bytes: &[u8]) -> Result<Self, LoadError> {
+        let manifest: Self = parse("manifest.json", bytes)?;
+        if manifest.model.parse::<ModelName>().is_err() || Version::new(manifest.version).is_none() {
+            let detail = format!("manifest.json is that of {}", manifest.owner());
+            return Err(LoadError::new(Reason::Parse, detail));
+        }
+        Ok(manifest)
+    }
+
+    /// Whose it is.
+    pub fn owner(&self) -> String {
+        format!("{}/{}", shorten(&self.model), self.version)
+    }
+
     /// Checks a file against its entry.
     ///
     /// # Errors

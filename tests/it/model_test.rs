@@ -87,11 +87,16 @@ fn a_broken_file_is_a_failed_interface() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("page.onnx"), "<html>not found</html>").unwrap();
     fs::create_dir_all(dir.path().join("m/7")).unwrap();
+    fs::write(dir.path().join("m/model.json"), r#"{"format":1,"model":"m","versions":[]}"#).unwrap();
+    fs::create_dir_all(dir.path().join("two/1")).unwrap();
+    fs::write(dir.path().join("two/1/model.onnx"), constant(1.0)).unwrap();
+    fs::write(dir.path().join("two/1/model.txt"), "tree").unwrap();
     for (model, words) in [
         ("page.onnx", "parse: "),
         ("gone.onnx", "missing_file: "),
         ("m/7", "missing_file: m/7 holds none of model.onnx"),
         ("m", "holds versions; name one of them, such as m/7"),
+        ("two/1", "parse: model.onnx and model.txt are both there; keep one"),
     ] {
         let report = report(dir.path(), &[model, "--report", "r.json"], 1);
         let (status, detail) = found(&report, "interface");
@@ -220,7 +225,14 @@ fn classification_is_held_to_thresholds() {
     // Data that the model does not take is a finding about the model.
     fs::write(dir.path().join("d.csv"), penguins().replace("island", "islet")).unwrap();
     let other = report(dir.path(), &[&data[..], &thresholds].concat(), 1);
-    assert_eq!(found(&other, "data"), ("failed", "column `island` is missing"));
+    let (status, detail) = found(&other, "data");
+    assert!(status == "failed" && detail.contains("lacks the model's column `island`"), "{detail}");
+    let without_target = [&["test"], &data[..3]].concat();
+    let page = ended(&run(dir.path(), &without_target), 1);
+    assert!(!page.contains("no data is given"), "{page}");
+    fs::write(dir.path().join("d.csv"), penguins()).unwrap();
+    let page = ended(&run(dir.path(), &without_target), 0);
+    assert!(page.contains("no target is given"), "{page}");
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn whole_bodies_are_sent_word_by_word() {
     assert_eq!(json["equality"]["rows"], 2);
     // The same by a template; without it no form is accepted, and the refusal is quoted.
     let template = r#"{"patient": {"a": 1, "all": {{row}}}}"#;
-    let args = ["m.onnx", "--against", &score, "--protocol", "predict", "--body", template];
+    let args = ["m.onnx", "--against", &score, "--body", template];
     ended(&tried(dir.path(), &args), 0);
     let text = ended(&tried(dir.path(), &["m.onnx", "--against", &score, "--protocol", "predict"]), 1);
     assert!(
@@ -263,8 +263,12 @@ fn a_side_that_is_not_there_or_fails_is_an_error() {
     assert!(text.contains(&format!("status 500: {}\n", "x".repeat(300))), "{text}");
     fs::write(dir.path().join("bad.onnx"), "no model").unwrap();
     ended(&tried(dir.path(), &["bad.onnx"]), 1);
+    fs::write(dir.path().join("wine.bin"), "no model").unwrap();
+    let text = ended(&tried(dir.path(), &["wine.bin"]), 2);
+    assert_eq!(text, "sidegate: wine.bin: a model file ends in .onnx, .ubj, .json or .txt\n");
     for usage in [
         &["gone.onnx"][..],
+        &[shipped("wine").to_str().unwrap()],
         &["m.onnx", "--against", "https://localhost/predict"],
         &["m.onnx", "--seconds", "0"],
         &["m.onnx", "--engine", "magic"],
@@ -287,9 +291,14 @@ fn alone_it_is_judged_by_onnx_runtime_where_that_is_found() {
         let json = report(&tried(dir.path(), &[&breast_cancer(), "--json", "--engine", "ort"]), 0);
         assert_eq!((&json["verdict"], &json["engine"]), (&json!("not_judged"), &json!("ort")));
     }
-    // Texts and several inputs, as they come.
-    let penguins = shipped("penguins").join("1/model.onnx");
-    ended(&tried(dir.path(), &[penguins.to_str().unwrap()]), 0);
+    // Texts and several inputs, as they come; a version's folder stands for its model file.
+    let penguins = shipped("penguins").join("1");
+    let text = ended(&tried(dir.path(), &[penguins.to_str().unwrap()]), 0);
+    assert!(text.contains("timed over 1 connection, 2 rounds\n"), "{text}");
+    // Not every format is read by ONNX Runtime.
+    let booster = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/boosters/lgb-binary.txt");
+    let text = ended(&tried(dir.path(), &[booster]), 0);
+    assert!(text.contains("not judged: ONNX Runtime does not read this format; --against URL"), "{text}");
     fs::write(dir.path().join("integers.onnx"), identity(7)).unwrap();
     ended(&tried(dir.path(), &["integers.onnx"]), 0);
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Scratch, Session};
 use crate::model::Signature;
-use crate::score::{Classes, Compute, METRICS, Metric, Numbers, Task, Threshold};
+use crate::score::{Classes, Compute, METRICS, Metric, Numbers, Task, Threshold, percentile};
 use crate::serving::checks::Finding;
 use crate::tensor::{Data, Tensor};
 
@@ -237,12 +237,9 @@ pub(super) fn latency(session: &dyn Session, row: &[Tensor]) -> Option<Vec<(&'st
         times.push(run()?);
     }
     times.sort_unstable();
-    let at = |quantile: f64| {
-        let index = ((times.len() as f64 * quantile).ceil() as usize).clamp(1, times.len()) - 1;
-        times[index].as_secs_f64() * 1e6
-    };
+    let at = |quantile| percentile(&times, quantile).map(|time: Duration| time.as_secs_f64() * 1e6);
     let quantiles = METRICS.iter().filter_map(|metric| match metric.compute {
-        Compute::Latency(quantile) => Some((metric, at(quantile))),
+        Compute::Latency(quantile) => Some((metric, at(quantile)?)),
         _ => None,
     });
     Some(quantiles.collect())

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::subject::Subject;
+use crate::cli::markup::escaped;
 use crate::cli::table;
 use crate::model::TensorSpec;
 use crate::score::Metric;
@@ -151,22 +152,6 @@ impl Report {
 
 fn milliseconds(finding: &Finding) -> f64 {
     (finding.took.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Text as XML may hold it: control characters have no form there at all.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

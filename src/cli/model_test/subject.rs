@@ -2,16 +2,14 @@
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use serde_json::Value;
-
-use crate::cli::model_file::ModelFile;
+use crate::cli::model_file::{Found, ModelFile};
 use crate::config::EngineChoice;
 use crate::engine::{self, EngineKind, LoadOptions, Session};
-use crate::format::{FORMATS, Format};
-use crate::model::{LoadError, ModelName, Reason, Version};
+use crate::format::Format;
+use crate::model::{LoadError, Reason};
 use crate::registry::digest::Digest;
 use crate::registry::layout;
 use crate::registry::manifest::Manifest;
@@ -44,36 +42,36 @@ impl Subject {
     /// # Errors
     /// As published; a folder without a model is [`Reason::MissingFile`].
     pub(super) fn open(path: &Path, choice: EngineChoice) -> Result<Self, LoadError> {
-        let (file_path, folder) =
-            if path.is_dir() { (model_in(path)?, Some(path)) } else { (path.to_owned(), None) };
+        let found = Found::at(path)?;
         // Engines are not trusted with a model's bytes.
-        let opened = catch_unwind(AssertUnwindSafe(|| ModelFile::open(&file_path, choice, CALLERS)));
+        let opened = catch_unwind(AssertUnwindSafe(|| ModelFile::open(&found, choice, CALLERS)));
         let crashed = || Err(LoadError::new(Reason::Crashed, "the engine panicked while loading"));
         let file = opened.unwrap_or_else(|_| crashed())?;
-        let (model_type, witness) = look_inside(&file_path, &file);
+        let (model_type, witness) = look_inside(found.format, &file);
         let mut subject =
             Self { file, model_type, witness, manifest: None, golden: None, manifest_finding: None };
-        if let Some(folder) = folder {
-            subject.golden = fs::read(folder.join(layout::GOLDEN)).ok();
-            if let Ok(bytes) = fs::read(folder.join(layout::MANIFEST)) {
+        // Of a file named by itself, what lies beside it is not meant.
+        if path.is_dir() {
+            subject.golden = fs::read(found.path.with_file_name(layout::GOLDEN)).ok();
+            if let Some(manifest) = found.manifest() {
                 let started = Instant::now();
-                let result = subject.read_manifest(&bytes, &file_path);
+                let result = subject.hold_against(manifest, &found);
                 subject.manifest_finding = Some(Finding::new("manifest", result, started));
             }
         }
         Ok(subject)
     }
 
-    /// Reads the manifest, and holds the files and the graph against it.
-    fn read_manifest(&mut self, bytes: &[u8], file: &Path) -> Result<String, String> {
+    /// Holds the files and the graph against the manifest.
+    fn hold_against(
+        &mut self,
+        manifest: Result<Manifest, LoadError>,
+        found: &Found,
+    ) -> Result<String, String> {
         let text = |error: LoadError| error.detail;
-        // The folder may be a copy, so the manifest itself says whose it is.
-        let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        let name = ModelName::sanitized(value["model"].as_str().unwrap_or_default());
-        let version = value["version"].as_u64().and_then(Version::new).unwrap_or(Version::FIRST);
-        let manifest = self.manifest.insert(Manifest::parse(bytes, &name, version).map_err(text)?);
-        let model = fs::read(file).map_err(|error| error.to_string())?;
-        let file_name = file.file_name().unwrap_or_default().to_string_lossy();
+        let manifest = self.manifest.insert(manifest.map_err(text)?);
+        let model = fs::read(&found.path).map_err(|error| error.to_string())?;
+        let file_name = found.path.file_name().unwrap_or_default().to_string_lossy();
         let files = [(&*file_name, Some(model.as_slice())), (layout::GOLDEN, self.golden.as_deref())];
         for (name, bytes) in files {
             match bytes {
@@ -85,7 +83,7 @@ impl Subject {
             }
         }
         manifest.check_signature(&self.file.signature).map_err(text)?;
-        Ok(format!("digests and signature are those of {name}/{version}"))
+        Ok(format!("digests and signature are those of {}", manifest.owner()))
     }
 
     /// The output with the predictions: the one that is named, else the manifest's, else the first.
@@ -103,32 +101,9 @@ impl Subject {
     }
 }
 
-/// The model file in a version's folder.
-fn model_in(folder: &Path) -> Result<PathBuf, LoadError> {
-    let usual = FORMATS.map(|format| folder.join(format.file_name()));
-    if let Some(model) = usual.into_iter().find(|path| path.is_file()) {
-        return Ok(model);
-    }
-    let missing = |detail: String| LoadError::new(Reason::MissingFile, detail);
-    let entries = fs::read_dir(folder).map_err(|error| missing(format!("{}: {error}", folder.display())))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort();
-    let is_version = |path: &&PathBuf| {
-        path.is_dir() && path.file_name().is_some_and(|n| n.to_string_lossy().parse::<Version>().is_ok())
-    };
-    if let Some(version) = paths.iter().rfind(is_version) {
-        let detail =
-            format!("{} holds versions; name one of them, such as {}", folder.display(), version.display());
-        return Err(missing(detail));
-    }
-    let names = FORMATS.map(Format::file_name).join(", ");
-    Err(missing(format!("{} holds none of {names}", folder.display())))
-}
-
 /// What kind of model it is, and another engine that runs it.
-fn look_inside(path: &Path, file: &ModelFile) -> (String, Option<Witness>) {
-    let engine = file.loaded.kind;
-    let format = Format::of(path).map_or("model", Format::extension);
+fn look_inside(format: Format, file: &ModelFile) -> (String, Option<Witness>) {
+    let (engine, format) = (file.loaded.kind, format.extension());
     let choices = [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract];
     let others = choices.into_iter().filter(|choice| choice.name() != engine.name());
     let witness = others.into_iter().find_map(|choice| {

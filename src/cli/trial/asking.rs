@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::connection::Connection;
-use super::measure;
 use super::prepare::Subject;
 use super::reply::{self, Output, excerpt};
+use super::wire;
 use crate::cli::model_file::ModelFile;
 use crate::engine::Scratch;
-use crate::protocol::{Policy, Request, oip};
+use crate::protocol::Request;
+use crate::score::percentile;
 
 /// Different requests of the runs in process, and the time for them.
 const ALONE: (usize, Duration) = (64, Duration::from_millis(500));
@@ -67,11 +68,7 @@ fn ask(connection: &mut Connection<'_>, request: &[u8], took: &mut Vec<Duration>
 
 /// A request as sidegate's own decoder reads it.
 fn decoded(model: &ModelFile, subject: &Subject, number: usize) -> Result<Request, String> {
-    let body = subject.body(&subject.own_way(), &subject.batches[number]);
-    let mut request = Request::default();
-    let policy = Policy { max_rows: usize::MAX, reject_non_finite: false };
-    oip::decode(&body, None, &model.signature, policy, &mut request).map_err(|error| error.to_string())?;
-    Ok(request)
+    wire::request(&model.signature, &subject.columns, &subject.rows, &subject.batches[number].rows)
 }
 
 /// The median of one request in process, in microseconds; `None` when the engine refuses them.
@@ -89,5 +86,5 @@ pub(super) fn run_alone(model: &ModelFile, subject: &Subject) -> Option<f64> {
         }
     }
     took.sort_unstable();
-    Some(measure::percentile(&took, 0.5) as f64 / 1e3)
+    Some(percentile(&took, 0.5)? as f64 / 1e3)
 }

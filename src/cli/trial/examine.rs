@@ -15,10 +15,10 @@ use super::usage::Processes;
 use super::verdicts::Verdicts;
 use crate::cli::TryArgs;
 use crate::cli::admin_client::Failure;
-use crate::cli::model_file::ModelFile;
+use crate::cli::model_file::{Found, ModelFile};
 use crate::config::EngineChoice;
 use crate::engine::{EngineKind, Scratch};
-use crate::model::ModelName;
+use crate::format::Model;
 
 /// For comparing answers, where nobody said how many; and how many at least.
 const COMPARING: (Duration, usize) = (Duration::from_secs(10), 50);
@@ -34,14 +34,15 @@ enum Other {
 pub(super) fn examine(args: &TryArgs, stop: &Stop) -> Result<Report, Failure> {
     prepare::check(args)?;
     let (sources, engine, onnxruntime) = prepare::configure(args)?;
-    let model = prepare::open(&args.model, engine)?;
-    let name = args.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = ModelName::sanitized(&name);
-    let target = args
-        .against
-        .as_deref()
-        .map(|url| Target::find(url, args.protocol, &args.headers, prepare::patience(args), name.as_str()));
-    let target = target.transpose()?;
+    let found = Found::at(&args.model).map_err(|error| Failure::Usage(error.detail))?;
+    let model = prepare::open(&found, engine)?;
+    let name = found.name();
+    let own_bodies = args.body.is_some() || args.requests.is_some();
+    let find = |url: &str| {
+        let patience = prepare::patience(args);
+        Target::find(url, args.protocol, own_bodies, &args.headers, patience, name.as_str())
+    };
+    let target = args.against.as_deref().map(find).transpose()?;
     let mut report = Report {
         model: args.model.display().to_string(),
         model_bytes: model.bytes,
@@ -52,7 +53,7 @@ pub(super) fn examine(args: &TryArgs, stop: &Stop) -> Result<Report, Failure> {
         rounds: args.rounds.get(),
         ..Report::default()
     };
-    let subject = Subject::new(args, model)?;
+    let subject = Subject::new(args, &found, model)?;
     report.rows_from.clone_from(&subject.rows.origin);
     report.requests = subject.batches.len();
     report.rows_per_request = subject.batches.first().map_or(1, |batch| batch.rows.len());
@@ -63,14 +64,13 @@ pub(super) fn examine(args: &TryArgs, stop: &Stop) -> Result<Report, Failure> {
             report.spoken = Some(spoken);
             Other::Service { target, way }
         }
-        None => witness(args, &subject),
+        None => witness(&found, &subject),
     };
     if let Other::Engine(_) = &other {
         report.judge = Some("ONNX Runtime in this process; --against URL compares with a service".into());
     }
     let workers = args.workers.get();
-    let choice =
-        Choice { model: &args.model, engine: &args.engine, workers, onnxruntime: onnxruntime.as_deref() };
+    let choice = Choice { model: &found, engine: &args.engine, workers, onnxruntime: onnxruntime.as_deref() };
     let gateway = Gateway::start(&choice, &sources, stop).map_err(Failure::Failed)?;
     let peer = Peer {
         address: gateway.http,
@@ -87,13 +87,18 @@ pub(super) fn examine(args: &TryArgs, stop: &Stop) -> Result<Report, Failure> {
 }
 
 /// ONNX Runtime, where it is found and is not what serves.
-fn witness(args: &TryArgs, subject: &Subject) -> Other {
+fn witness(found: &Found, subject: &Subject) -> Other {
     if subject.model.loaded.kind == EngineKind::Ort {
         return Other::Nobody(
             "ONNX Runtime itself serves this model; --against URL compares with a service".into(),
         );
     }
-    match ModelFile::open(&args.model, EngineChoice::Ort, 1) {
+    if let Model::Booster(_) = subject.model.model {
+        return Other::Nobody(
+            "ONNX Runtime does not read this format; --against URL compares with a service".into(),
+        );
+    }
+    match ModelFile::open(found, EngineChoice::Ort, 1) {
         Ok(model) => Other::Engine(Box::new(model)),
         Err(error) => Other::Nobody(format!(
             "ONNX Runtime cannot be asked for its answers ({}); --against URL compares with a service",

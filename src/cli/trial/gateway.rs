@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use super::connection::Peer;
+use crate::cli::model_file::Found;
 use crate::config::Sources;
 use crate::json::Reader;
-use crate::model::ModelName;
 use crate::protocol::table::Json;
 
 /// For the line `listening` and for the model to serve.
@@ -51,7 +51,7 @@ struct Started {
 
 /// What the child is started with.
 pub(super) struct Choice<'a> {
-    pub(super) model: &'a Path,
+    pub(super) model: &'a Found,
     pub(super) engine: &'a str,
     pub(super) workers: usize,
     /// The configured library, if one is.
@@ -105,7 +105,12 @@ impl Gateway {
     pub(super) fn start(choice: &Choice<'_>, sources: &Sources, stop: &Stop) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("sidegate cannot be started: {error}");
         let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-        command.arg("serve").arg(choice.model).args(["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.arg("serve").arg(&choice.model.path).args([
+            "--http",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ]);
         command.args(["--engine", choice.engine, "--workers", &choice.workers.to_string()]);
         // What is tried is sidegate as it comes: no token, socket or limit of a server that runs beside it.
         command.args(["--config", "/dev/null"]);
@@ -126,9 +131,7 @@ impl Gateway {
             keep(stderr, log.clone());
         }
         // From here on it is stopped whatever happens.
-        let name =
-            choice.model.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let path = format!("/v2/models/{}/infer", ModelName::sanitized(&name));
+        let path = format!("/v2/models/{}/infer", choice.model.name());
         let mut gateway = Self { http: SocketAddr::from(([127, 0, 0, 1], 0)), pid, path, stop: stop.clone() };
         let served = lines
             .ok_or_else(|| "its output cannot be read".to_owned())

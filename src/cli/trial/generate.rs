@@ -1,8 +1,8 @@
 //! Rows for a model of which no rows are given: around the values where its answer changes, so that its branches are
 //! tried and not only its defaults.
 
-use super::rows::{Columns, Rows};
 use crate::cli::model_file::ModelFile;
+use crate::cli::rows::{Columns, Rows};
 use crate::engine::Scratch;
 use crate::json::{push_f32, push_f64, push_i64};
 use crate::model::Signature;
@@ -194,11 +194,12 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::cli::model_file::Found;
     use crate::config::EngineChoice;
 
     fn model(name: &str) -> ModelFile {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-        ModelFile::open(&path, EngineChoice::Trees, 1).unwrap()
+        ModelFile::open(&Found::at(&path).unwrap(), EngineChoice::Trees, 1).unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The report as one page without anything from elsewhere: tiles, a chart, tables; light and dark.
 
 use super::report::{Alone, Measured, Report, Verdict, inputs, micros};
+use crate::cli::markup::escaped;
 
 /// Looks only: colours of both modes, tiles, tables.
 const STYLE: &str = include_str!("page.css");
@@ -27,15 +28,15 @@ pub(super) fn page(report: &Report) -> String {
          <h1>{title} <span class=\"badge {class}\">{word}</span></h1>\n\
          <p class=\"lead\">{headline}</p>\n{tiles}{difference}{chart}{figures}{facts}\
          <footer>sidegate {version} try, {date}</footer>\n</main>\n</body>\n</html>\n",
-        title = escape(model),
-        headline = escape(&report.headline()),
+        title = escaped(model),
+        headline = escaped(&report.headline()),
         tiles = tiles(report),
         difference = difference(report),
         chart = chart(&report.sides),
         figures = figures(report),
         facts = facts(report),
         version = env!("CARGO_PKG_VERSION"),
-        date = escape(&report.date),
+        date = escaped(&report.date),
     )
 }
 
@@ -51,9 +52,9 @@ fn tiles(report: &Report) -> String {
         };
         Some(format!(
             "<div class=\"tile\"><span>{}</span><strong>{}</strong><small>{}</small></div>\n",
-            escape(label),
-            escape(ours),
-            escape(&below)
+            escaped(label),
+            escaped(ours),
+            escaped(&below)
         ))
     };
     if report.sides.is_empty() {
@@ -75,10 +76,10 @@ fn difference(report: &Report) -> String {
          <tr><th>inputs</th><td>{}</td></tr></table></section>\n",
         first.request + 1,
         first.row + 1,
-        escape(&first.output),
-        escape(&first.ours),
-        escape(&first.theirs),
-        escape(&inputs(&first.inputs))
+        escaped(&first.output),
+        escaped(&first.ours),
+        escaped(&first.theirs),
+        escaped(&inputs(&first.inputs))
     )
 }
 
@@ -90,11 +91,11 @@ fn figures(report: &Report) -> String {
     let head = if two { "<th>sidegate</th><th>other</th><th>times</th>" } else { "<th>sidegate</th>" };
     let line = |[name, ours, theirs, ratio]: [String; 4]| {
         let rest = if two {
-            format!("<td>{}</td><td>{}</td>", escape(&theirs), escape(&ratio))
+            format!("<td>{}</td><td>{}</td>", escaped(&theirs), escaped(&ratio))
         } else {
             String::new()
         };
-        format!("<tr><th>{}</th><td>{}</td>{rest}</tr>\n", escape(&name), escape(&ours))
+        format!("<tr><th>{}</th><td>{}</td>{rest}</tr>\n", escaped(&name), escaped(&ours))
     };
     let mut lines: String = report.figures().into_iter().map(line).collect();
     for Alone { engine, p50_us } in &report.alone {
@@ -108,8 +109,8 @@ fn figures(report: &Report) -> String {
         .map(|(side, why)| {
             format!(
                 "<p class=\"note\">CPU and memory of {}: not measurable ({})</p>\n",
-                escape(&side.name),
-                escape(why)
+                escaped(&side.name),
+                escaped(why)
             )
         })
         .collect();
@@ -120,7 +121,7 @@ fn figures(report: &Report) -> String {
 
 fn facts(report: &Report) -> String {
     let line = |(name, fact): (&str, String)| {
-        format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(&fact))
+        format!("<tr><th>{}</th><td>{}</td></tr>\n", escaped(name), escaped(&fact))
     };
     let lines: String = report.facts().into_iter().map(line).collect();
     format!("<section><h2>What was tried</h2><table>{lines}</table></section>\n")
@@ -148,7 +149,7 @@ fn chart(sides: &[Measured]) -> String {
             path += &format!("L{:.1},{y:.1}L{:.1},{y:.1}", x(bar as f64), x(bar as f64 + 1.0));
         }
         path += &format!("L{:.1},{HEIGHT}Z", x(last as f64));
-        let name = escape(&side.name);
+        let name = escaped(&side.name);
         format!(
             "<path class=\"side{number}\" d=\"{path}\"><title>{name}: p50 {}, p99 {}</title></path>\n",
             micros(side.p50_us),
@@ -170,7 +171,7 @@ fn chart(sides: &[Measured]) -> String {
     let legend: String = sides
         .iter()
         .enumerate()
-        .map(|(number, side)| format!("<span class=\"key side{number}\"></span>{} ", escape(&side.name)))
+        .map(|(number, side)| format!("<span class=\"key side{number}\"></span>{} ", escaped(&side.name)))
         .collect();
     format!(
         "<section><h2>Latency</h2><p class=\"legend\">{legend}</p>\
@@ -191,22 +192,6 @@ fn plain(micros: f64) -> String {
     };
     let magnitude = 10_f64.powf(value.log10().floor());
     format!("{} {unit}", (value / magnitude).round() * magnitude)
-}
-
-/// Text that stays text in HTML, inside and outside of attributes.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

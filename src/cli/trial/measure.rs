@@ -139,12 +139,6 @@ fn checked(connection: &mut Connection<'_>, request: &[u8]) -> Result<(), String
     Err(format!("status {}: {}", answer.status, excerpt(&answer.body)))
 }
 
-/// The value below which `share` of the sorted values lie (nearest rank).
-pub(super) fn percentile(sorted: &[u64], share: f64) -> u64 {
-    let rank = (sorted.len() as f64 * share).ceil() as usize;
-    sorted.get(rank.max(1) - 1).or(sorted.last()).copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
@@ -196,12 +190,5 @@ mod tests {
         assert_eq!(requests_per_turn(plan, &[millis(1), millis(4)]), 200);
         assert_eq!(requests_per_turn(plan, &[millis(900)]), FEWEST);
         assert_eq!(requests_per_turn(Plan { connections: 4, ..plan }, &[millis(1), millis(4)]), 800);
-    }
-
-    #[test]
-    fn percentiles_are_of_the_nearest_rank() {
-        let sorted: Vec<u64> = (1..=100).collect();
-        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| percentile(&sorted, share)), [1, 50, 99, 100]);
-        assert_eq!(percentile(&[], 0.5), 0);
     }
 }

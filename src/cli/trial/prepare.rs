@@ -1,21 +1,21 @@
 //! Before anything is sent: the model, its rows, and how each side wants to be asked.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::time::Duration;
 
 use super::connection::Peer;
 use super::generate;
 use super::reply::{self, excerpt};
 use super::requests;
-use super::rows::{self, Batch, Columns, MAX_CELLS, Rows};
 use super::target::{Protocol, Target};
 use super::wire::{self, Form, Slot};
 use crate::cli::TryArgs;
 use crate::cli::admin_client::Failure;
-use crate::cli::model_file::ModelFile;
+use crate::cli::csv_file::{CsvFile, Wanted};
+use crate::cli::model_file::{Found, ModelFile};
+use crate::cli::rows::{Batch, Columns, MAX_CELLS, Rows};
 use crate::config::{EngineChoice, Sources, load_leniently};
-use crate::model::{LoadError, Reason};
+use crate::model::Reason;
 use crate::tensor::Datatype;
 
 /// Different requests unless the user says otherwise.
@@ -75,19 +75,16 @@ pub(super) fn check(args: &TryArgs) -> Result<(), Failure> {
 }
 
 /// Loads the model as the gateway will, and says what is wrong with it as `sidegate serve` does.
-pub(super) fn open(path: &Path, engine: EngineChoice) -> Result<ModelFile, Failure> {
-    ModelFile::open(path, engine, 1).map_err(|error| {
-        let LoadError { code, detail } = &error;
-        match code {
-            Reason::MissingFile => Failure::Usage(detail.clone()),
-            _ => Failure::Failed(format!("{} cannot be served: {error}", path.display())),
-        }
+pub(super) fn open(found: &Found, engine: EngineChoice) -> Result<ModelFile, Failure> {
+    ModelFile::open(found, engine, 1).map_err(|error| match error.code {
+        Reason::MissingFile => Failure::Usage(error.detail),
+        _ => Failure::Failed(format!("{} cannot be served: {error}", found.path.display())),
     })
 }
 
 impl Subject {
     /// Reads or makes the rows.
-    pub(super) fn new(args: &TryArgs, model: ModelFile) -> Result<Self, Failure> {
+    pub(super) fn new(args: &TryArgs, found: &Found, model: ModelFile) -> Result<Self, Failure> {
         let signature = &model.signature;
         if let Some(half) =
             signature.inputs.iter().find(|i| matches!(i.datatype, Datatype::Fp16 | Datatype::Bf16))
@@ -97,15 +94,21 @@ impl Subject {
                 half.name, half.datatype
             )));
         }
-        let known = feature_names(&args.model, &model);
+        let mut notes = Vec::new();
+        let known = feature_names(found, &model, &mut notes);
         let count = args.requests_count.map_or(REQUESTS, NonZeroUsize::get);
         let per = args.rows_per_request.get();
-        let mut notes = Vec::new();
         let (rows, batches) = if let Some(path) = &args.requests {
             requests::read(path, signature, &known, count).map_err(Failure::Usage)?
         } else {
             let rows = match &args.data {
-                Some(path) => rows::read_csv(path, signature, &known, &args.drop, count.saturating_mul(per)),
+                Some(path) => {
+                    let most_rows = count.saturating_mul(per);
+                    let (known, dropped, most_cells) = (known.as_slice(), args.drop.as_slice(), MAX_CELLS);
+                    let wanted = Wanted { signature, known, dropped, header: false, most_rows, most_cells };
+                    let file = CsvFile::read(path, most_rows).map_err(Failure::Usage)?;
+                    file.rows(&wanted).map(|(rows, _)| rows)
+                }
                 None => {
                     let width = Columns::new(signature, &known, None).map_err(Failure::Usage)?.types.len();
                     let most = (MAX_CELLS / width.max(1) / per).max(1);
@@ -235,10 +238,14 @@ pub(super) fn patience(args: &TryArgs) -> Duration {
 }
 
 /// Names of the features, where a manifest beside the model has them.
-fn feature_names(path: &Path, model: &ModelFile) -> Vec<String> {
-    let manifest = std::fs::read(path.with_file_name("manifest.json")).unwrap_or_default();
-    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap_or_default();
-    let names = manifest["columns"].as_array().into_iter().flatten();
-    let names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+fn feature_names(found: &Found, model: &ModelFile, notes: &mut Vec<String>) -> Vec<String> {
+    let names = match found.manifest() {
+        Some(Ok(manifest)) => manifest.columns,
+        Some(Err(error)) => {
+            notes.push(format!("the manifest.json beside the model is left out: {}", error.detail));
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
     if names.is_empty() { model.model.columns().to_vec() } else { names }
 }

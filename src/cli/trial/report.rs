@@ -4,9 +4,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::compare::Equality;
-use super::measure::{Taken, percentile};
+use super::measure::Taken;
 use super::usage::Processes;
 use crate::cli::table;
+use crate::score::percentile;
 
 /// Bars of the distribution of latencies, from [`FROM_NANOS`] on, 20 for each power of ten.
 pub(super) const BARS_PER_DECADE: f64 = 20.0;
@@ -89,7 +90,7 @@ impl Measured {
     pub(super) fn new(name: &str, taken: &Taken, processes: &Result<Processes, String>) -> Self {
         let mut sorted = taken.latencies.clone();
         sorted.sort_unstable();
-        let micros = |share| percentile(&sorted, share) as f64 / 1e3;
+        let micros = |share| percentile(&sorted, share).unwrap_or(0) as f64 / 1e3;
         let mut bars = vec![0; BARS];
         for nanos in &sorted {
             let bar = ((*nanos as f64 / FROM_NANOS).max(1.0).log10() * BARS_PER_DECADE) as usize;
@@ -169,12 +170,13 @@ impl Report {
         facts.push((
             "requests",
             format!(
-                "{} of {} ({}); timed over {}, {} of each side in turn",
+                "{} of {} ({}); timed over {}, {}{}",
                 thousands(self.requests as f64),
                 plural(self.rows_per_request, "row"),
                 self.rows_from,
                 plural(self.connections, "connection"),
                 plural(self.rounds, "round"),
+                if self.sides.len() > 1 { " of each side in turn" } else { "" },
             ),
         ));
         facts.push(("machine", format!("{}, {}", self.machine, self.date)));

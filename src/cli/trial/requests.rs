@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use super::rows::{Batch, Columns, MAX_CELLS, Rows};
+use crate::cli::rows::{Batch, Columns, MAX_CELLS, Rows};
 use crate::json::{Number, Reader, push_f32, push_f64, push_i64, push_string, push_u64};
 use crate::model::Signature;
 use crate::protocol::table::{self, Json};

@@ -76,13 +76,15 @@ impl Protocol {
 // === impl Target ===
 
 impl Target {
-    /// Reads the URL, and asks the server where it only names the server.
+    /// Reads the URL, and asks the server where it only names the server. Of `own_bodies`, which the user gave, any
+    /// path may take JSON.
     ///
     /// # Errors
     /// [`Failure::Usage`] for what cannot be a service, [`Failure::Failed`] when nobody answers.
     pub(super) fn find(
         url: &str,
         forced: Option<Protocol>,
+        own_bodies: bool,
         headers: &[String],
         patience: Duration,
         model: &str,
@@ -119,9 +121,11 @@ impl Target {
         let (path, protocol) = match (known(path), forced) {
             (Some((path, protocol)), None) => (path, protocol),
             (_, Some(protocol)) if path.len() > 1 => (with_ending(path, protocol), protocol),
+            (None, _) if path.len() > 1 && own_bodies => (path.to_owned(), Protocol::Predict),
             (None, _) if path.len() > 1 => {
                 return Err(usage(
-                    "its path tells no protocol; --protocol oip|v1|invocations|predict does".into(),
+                    "its path tells no protocol; --protocol oip|v1|invocations|predict does, or --body says what it takes"
+                        .into(),
                 ));
             }
             _ => look_around(&peer, forced, model).map_err(|error| match error {
@@ -261,7 +265,7 @@ mod tests {
     use super::*;
 
     fn find(url: &str, forced: Option<Protocol>) -> Result<(String, Protocol), String> {
-        let found = Target::find(url, forced, &[], Duration::from_secs(1), "m");
+        let found = Target::find(url, forced, false, &[], Duration::from_secs(1), "m");
         found.map(|target| (target.path, target.protocol)).map_err(|failure| match failure {
             Failure::Usage(text) => text,
             Failure::Failed(text) => format!("failed: {text}"),
@@ -286,6 +290,11 @@ mod tests {
         }
         let forced = find("http://127.0.0.1/score", Some(Protocol::Predict)).unwrap();
         assert_eq!(forced, ("/score".into(), Protocol::Predict));
+        for (path, protocol) in [("/score", Protocol::Predict), ("/invocations", Protocol::Invocations)] {
+            let url = format!("http://127.0.0.1{path}");
+            let found = Target::find(&url, None, true, &[], Duration::from_secs(1), "m").unwrap();
+            assert_eq!((found.path.as_str(), found.protocol), (path, protocol));
+        }
     }
 
     #[test]

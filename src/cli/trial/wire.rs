@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::rows::{Columns, Rows};
+use crate::cli::rows::{Columns, Rows};
 use crate::json::{Number, Reader, push_f64, push_i64, push_string};
 use crate::model::Signature;
+use crate::protocol::{self, Policy, Request};
 use crate::tensor::Datatype;
 
 /// A body with places for rows.
@@ -292,6 +293,23 @@ pub(super) fn oip(slots: &[Slot], outputs: &[String], rows: &Rows, range: &Range
     }
     out.push(b'}');
     out
+}
+
+/// Some rows as inputs, read by sidegate's own decoder.
+///
+/// # Errors
+/// In the decoder's words.
+pub(in crate::cli) fn request(
+    signature: &Signature,
+    columns: &Columns,
+    rows: &Rows,
+    range: &Range<usize>,
+) -> Result<Request, String> {
+    let body = oip(&own_slots(signature, columns), &[], rows, range);
+    let mut request = Request::default();
+    let policy = Policy { max_rows: usize::MAX, reject_non_finite: false };
+    let decoded = protocol::oip::decode(&body, None, signature, policy, &mut request);
+    decoded.map(|()| request).map_err(|error| error.to_string())
 }
 
 /// A cell as an element of a datatype: the text as it stands where that will do.

@@ -23,7 +23,7 @@ thread_local! {
 }
 
 const OPTIONS: LoadOptions = LoadOptions { workers: 1 };
-/// decisions.md: |a − b| ≤ 1e-5 · max(1, |b|).
+/// Equal is |a − b| ≤ 1e-5 · max(1, |b|), here as everywhere.
 const TOLERANCE: f64 = 1e-5;
 
 fn fixtures() -> Vec<PathBuf> {
