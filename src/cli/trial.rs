@@ -4,6 +4,7 @@
 mod asking;
 mod compare;
 mod connection;
+mod derived;
 mod examine;
 mod gateway;
 mod generate;

@@ -71,26 +71,32 @@ pub(super) struct Judge {
 impl Judge {
     /// Finds out from some answers what belongs together; `None` when nothing does.
     ///
-    /// An output belongs to the one of its name, kind and width; else to that of its kind and width with which it
-    /// agrees most often, or that is nearest. Nothing is made equal by that: where no choice agrees, the differences are
-    /// reported.
+    /// An output belongs to the one of its name, kind and width, unless they hardly agree while another agrees always:
+    /// services call labels and probabilities by the same name. Else it belongs to that of its kind and width with which it agrees most often, or
+    /// that is nearest. Nothing is made equal by that: where no choice agrees, the differences are reported.
     pub(super) fn new(sample: &[Answers], tolerance: f64) -> Option<Self> {
         let first = sample.first()?;
         let mut pairs = Vec::new();
         for theirs in &first.theirs {
             let fitting = candidates(first, theirs);
-            let named = fitting.iter().find(|pair| pair.column.is_none() && pair.ours == pair.theirs);
-            let best = named.cloned().or_else(|| {
-                let fit = |pair: &Pair| {
-                    let fits = sample.iter().map(|answers| agreement(answers, pair, tolerance));
-                    fits.fold((0, 0.0), |(rows, far), (more, farther)| (rows + more, far + farther))
-                };
-                // The first of several that fit as well.
-                let fitting = fitting.into_iter().map(|pair| (fit(&pair), pair));
-                let best =
-                    fitting.min_by(|((a, far_a), _), ((b, far_b), _)| b.cmp(a).then(far_a.total_cmp(far_b)));
-                best.map(|(_, pair)| pair)
-            });
+            let fit = |pair: &Pair| {
+                let fits = sample.iter().map(|answers| agreement(answers, pair, tolerance));
+                fits.fold((0, 0.0), |(rows, far), (more, farther)| (rows + more, far + farther))
+            };
+            let rows: usize = sample.iter().map(|answers| answers.rows).sum();
+            let fitting = fitting.into_iter().map(|pair| (fit(&pair), pair));
+            let fitting: Vec<((usize, f64), Pair)> = fitting.collect();
+            let named = fitting.iter().find(|(_, pair)| pair.column.is_none() && pair.ours == pair.theirs);
+            // The first of several that fit as well.
+            let best = fitting
+                .iter()
+                .min_by(|((a, far_a), _), ((b, far_b), _)| b.cmp(a).then(far_a.total_cmp(far_b)));
+            let best = match (named, best) {
+                (Some(((agree, _), _)), Some(((all, _), _))) if 2 * agree < rows && *all == rows => best,
+                (Some(_), _) => named,
+                (None, _) => best,
+            };
+            let best = best.map(|(_, pair)| pair.clone());
             pairs.extend(best);
         }
         if pairs.is_empty() {
@@ -101,7 +107,8 @@ impl Judge {
             (None, false) => format!("`{}` with their `{}`", pair.ours, pair.theirs),
             (Some(column), _) => format!("column {column} of `{}` with their `{}`", pair.ours, pair.theirs),
         };
-        let missing = first.ours.iter().filter(|ours| !pairs.iter().any(|pair| pair.ours == ours.name));
+        let ours = first.ours.iter().filter(|ours| !ours.derived);
+        let missing = ours.filter(|ours| !pairs.iter().any(|pair| pair.ours == ours.name));
         let found = Equality {
             tolerance,
             compared: pairs.iter().map(says).collect(),

@@ -12,6 +12,10 @@ pub(super) struct Output {
     pub(super) values: Values,
     /// Whether the numbers are single precision, so that digits beyond it mean nothing.
     pub(super) single: bool,
+    /// Whether it is known to be no number with a fraction.
+    pub(super) label: bool,
+    /// Whether it was made of another output, to be compared with what has that form.
+    pub(super) derived: bool,
 }
 
 /// Values of all rows, row-major.
@@ -97,6 +101,8 @@ pub(super) fn of_tensors(specs: &[TensorSpec], tensors: &[Tensor]) -> Vec<Output
         name: spec.name.to_string(),
         values: values(tensor),
         single: tensor.datatype() == Datatype::Fp32,
+        label: !tensor.datatype().is_float(),
+        derived: false,
     };
     specs.iter().zip(tensors).map(output).collect()
 }
@@ -136,14 +142,26 @@ fn collect(name: &str, value: &Json, into: &mut Vec<Output>) {
                 if let Some(values) = column.and_then(|column| scalars(column.into_iter()))
                     && !ABOUT.contains(&key.as_str())
                 {
-                    into.push(Output { name: key.clone(), values, single: false });
+                    into.push(Output {
+                        name: key.clone(),
+                        values,
+                        single: false,
+                        label: false,
+                        derived: false,
+                    });
                 }
             }
         }
         Json::Null => {}
         other => {
             if let Some(values) = scalars(std::iter::once(other)).filter(|values| values.len() > 0) {
-                into.push(Output { name: name.to_owned(), values, single: false });
+                into.push(Output {
+                    name: name.to_owned(),
+                    values,
+                    single: false,
+                    label: false,
+                    derived: false,
+                });
             }
         }
     }
@@ -153,7 +171,7 @@ fn tensor_output(tensor: &Json, into: &mut Vec<Output>) {
     let name = tensor.get("name").and_then(Json::as_str).unwrap_or("output").to_owned();
     if let Some(values) = tensor.get("data").and_then(|data| scalars(std::iter::once(data))) {
         let single = tensor.get("datatype").and_then(Json::as_str) == Some(Datatype::Fp32.name());
-        into.push(Output { name, values, single });
+        into.push(Output { name, values, single, label: false, derived: false });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::asking::Said;
 use super::compare::{Answers, Equality, Judge};
+use super::derived;
 
 /// Requests from whose answers it is found out which outputs belong together.
 const SAMPLE: usize = 64;
@@ -23,7 +24,8 @@ impl Verdicts {
     /// Hears what both sides said to one request.
     pub(super) fn take(&mut self, request: usize, rows: usize, ours: Said, theirs: Said) {
         match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) => {
+            (Ok(mut ours), Ok(theirs)) => {
+                derived::extend(&mut ours, rows);
                 let answers = Answers { request, rows, ours, theirs };
                 match &mut self.judge {
                     Some(judge) => judge.take(&answers),
