@@ -162,6 +162,9 @@ pub(super) fn shape<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(),
     })
 }
 
+/// Elements that are copied at once.
+const BLOCK: usize = 4096;
+
 /// ConstantOfShape and Expand.
 pub(super) fn expand<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<(), LoadError> {
     let constant = node.op_type == "ConstantOfShape";
@@ -187,8 +190,17 @@ pub(super) fn expand<'m>(builder: &mut Builder<'m>, node: &'m Node) -> Result<()
         let from: &[usize] = if constant { &[] } else { &value.shape };
         let shape = broadcast(&shape, from)?;
         let output = &mut call.outputs[0];
-        shaped(output, &shape)?;
+        let count = shaped(output, &shape)?;
         output.data.reset(value.datatype());
+        if value.data.len() == 1 {
+            // In blocks: a shape can ask for millions of one element.
+            let mut block = Data::empty(value.datatype());
+            (0..count.min(BLOCK)).for_each(|_| pick(&value.data, 0, &mut block));
+            for done in (0..count).step_by(BLOCK) {
+                pick_range(&block, 0..(count - done).min(BLOCK), &mut output.data);
+            }
+            return Ok(());
+        }
         walk3(&shape, [&steps(from, &shape), &[], &[]], |[at, ..]| {
             pick(&value.data, at, &mut output.data);
             true
