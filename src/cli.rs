@@ -20,6 +20,8 @@ mod markup;
 mod model_file;
 mod model_test;
 mod models;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod probe;
 mod rows;
 pub mod serve;

@@ -16,6 +16,8 @@ pub(super) struct CsvFile {
     pub(super) name: String,
     /// The fields of line 1, a header or not.
     pub(super) first: Vec<String>,
+    /// Whether line 1 is known to be a header.
+    pub(super) titled: bool,
     /// All other lines.
     pub(super) records: Vec<csv::StringRecord>,
 }
@@ -33,6 +35,19 @@ pub(super) struct Wanted<'a> {
     pub(super) most_cells: usize,
 }
 
+#[cfg(feature = "parquet")]
+fn parquet(path: &Path, name: String, limit: usize) -> Result<CsvFile, String> {
+    super::parquet_file::read(path, limit).map_err(|error| format!("{name}: {error}"))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_path: &Path, name: String, _limit: usize) -> Result<CsvFile, String> {
+    Err(format!(
+        "{name}: Parquet is not read by this build; build it with `--features parquet`, or convert the file: \
+         python -c \"import pandas; pandas.read_parquet('{name}').to_csv('rows.csv', index=False)\""
+    ))
+}
+
 // === impl CsvFile ===
 
 impl CsvFile {
@@ -43,10 +58,7 @@ impl CsvFile {
     pub(super) fn read(path: &Path, limit: usize) -> Result<Self, String> {
         let name = path.display().to_string();
         if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
-            return Err(format!(
-                "{name}: Parquet is not read by this build; convert it: \
-                 python -c \"import pandas; pandas.read_parquet('{name}').to_csv('rows.csv', index=False)\""
-            ));
+            return parquet(path, name, limit);
         }
         let file = std::fs::File::open(path).map_err(|error| format!("{name}: {error}"))?;
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(file);
@@ -62,7 +74,7 @@ impl CsvFile {
         let first = records.next().ok_or_else(|| format!("{name} is empty"))??;
         let first = first.iter().map(|field| field.trim().trim_start_matches('\u{feff}').into()).collect();
         let records = records.take(limit).collect::<Result<_, _>>()?;
-        Ok(Self { name, first, records })
+        Ok(Self { name, first, records, titled: false })
     }
 
     /// The rows that a model takes: columns by the names that the model knows, else in their order.
@@ -107,7 +119,10 @@ impl CsvFile {
     /// Whether line 1 is a header: it holds names that are known, or it cannot be a row.
     fn starts_with_header(&self, wanted: &Wanted<'_>, columns: &Columns) -> bool {
         let known = columns.names.as_deref().unwrap_or_default();
-        if wanted.header || self.first.iter().any(|f| known.contains(f) || wanted.dropped.contains(f)) {
+        if wanted.header
+            || self.titled
+            || self.first.iter().any(|f| known.contains(f) || wanted.dropped.contains(f))
+        {
             return true;
         }
         let is_text =
