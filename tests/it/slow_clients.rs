@@ -96,7 +96,9 @@ fn never_reads(target: &Target) -> Connection {
     connection.small_window();
     // More answers than the two kernels buffer; 30 s later the server has written nothing more.
     let ask = request("GET", "/v2/models/breast-cancer", &[], b"").repeat(200);
-    connection.patience(Duration::from_millis(500));
+    // So long that only a server that has stopped reading ends it: cut short between two requests, the connection would
+    // be idle, which has another deadline.
+    connection.patience(Duration::from_secs(5));
     let mut writer = connection.writer();
     std::thread::spawn(move || {
         for _ in 0..2000 {
