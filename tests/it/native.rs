@@ -56,11 +56,10 @@ fn a_json_model_is_served_by_itself() {
     assert_eq!(model["inputs"], json!([{"name": "input", "datatype": "FP32", "shape": [-1, 6]}]));
     assert_eq!(model["platform"], "xgboost_json");
     assert_eq!(model["outputs"], json!([{"name": "predict", "datatype": "FP32", "shape": [-1, 3]}]));
-    assert!(
-        server.output().contains("model xgb-penguins-json version=1 engine=trees"),
-        "{}",
-        server.output()
-    );
+    // It is announced soon after it serves.
+    wait("the announcement", SOON, || {
+        server.output().contains("model xgb-penguins-json version=1 engine=trees").then_some(())
+    });
 }
 
 #[test]
