@@ -138,6 +138,10 @@ reasons! {
     BadSignature = "bad_signature",
     /// Set aside after it brought a process down.
     Quarantined = "quarantined",
+    /// The registry cannot be asked.
+    Unreachable = "unreachable",
+    /// The registry shows an older state than was seen before.
+    Stale = "stale",
 }
 
 /// A text that is not a valid name, version or reference.

@@ -1,9 +1,11 @@
 //! The registry: which models and versions exist, and their verified bytes.
 //!
-//! A [`Store`] is dumb storage; [`layout`] alone spells its keys; [`manifest`] holds the stored formats.
+//! A [`Store`] is dumb storage; [`layout`] alone spells its keys; [`index`] and [`manifest`] are the stored formats.
 //! Reading needs no more than `GET`, `HEAD` and a list without change tokens, so that every object store fits.
 
 pub mod digest;
+pub mod format;
+pub mod index;
 pub mod layout;
 pub mod manifest;
 pub mod store;
@@ -13,8 +15,9 @@ use std::collections::BTreeMap;
 use crate::format::{FORMATS, Format};
 use crate::model::{LoadError, ModelName, Reason, Stage, Version};
 use digest::Digest;
-use manifest::{Index, Manifest};
-use store::{Stat, Store, StoreError};
+use index::Index;
+use manifest::Manifest;
+use store::{Fault, Stat, Store, StoreError};
 
 /// Largest `model.json`, manifest or golden file that is read, in bytes.
 const MAX_JSON_BYTES: u64 = 16 << 20;
@@ -153,7 +156,8 @@ impl Registry {
             let key = layout::model_file(model, version, format);
             match self.store.stat(&key).map_err(unreachable)? {
                 Some(Stat { bytes, .. }) if bytes > MAX_MODEL_BYTES => {
-                    return Err(unreachable(StoreError::TooLarge { key, bytes, max: MAX_MODEL_BYTES }));
+                    let fault = Fault::TooLarge { bytes, max: MAX_MODEL_BYTES };
+                    return Err(unreachable(StoreError::new(&key, fault)));
                 }
                 stat => most = most.max(stat.map_or(0, |stat| stat.bytes)),
             }
@@ -232,7 +236,7 @@ impl Registry {
     }
 
     fn read(&self, key: &str, max: u64) -> Result<Option<Vec<u8>>, LoadError> {
-        self.store.read(key, max).map_err(unreachable)
+        Ok(self.store.read(key, max, None).map_err(unreachable)?.bytes())
     }
 }
 
@@ -268,8 +272,11 @@ fn missing(file: &str) -> LoadError {
 
 /// The store's own words; a size cap is a reason of its own.
 fn unreachable(error: StoreError) -> LoadError {
-    let code =
-        if matches!(error, StoreError::TooLarge { .. }) { Reason::TooLarge } else { Reason::MissingFile };
+    let code = match error.fault {
+        Fault::TooLarge { .. } => Reason::TooLarge,
+        Fault::Local(_) => Reason::MissingFile,
+        _ => Reason::Unreachable,
+    };
     LoadError::new(code, error.to_string())
 }
 

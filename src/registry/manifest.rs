@@ -1,4 +1,4 @@
-//! The stored formats: `model.json` and `manifest.json`. Every one carries `format`; a higher one is refused.
+//! `manifest.json`: what a version consists of and how it is meant. Written once, last of a version's files.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::digest::Digest;
-use super::{Catalog, Listed};
-use crate::model::{
-    LoadError, ModelName, Reason, Reference, Selector, Signature, Stage, TensorSpec, Version, shorten,
-};
-
-/// The highest format this program reads.
-pub const FORMAT: u64 = 1;
-
-/// `model.json`: which versions a model has and which one serves.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Index {
-    /// The model's name.
-    pub model: String,
-    /// Grows with every change.
-    #[serde(default)]
-    pub generation: u64,
-    versions: Vec<IndexVersion>,
-    #[serde(default)]
-    aliases: BTreeMap<String, u64>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-struct IndexVersion {
-    version: u64,
-    #[serde(default)]
-    stage: Stage,
-    manifest: Option<String>,
-    created: Option<String>,
-    /// `ready` or an object `uploading`.
-    #[serde(default)]
-    state: Value,
-}
+use super::format;
+use crate::model::{LoadError, ModelName, Reason, Signature, TensorSpec, Version, shorten};
 
 /// `manifest.json`: what a version consists of and how it is meant.
 #[derive(Clone, Debug, Deserialize)]
@@ -94,86 +64,6 @@ struct ManifestTensor {
     shape: Vec<i64>,
 }
 
-/// The JSON value of a stored object whose format this program knows.
-fn parse<T: for<'de> Deserialize<'de>>(what: &str, bytes: &[u8]) -> Result<T, LoadError> {
-    let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|e| refuse(format!("{what} is not JSON: {e}")))?;
-    match value.get("format").and_then(Value::as_u64) {
-        Some(1..=FORMAT) => {}
-        Some(format) => {
-            let detail =
-                format!("{what} has format {format}, this version reads up to {FORMAT}; update sidegate");
-            return Err(refuse(detail));
-        }
-        None => return Err(refuse(format!("{what} has no `format`"))),
-    }
-    serde_json::from_value(value).map_err(|e| refuse(format!("{what}: {e}")))
-}
-
-// === impl Index ===
-
-impl Index {
-    /// Reads a `model.json`.
-    ///
-    /// # Errors
-    /// [`Reason::Parse`] with what is wrong.
-    pub fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
-        parse("model.json", bytes)
-    }
-
-    /// The versions that are complete, as a catalog.
-    ///
-    /// # Errors
-    /// [`Reason::Parse`] for version 0, a version listed twice, an alias of a version that is not listed, or one that
-    /// no reference could mean.
-    pub fn catalog(&self) -> Result<Catalog, LoadError> {
-        let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
-        let mut catalog = Catalog { managed: true, ..Catalog::default() };
-        for entry in &self.versions {
-            let Some(version) = Version::new(entry.version) else {
-                return Err(refuse("model.json lists version 0; versions start at 1".into()));
-            };
-            if catalog.versions.iter().any(|listed| listed.version == version) {
-                return Err(refuse(format!("model.json lists version {version} twice")));
-            }
-            // A version that is still being uploaded does not exist yet.
-            if entry.state.is_object() || entry.state.as_str().is_some_and(|s| s != "ready") {
-                continue;
-            }
-            let manifest = entry.manifest.as_deref().map(str::parse::<Digest>).transpose();
-            let manifest = manifest.map_err(|e| refuse(format!("model.json, version {version}: {e}")))?;
-            catalog.versions.push(Listed {
-                version,
-                stage: entry.stage,
-                created: entry.created.clone(),
-                manifest,
-                token: manifest.map(|d| d.to_string()).unwrap_or_default(),
-                settled: true,
-            });
-        }
-        catalog.versions.sort_by_key(|listed| listed.version);
-        for (alias, number) in &self.aliases {
-            // What a reference reads as a version or a stage would never be looked up as an alias.
-            let reference = format!("m@{alias}").parse::<Reference>().map(|reference| reference.selector);
-            if !matches!(reference, Ok(Selector::Alias(_))) {
-                return Err(refuse(format!(
-                    "model.json: `{}` is no alias: a name that is neither a whole number nor a stage",
-                    shorten(alias)
-                )));
-            }
-            let version = Version::new(*number).filter(|v| catalog.versions.iter().any(|l| l.version == *v));
-            let Some(version) = version else {
-                return Err(refuse(format!(
-                    "model.json: alias `{alias}` names version {number}, which is not listed"
-                )));
-            };
-            catalog.aliases.insert(alias.clone(), version);
-        }
-        Ok(catalog)
-    }
-}
-
 // === impl Manifest ===
 
 impl Manifest {
@@ -182,7 +72,7 @@ impl Manifest {
     /// # Errors
     /// [`Reason::Parse`] with what is wrong, also when it belongs to another version.
     pub fn parse(bytes: &[u8], model: &ModelName, version: Version) -> Result<Self, LoadError> {
-        let manifest: Self = parse("manifest.json", bytes)?;
+        let manifest: Self = format::parse("manifest.json", bytes)?;
         if manifest.model != model.as_str() || manifest.version != version.get() {
             let detail = format!("manifest.json is that of {}/{}", manifest.model, manifest.version);
             return Err(LoadError::new(Reason::Parse, detail));
@@ -195,7 +85,7 @@ impl Manifest {
     /// # Errors
     /// [`Reason::Parse`] with what is wrong, also when no version could be called that.
     pub fn parse_any(bytes: &[u8]) -> Result<Self, LoadError> {
-        let manifest: Self = parse("manifest.json", bytes)?;
+        let manifest: Self = format::parse("manifest.json", bytes)?;
         if manifest.model.parse::<ModelName>().is_err() || Version::new(manifest.version).is_none() {
             let detail = format!("manifest.json is that of {}", manifest.owner());
             return Err(LoadError::new(Reason::Parse, detail));

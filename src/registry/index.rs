@@ -1,0 +1,223 @@
+//! `model.json`: which versions a model has, which one serves, and who decided it. The only object of a model that
+//! changes; whoever changes it keeps what this program does not know.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::digest::Digest;
+use super::{Catalog, Listed, format};
+use crate::model::{LoadError, Reason, Reference, Selector, Stage, Version, shorten};
+
+/// A model's index.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Index {
+    /// The format of this object.
+    pub format: u64,
+    /// Grows by one with every change.
+    #[serde(default)]
+    pub generation: u64,
+    /// Raised by an operator after the bucket was restored or failed over; goes before the generation.
+    #[serde(default)]
+    pub epoch: u64,
+    /// The change that made this generation, so that whoever made it recognises it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutation: Option<String>,
+    /// The model's name.
+    pub model: String,
+    /// The highest version number ever given away, so that none is given twice.
+    #[serde(default)]
+    pub reserved: u64,
+    /// Every version.
+    pub versions: Vec<IndexVersion>,
+    /// Movable names.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, u64>,
+    /// What automation must not override.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// A promotion that sidecars follow one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Signatures of versions and of promotions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Value>,
+    /// The latest changes, the newest last; older ones are in segments beside it.
+    #[serde(default)]
+    pub audit: Vec<AuditEntry>,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// One version of [`Index::versions`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct IndexVersion {
+    /// Its number.
+    pub version: u64,
+    /// Its stage.
+    #[serde(default)]
+    pub stage: Stage,
+    /// Digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// When it was registered, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Whether its files are there.
+    #[serde(default)]
+    pub state: State,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// Whether a version's files are there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// They are.
+    #[default]
+    Ready,
+    /// Somebody is writing them.
+    Uploading {
+        /// Who.
+        owner: String,
+        /// When that is given up, RFC 3339; not given is never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<String>,
+    },
+    /// They will be deleted when sidecars have had time to let go of them.
+    Deleted {
+        /// Since when, RFC 3339.
+        at: String,
+    },
+    /// What a newer program wrote; such a version does not exist here.
+    #[serde(untagged)]
+    Other(Value),
+}
+
+/// What automation must not override: see `sidegate registry hold`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The version that stays in Production.
+    pub version: u64,
+    /// Who placed it.
+    pub by: String,
+    /// Why.
+    pub why: String,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// A staged promotion: each sidecar takes the new version at a moment of its own within the span.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The version that was promoted to Production.
+    pub version: u64,
+    /// The version that serves until a sidecar's moment has come.
+    pub from: u64,
+    /// When it began, RFC 3339.
+    pub start: String,
+    /// How long until the last sidecar follows.
+    pub seconds: u64,
+}
+
+/// One change, as told later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Counts every entry from 1 on, across segments.
+    #[serde(default)]
+    pub seq: u64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// Who.
+    pub by: String,
+    /// What was done: register, promote, archive, rollback, alias, hold, release, sign, delete, purge, epoch …
+    pub verb: String,
+    /// The version it concerns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+    /// Stage (or alias target) before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Stage (or alias target) after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What it rests on: `run:…`, a report, a ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// The change it was part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mutation: Option<String>,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Reads a `model.json`.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] with what is wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
+        format::parse("model.json", bytes)
+    }
+
+    /// The versions that are complete, as a catalog.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] for version 0, a version listed twice, an alias of a version that is not listed, or one that
+    /// no reference could mean.
+    pub fn catalog(&self) -> Result<Catalog, LoadError> {
+        let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
+        let mut catalog = Catalog { managed: true, ..Catalog::default() };
+        for entry in &self.versions {
+            let Some(version) = Version::new(entry.version) else {
+                return Err(refuse("model.json lists version 0; versions start at 1".into()));
+            };
+            if catalog.versions.iter().any(|listed| listed.version == version) {
+                return Err(refuse(format!("model.json lists version {version} twice")));
+            }
+            // A version that is still being uploaded, or was taken out, does not exist.
+            if entry.state != State::Ready {
+                continue;
+            }
+            let manifest = entry.manifest.as_deref().map(str::parse::<Digest>).transpose();
+            let manifest = manifest.map_err(|e| refuse(format!("model.json, version {version}: {e}")))?;
+            catalog.versions.push(Listed {
+                version,
+                stage: entry.stage,
+                created: entry.created.clone(),
+                manifest,
+                token: manifest.map(|d| d.to_string()).unwrap_or_default(),
+                settled: true,
+            });
+        }
+        catalog.versions.sort_by_key(|listed| listed.version);
+        for (alias, number) in &self.aliases {
+            // What a reference reads as a version or a stage would never be looked up as an alias.
+            let reference = format!("m@{alias}").parse::<Reference>().map(|reference| reference.selector);
+            if !matches!(reference, Ok(Selector::Alias(_))) {
+                return Err(refuse(format!(
+                    "model.json: `{}` is no alias: a name that is neither a whole number nor a stage",
+                    shorten(alias)
+                )));
+            }
+            let version = Version::new(*number).filter(|v| catalog.versions.iter().any(|l| l.version == *v));
+            let Some(version) = version else {
+                return Err(refuse(format!(
+                    "model.json: alias `{alias}` names version {number}, which is not listed"
+                )));
+            };
+            catalog.aliases.insert(alias.clone(), version);
+        }
+        Ok(catalog)
+    }
+}
