@@ -13,6 +13,7 @@ use crate::model::ModelName;
 
 mod assembly;
 mod blank;
+mod bucket;
 mod changes;
 mod check;
 mod choice;
@@ -34,8 +35,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use bucket::{Endpoint, Region};
 pub use changes::{Change, changes};
-pub use choice::{EngineChoice, LogFormat, LogLevel, ModelCheck};
+pub use choice::{EngineChoice, LogFormat, LogLevel, ModelCheck, PathStyle, TrialLoad};
 pub use demands::{ModelChecks, PredictionRange};
 pub use key::Key;
 pub use keys::KEYS;
@@ -74,9 +76,15 @@ pub struct Config {
 /// `registry.*`: where models come from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registry {
-    /// The folder or file.
+    /// The folder, file or bucket.
     pub url: RegistryUrl,
-    /// How often it is looked at.
+    /// Where the bucket is; `None`: AWS, or what its own variables and profiles say.
+    pub endpoint: Option<Endpoint>,
+    /// The bucket's region; `None`: what the environment or the profile says.
+    pub region: Option<Region>,
+    /// Whether the bucket stands in the path of a URL or in its host.
+    pub path_style: PathStyle,
+    /// How often it is looked at (`auto`: less often across a network).
     pub poll_interval: Duration,
     /// Which models; `None` is all of them.
     pub models: Option<Vec<ModelName>>,
@@ -85,12 +93,28 @@ pub struct Registry {
     pub required: Vec<ModelName>,
     /// More models are reported, not served.
     pub max_models: usize,
-    /// The shortest time between two swaps of one model.
+    /// The shortest time between two swaps of one model (`auto`: none from a folder).
     pub min_swap_interval: Duration,
     /// Versions of a model that stay loaded for rollback.
     pub keep_previous: usize,
     /// Whether loading is paced to leave the processor to requests (`auto`: under a quota).
     pub slow_load: bool,
+    /// Where verified copies are kept; `None` where there is no place for them.
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes of all verified copies.
+    pub cache_max_bytes: u64,
+    /// Whether a store that ignores conditions may be written all the same.
+    pub single_writer: bool,
+    /// Whether a version must be signed to be loaded.
+    pub require_signature: bool,
+    /// The folder of the public keys that count.
+    pub public_keys_dir: Option<PathBuf>,
+    /// Whether a version is loaded by a process of its own first.
+    pub trial_load: TrialLoad,
+    /// How long that may take.
+    pub trial_timeout: Duration,
+    /// Who this process is among those that serve the same registry.
+    pub pod: String,
 }
 
 /// `http.*`: the data port.

@@ -13,7 +13,7 @@ use crate::config::{self, Config, RegistryUrl, Sources, read_tokens};
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::TensorSpec;
 use crate::registry::Registry;
-use crate::registry::store::{Folder, SingleFile, Store};
+use crate::registry::store::{Fault, Folder, SingleFile, Store, StoreError};
 use crate::serving::{ServedVersion, Serving};
 use crate::telemetry::{self, LevelHandle};
 use crate::tensor::Datatype;
@@ -36,7 +36,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::runtime_error(&error),
     };
-    let registry = Registry::new(store(&config.registry.url));
+    let registry = match store(&config.registry.url) {
+        Ok(store) => Registry::new(store),
+        Err(error) => return super::runtime_error(&error),
+    };
     let mut follower = Follower::new(sources, &config, log);
     let result = runtime
         .block_on(gateway::run(config, registry, announce, |gateway, now| follower.look(gateway, now)));
@@ -48,11 +51,14 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-fn store(url: &RegistryUrl) -> Box<dyn Store> {
-    match url {
+fn store(url: &RegistryUrl) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match url {
         RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
         RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
-    }
+        RegistryUrl::S3 { .. } => {
+            return Err(StoreError::new("", Fault::Refused("buckets cannot be read yet".into())));
+        }
+    })
 }
 
 /// Prints where it listens at once, and a line per model and a command to try when the first look is over.

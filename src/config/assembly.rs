@@ -1,6 +1,7 @@
 //! Gathers the layers into one configuration, value by value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::check::Check;
 use super::file::{self, Written};
@@ -34,6 +35,8 @@ pub(super) struct Assembly<'a> {
     unread: BTreeSet<String>,
     pub(super) problems: Vec<Problem>,
     machine: &'a Machine,
+    /// Where this user's programs keep what they can get again.
+    pub(super) cache: Option<PathBuf>,
 }
 
 // === impl Assembly ===
@@ -47,6 +50,7 @@ impl<'a> Assembly<'a> {
             unread: BTreeSet::new(),
             problems: Vec::new(),
             machine,
+            cache: None,
         };
         for key in KEYS {
             let scope = Scope { range: &key.range, machine };
@@ -117,9 +121,15 @@ impl<'a> Assembly<'a> {
 
     /// Applies the rules between keys, and puts the problems into order.
     pub(super) fn finish(self) -> (Config, BTreeMap<String, Origin>, Vec<Problem>) {
-        let Self { mut config, origins, unread, mut problems, machine } = self;
-        let check =
-            Check { config: &mut config, machine, origins: &origins, unread: &unread, problems: Vec::new() };
+        let Self { mut config, origins, unread, mut problems, machine, cache } = self;
+        let check = Check {
+            config: &mut config,
+            machine,
+            cache: cache.as_deref(),
+            origins: &origins,
+            unread: &unread,
+            problems: Vec::new(),
+        };
         problems.extend(check.run());
         problems.sort_by_key(|problem| problem.origin.rank());
         (config, origins, problems)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Engine, EngineChoice, Http, Limits, Log, LogFormat, LogLevel, Memory, Metrics,
-    ModelChecks, ModelConfig, Ops, Registry, RegistryUrl, Search, Shutdown,
+    ModelChecks, ModelConfig, Ops, PathStyle, Registry, RegistryUrl, Search, Shutdown, TrialLoad,
 };
 
 impl Config {
@@ -18,6 +18,9 @@ impl Config {
             default_model: None,
             registry: Registry {
                 url: RegistryUrl::File(PathBuf::new()),
+                endpoint: None,
+                region: None,
+                path_style: PathStyle::Auto,
                 poll_interval: Duration::ZERO,
                 models: None,
                 required: Vec::new(),
@@ -25,6 +28,14 @@ impl Config {
                 min_swap_interval: Duration::ZERO,
                 keep_previous: 0,
                 slow_load: false,
+                cache_dir: None,
+                cache_max_bytes: 0,
+                single_writer: false,
+                require_signature: false,
+                public_keys_dir: None,
+                trial_load: TrialLoad::Off,
+                trial_timeout: Duration::ZERO,
+                pod: String::new(),
             },
             http: Http {
                 listen: nowhere,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
 
+use super::key::BY_URL;
 use super::machine::Machine;
 use super::problem::{Origin, Problem};
 use super::{Config, ModelCheck, ModelConfig};
@@ -15,6 +18,8 @@ const MAX_UDS_BYTES: usize = 107;
 pub(super) struct Check<'a> {
     pub(super) config: &'a mut Config,
     pub(super) machine: &'a Machine,
+    /// Where this user's programs keep what they can get again.
+    pub(super) cache: Option<&'a Path>,
     /// Who wrote what; defaults are not in it.
     pub(super) origins: &'a BTreeMap<String, Origin>,
     /// Keys whose value could not be read: rules on them would blame a default.
@@ -27,6 +32,7 @@ pub(super) struct Check<'a> {
 impl Check<'_> {
     /// Applies every rule.
     pub(super) fn run(mut self) -> Vec<Problem> {
+        self.registry();
         self.limits();
         self.default_model();
         self.models();
@@ -45,6 +51,28 @@ impl Check<'_> {
         let Some(key) = written else { return };
         let origin = self.origins.get(*key).cloned().unwrap_or(Origin::Default);
         self.problems.push(Problem { origin, key: Some((*key).into()), text });
+    }
+
+    fn registry(&mut self) {
+        let registry = &mut self.config.registry;
+        let remote = registry.url.is_remote();
+        let follow = |field: &mut Duration, local: u64, distant: u64| {
+            if *field == BY_URL {
+                *field = Duration::from_millis(if remote { distant } else { local });
+            }
+        };
+        follow(&mut registry.poll_interval, 1000, 15_000);
+        follow(&mut registry.min_swap_interval, 0, 5000);
+        if registry.cache_dir.is_none() {
+            registry.cache_dir = self.cache.map(|cache| cache.join("sidegate/registry"));
+        }
+        if registry.pod.is_empty() {
+            registry.pod.clone_from(&self.machine.host);
+        }
+        if registry.require_signature && registry.public_keys_dir.is_none() {
+            let text = "needs registry.public_keys_dir, the keys whose signatures count".into();
+            self.report(&["registry.require_signature", "registry.public_keys_dir"], text);
+        }
     }
 
     fn limits(&mut self) {

@@ -75,6 +75,24 @@ choices! {
         /// Empty input, NaN, infinities and the like break nothing.
         EdgeCases = "edge_cases",
     }
+    /// Whether a bucket stands in the path of a URL or in its host.
+    PathStyle {
+        /// In the path where an endpoint is named.
+        Auto = "auto",
+        /// In the path.
+        On = "on",
+        /// In the host.
+        Off = "off",
+    }
+    /// Whether a version is loaded by a process of its own before this one loads it.
+    TrialLoad {
+        /// Where the system allows it.
+        Auto = "auto",
+        /// Always.
+        On = "on",
+        /// Never.
+        Off = "off",
+    }
     /// How log lines look.
     LogFormat {
         /// For people.

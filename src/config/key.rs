@@ -1,6 +1,7 @@
 //! One row of the table: what a key is called, what it defaults to and where its value lives in [`Config`].
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::machine::Machine;
 use super::setting::Setting;
@@ -93,6 +94,17 @@ pub(super) fn store_switch(
     Ok(())
 }
 
+/// Stands in a duration that follows from where models come from, until all layers are read. No key's range
+/// reaches it.
+pub(super) const BY_URL: Duration = Duration::MAX;
+
+/// Reads milliseconds that `"auto"` leaves to follow from `registry.url`.
+pub(super) fn store_by_url(field: &mut Duration, value: &Value, scope: &Scope<'_>) -> Result<(), String> {
+    let read = || u64::read(value, scope).map_err(|error| format!("{error}; \"auto\" follows registry.url"));
+    *field = if value.text() == Some("auto") { BY_URL } else { Duration::from_millis(read()?) };
+    Ok(())
+}
+
 /// Turns documented rows into [`Key`]s; see [`super::KEYS`] for how they read.
 macro_rules! keys {
     (@restart live) => { false };
@@ -166,6 +178,18 @@ macro_rules! duration {
     };
 }
 
+/// A duration in milliseconds, or what `registry.url` suggests when the value is `"auto"`.
+macro_rules! by_url {
+    ($section:ident . $name:ident) => {
+        $crate::config::key::Field::Once {
+            set: |config, value, scope| {
+                $crate::config::key::store_by_url(&mut config.$section.$name, value, scope)
+            },
+            get: |config| config.$section.$name.as_millis().to_string(),
+        }
+    };
+}
+
 /// The field of every model.
 macro_rules! per_model {
     ($name:ident) => {
@@ -176,7 +200,7 @@ macro_rules! per_model {
     };
 }
 
-pub(super) use {auto, duration, keys, per_model, plain, switch};
+pub(super) use {auto, by_url, duration, keys, per_model, plain, switch};
 
 /// The range of a row, everything when it names none.
 pub(super) const fn range(bounds: &[u64]) -> RangeInclusive<u64> {

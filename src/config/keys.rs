@@ -4,7 +4,7 @@
 //! lives and how it is read. Adding a key is a row here and a field in [`super::Config`] (and its
 //! `blank` placeholder). A key without effect must not exist.
 
-use super::key::{Key, auto, duration, keys, per_model, plain, switch};
+use super::key::{Key, auto, by_url, duration, keys, per_model, plain, switch};
 use super::machine::Machine;
 
 /// Every key of the configuration.
@@ -13,12 +13,21 @@ pub const KEYS: &[Key] = keys! {
     /// model's own `default = true` says the same. "" = the only model, if there is one.
     live default_model = "" => plain!(default_model);
 
-    /// Where models come from: a folder, as a path or a `file:` URL, or one model file, which is served
-    /// as version 1 of a model named after it. Relative paths start at the working folder.
+    /// Where models come from: a folder, as a path or a `file:` URL; a bucket, as `s3://bucket/prefix`; or one
+    /// model file, which is served as version 1 of a model named after it. Relative paths start at the working
+    /// folder. Credentials of a bucket come from where AWS's own tools look for them.
     restart registry.url = "models" => plain!(registry.url);
-    /// Milliseconds between two looks at the registry, give or take 20 %.
-    live registry.poll_interval_ms = 1000 in 50..=3_600_000
-        => duration!(registry.poll_interval, from_millis, as_millis);
+    /// URL of the object store of an s3: registry, such as "http://minio:9000". "" = AWS, or what the variable
+    /// AWS_ENDPOINT_URL or the profile says.
+    restart registry.endpoint = "" => plain!(registry.endpoint);
+    /// Region of the bucket. "" = that of the environment or the profile, else us-east-1.
+    restart registry.region = "" => plain!(registry.region);
+    /// Whether the bucket stands in the path of a URL ("on") or in its host ("off"); "auto" = in the path where
+    /// an endpoint is named.
+    restart registry.path_style = "auto" => plain!(registry.path_style);
+    /// Milliseconds between two looks at the registry, give or take 20 %. "auto" = 1000 for folders and files,
+    /// 15000 for buckets.
+    live registry.poll_interval_ms = "auto" in 50..=3_600_000 => by_url!(registry.poll_interval);
     /// Names of the models to serve. [] = all that are found.
     live registry.models = [] => plain!(registry.models);
     /// Names of the models that must be loaded before sidegate is ready. [] = those named in
@@ -27,14 +36,37 @@ pub const KEYS: &[Key] = keys! {
     live registry.required = [] => plain!(registry.required);
     /// The largest number of models served; more are reported, not served.
     live registry.max_models = 32 in 1..=4096 => plain!(registry.max_models);
-    /// Milliseconds that must pass between two swaps of one model; a rollback does not wait.
-    live registry.min_swap_interval_ms = 0 in 0..=86_400_000
-        => duration!(registry.min_swap_interval, from_millis, as_millis);
+    /// Milliseconds that must pass between two swaps of one model; a rollback does not wait. "auto" = 0 for
+    /// folders and files, 5000 for buckets.
+    live registry.min_swap_interval_ms = "auto" in 0..=86_400_000 => by_url!(registry.min_swap_interval);
     /// Number of former versions of a model that stay loaded for rollback, memory allowing.
     live registry.keep_previous = 1 in 0..=16 => plain!(registry.keep_previous);
     /// Whether loading is paced to leave the processor to requests: "on", "off", or "auto" = on under a CPU
     /// quota, which loading would use up.
     live registry.slow_load = "auto" => switch!(registry.slow_load, Machine::has_quota);
+    /// Path of the folder for verified copies of what comes from a bucket, from which sidegate serves while the
+    /// bucket is out of reach. "" = sidegate/registry in XDG_CACHE_HOME or ~/.cache; none where there is no home.
+    restart registry.cache_dir = "" => plain!(registry.cache_dir);
+    /// Bytes of all verified copies together; those that have been of no use for longest go first.
+    restart registry.cache_max_bytes = 2_147_483_648 in 1_048_576..=1_099_511_627_776
+        => plain!(registry.cache_max_bytes);
+    /// Whether commands may write to a store that ignores the conditions of a write; true only where nobody
+    /// else writes, because two writers could undo each other's work unseen.
+    live registry.single_writer = false => plain!(registry.single_writer);
+    /// Whether a version is loaded only with a valid signature of one of the keys in registry.public_keys_dir.
+    restart registry.require_signature = false => plain!(registry.require_signature);
+    /// Path of the folder of the public keys whose signatures count. "" = none, so that signatures are not
+    /// looked at.
+    restart registry.public_keys_dir = "" => plain!(registry.public_keys_dir);
+    /// Whether a version is first loaded by a process of its own, so that one which ends the process or takes
+    /// too much memory harms nothing: "on", "off", or "auto" = on where the system is Linux.
+    live registry.trial_load = "auto" => plain!(registry.trial_load);
+    /// Milliseconds that a trial load may take before the version is refused.
+    live registry.trial_timeout_ms = 60000 in 100..=3_600_000
+        => duration!(registry.trial_timeout, from_millis, as_millis);
+    /// Name of this process among those that serve the same registry; a staged rollout goes by its hash. "" =
+    /// the name of the host, which in Kubernetes is that of the pod.
+    restart registry.pod = "" => plain!(registry.pod);
 
     /// ADDRESS:PORT of the data port; port 0 takes a free one. Beyond loopback it should be guarded by
     /// auth.token_file.

@@ -1,4 +1,5 @@
-//! What the machine allows this process: the CPU quota and memory limit of its control groups, v1 and v2.
+//! What the machine allows this process: the CPU quota and memory limit of its control groups, v1 and v2; and what
+//! it is called.
 //!
 //! A limit can sit on any group on the way up from the process to the mounted root, so the smallest one counts.
 
@@ -12,6 +13,8 @@ pub struct Machine {
     pub cpu_quota: Option<f64>,
     /// Bytes of memory before the kernel kills; `None` without a limit.
     pub memory_limit: Option<u64>,
+    /// The host's name, in a container its own; empty where it cannot be read.
+    pub host: String,
 }
 
 /// Where one hierarchy of control groups is mounted, and which of its groups the mount shows as its root.
@@ -40,7 +43,8 @@ impl Machine {
     pub fn read(root: &Path) -> Self {
         let text = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
         let groups = text("proc/self/cgroup");
-        let mut machine = Self::default();
+        let host = text("proc/sys/kernel/hostname").trim().to_owned();
+        let mut machine = Self { host, ..Self::default() };
         for mount in text("proc/self/mountinfo").lines().filter_map(Mount::parse) {
             for dir in mount.group(&groups).iter().flat_map(|group| mount.way_up(root, group)) {
                 machine.cpu_quota = smaller(machine.cpu_quota, quota(&dir));

@@ -17,7 +17,7 @@ pub const DEFAULT_FILE: &str = "config/sidegate.toml";
 pub const MODEL_FILE: &str = "MODEL_FILE";
 
 /// Variables that others define and we follow.
-const FOREIGN: [&str; 2] = ["ORT_DYLIB_PATH", "VIRTUAL_ENV"];
+const FOREIGN: [&str; 4] = ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "HOME"];
 
 /// Everything that a configuration is made of. Keep it to [`load`] again on a reload.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,7 @@ pub fn load_leniently(sources: &Sources) -> (Loaded, Vec<Problem>) {
     let mut assembly = Assembly::new(&sources.machine);
     let mut environment = Environment::new(&sources.env);
     assembly.config.engine.search = sources.search();
+    assembly.cache = sources.cache();
 
     let (file, layer) = sources.read_file();
     assembly.problems.extend(layer.problems);
@@ -120,10 +121,20 @@ impl Sources {
     }
 
     fn search(&self) -> Search {
-        let [ort_dylib_path, virtual_env] = FOREIGN.map(|wanted| {
+        let [ort_dylib_path, virtual_env, ..] = self.foreign();
+        Search { ort_dylib_path, virtual_env }
+    }
+
+    /// By the rules of the XDG base directories, where a relative path does not count.
+    fn cache(&self) -> Option<PathBuf> {
+        let [.., cache, home] = self.foreign().map(|path| path.filter(|path| path.is_absolute()));
+        cache.or_else(|| home.map(|home| home.join(".cache")))
+    }
+
+    fn foreign(&self) -> [Option<PathBuf>; 4] {
+        FOREIGN.map(|wanted| {
             let found = self.env.iter().find(|(name, value)| name == wanted && !value.is_empty());
             found.map(|(_, value)| PathBuf::from(value))
-        });
-        Search { ort_dylib_path, virtual_env }
+        })
     }
 }

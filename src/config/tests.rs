@@ -17,8 +17,8 @@ struct Layers<'a> {
     machine: Machine,
 }
 
-const QUOTA: Machine = Machine { cpu_quota: Some(1.5), memory_limit: Some(64 << 20) };
-const NO_LIMITS: Machine = Machine { cpu_quota: None, memory_limit: None };
+const QUOTA: Machine = Machine { cpu_quota: Some(1.5), memory_limit: Some(64 << 20), host: String::new() };
+const NO_LIMITS: Machine = Machine { cpu_quota: None, memory_limit: None, host: String::new() };
 
 fn sources(layers: &Layers<'_>, dir: &Path) -> Sources {
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
@@ -62,6 +62,11 @@ fn the_published_defaults() {
     );
     assert_eq!(config.registry.poll_interval, Duration::from_secs(1));
     assert_eq!((config.registry.keep_previous, config.registry.slow_load), (1, false));
+    assert_eq!((config.registry.endpoint, config.registry.region), (None, None));
+    assert_eq!((config.registry.path_style, config.registry.cache_max_bytes), (PathStyle::Auto, 2 << 30));
+    assert_eq!((config.registry.require_signature, config.registry.public_keys_dir), (false, None));
+    assert_eq!((config.registry.single_writer, config.registry.trial_load), (false, TrialLoad::Auto));
+    assert_eq!(config.registry.trial_timeout, Duration::from_secs(60));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8000");
     assert_eq!((config.http.uds, config.http.workers, config.http.max_connections), (None, 1, 1024));
     assert_eq!((config.http.busy_poll, config.http.queue_wait), (Duration::ZERO, Duration::from_millis(100)));
@@ -84,8 +89,64 @@ fn defaults_derive_from_the_limits_of_the_machine() {
     assert_eq!((config.http.workers, config.registry.slow_load), (2, true));
     assert_eq!((config.limits.body_bytes, config.limits.inflight_bytes), (8 << 20, 8 << 20));
     assert_eq!(config.memory.budget_bytes, Some((64 << 20) / 5 * 4));
-    let tiny = Config::defaults(&Machine { cpu_quota: None, memory_limit: Some(16 << 20) });
+    let tiny = Config::defaults(&Machine { memory_limit: Some(16 << 20), ..NO_LIMITS });
     assert_eq!((tiny.limits.body_bytes, tiny.limits.inflight_bytes), (2 << 20, 2 << 20));
+}
+
+#[test]
+#[cfg(feature = "s3")]
+fn intervals_follow_from_where_models_come_from() {
+    let file = "[registry]\nurl = \"s3://bucket\"\n";
+    let faster = "[registry]\nurl = \"s3://bucket\"\npoll_interval_ms = 50\nmin_swap_interval_ms = 0\n";
+    let auto = [
+        ("SIDEGATE_REGISTRY__POLL_INTERVAL_MS", "auto"),
+        ("SIDEGATE_REGISTRY__MIN_SWAP_INTERVAL_MS", "auto"),
+    ];
+    let folder = &[("registry.url", "models")][..];
+    for (file, env, flags, poll, swap) in [
+        ("", &[][..], &[][..], 1000, 0),
+        (file, &[], &[], 15_000, 5000),
+        (file, &[], folder, 1000, 0),
+        (faster, &[], &[], 50, 0),
+        (faster, &auto, &[], 15_000, 5000),
+    ] {
+        let registry = load_layers(&Layers { file, env, flags, ..Layers::default() }).unwrap().registry;
+        let expected = (Duration::from_millis(poll), Duration::from_millis(swap));
+        assert_eq!(
+            (registry.poll_interval, registry.min_swap_interval),
+            expected,
+            "{file} {env:?} {flags:?}"
+        );
+    }
+    let problem = "c.toml:2: registry.poll_interval_ms: expected a whole number from 50 to 3600000, got `often`; \
+                   \"auto\" follows registry.url";
+    refused(Layers { file: "[registry]\npoll_interval_ms = \"often\"", ..Layers::default() }, &[problem]);
+}
+
+#[test]
+fn copies_are_kept_where_the_platform_keeps_them() {
+    let (xdg, home) = (("XDG_CACHE_HOME", "/cache"), ("HOME", "/home/x"));
+    let own = ("SIDEGATE_REGISTRY__CACHE_DIR", "own");
+    for (env, expected) in [
+        (&[][..], None),
+        (&[home], Some("/home/x/.cache/sidegate/registry")),
+        (&[home, xdg], Some("/cache/sidegate/registry")),
+        (&[home, ("XDG_CACHE_HOME", "relative")], Some("/home/x/.cache/sidegate/registry")),
+        (&[("HOME", "")], None),
+        (&[home, xdg, own], Some("own")),
+    ] {
+        let registry = load_layers(&Layers { env, ..Layers::default() }).unwrap().registry;
+        assert_eq!(registry.cache_dir.as_deref(), expected.map(Path::new), "{env:?}");
+    }
+}
+
+#[test]
+fn a_pod_is_called_as_its_host_unless_told_otherwise() {
+    let machine = Machine { host: "churn-7f9c".into(), ..NO_LIMITS };
+    for (file, pod) in [("", "churn-7f9c"), ("[registry]\npod = \"p\"", "p")] {
+        let layers = Layers { file, machine: machine.clone(), ..Layers::default() };
+        assert_eq!(load_layers(&layers).unwrap().registry.pod, pod);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Where models come from, as a URL or a plain path.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::bucket;
 use super::key::Scope;
 use super::setting::Setting;
 use super::value::{Value, quoted};
@@ -16,22 +17,27 @@ pub enum RegistryUrl {
     File(PathBuf),
     /// One model file, version 1 of a model named after its stem.
     SingleFile(PathBuf),
+    /// A bucket of models.
+    S3 {
+        /// Its name.
+        bucket: String,
+        /// What every key begins with, without `/` at its ends; empty is the whole bucket.
+        prefix: String,
+    },
 }
 
 // === impl RegistryUrl ===
 
 impl RegistryUrl {
-    /// The folder or file.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::File(path) | Self::SingleFile(path) => path,
-        }
+    /// Whether it is across a network.
+    pub fn is_remote(&self) -> bool {
+        matches!(self, Self::S3 { .. })
     }
 
     /// The name of the only model of a single file.
     pub fn single_model(&self) -> Option<ModelName> {
         match self {
-            Self::File(_) => None,
+            Self::File(_) | Self::S3 { .. } => None,
             Self::SingleFile(path) => {
                 Some(ModelName::sanitized(&path.file_stem().unwrap_or_default().to_string_lossy()))
             }
@@ -61,9 +67,17 @@ impl RegistryUrl {
         let path = match scheme(text) {
             None => text.to_owned(),
             Some(("file", rest)) => file_path(rest)?,
+            Some(("s3", rest)) => {
+                let (bucket, prefix) = bucket::bucket(rest)?;
+                if cfg!(not(feature = "s3")) {
+                    return Err("this build has no buckets: it was made without the feature `s3`".into());
+                }
+                return Ok(Self::S3 { bucket, prefix });
+            }
             Some((scheme, _)) => {
                 return Err(format!(
-                    "`{scheme}:` is not supported by this version; name a folder, as a path or a file: URL"
+                    "`{scheme}:` is not supported by this version; name a folder, as a path or a file: URL, or a \
+                     bucket, s3://bucket/prefix"
                 ));
             }
         };
@@ -93,7 +107,11 @@ impl Setting for RegistryUrl {
 /// The URL, whose path is escaped just enough to read back as the same.
 impl fmt::Display for RegistryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path().to_string_lossy();
+        let path = match self {
+            Self::File(path) | Self::SingleFile(path) => path.to_string_lossy(),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => return write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => return write!(f, "s3://{bucket}/{prefix}"),
+        };
         let authority = if path.starts_with('/') { "//" } else { "" };
         write!(f, "file:{authority}{}", path.replace('%', "%25"))
     }
@@ -134,6 +152,8 @@ fn file_path(rest: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[track_caller]
@@ -173,8 +193,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_is_a_registry_where_the_build_has_them() {
+        let url = |bucket: &str, prefix: &str| {
+            let url = RegistryUrl::S3 { bucket: bucket.into(), prefix: prefix.into() };
+            if cfg!(feature = "s3") { Ok(url) } else { Err("feature `s3`") }
+        };
+        check("s3://bucket", url("bucket", ""));
+        check("s3://bucket/team/models/", url("bucket", "team/models"));
+        check("s3://bucket/m.onnx", url("bucket", "m.onnx"));
+        check("s3://bucket/..", Err("`/../`"));
+    }
+
+    #[test]
     fn other_places_are_refused_by_name() {
-        check("s3://bucket/prefix", Err("`s3:` is not supported by this version"));
         check("mlflow+http://host", Err("`mlflow+http:` is not supported by this version"));
         check("file://host/x", Err("names no host"));
         check("file:///a%2", Err("hexadecimal"));

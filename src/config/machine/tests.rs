@@ -21,7 +21,19 @@ fn check(mounts: &str, groups: &str, files: &[(&str, &str)], cpu: Option<f64>, m
     for (path, text) in files {
         write(&format!("sys/fs/cgroup/{path}"), text);
     }
-    assert_eq!(Machine::read(root.path()), Machine { cpu_quota: cpu, memory_limit: memory });
+    assert_eq!(
+        Machine::read(root.path()),
+        Machine { cpu_quota: cpu, memory_limit: memory, ..Machine::default() }
+    );
+}
+
+#[test]
+fn the_host_has_a_name() {
+    let root = tempfile::tempdir().unwrap();
+    assert_eq!(Machine::read(root.path()).host, "");
+    fs::create_dir_all(root.path().join("proc/sys/kernel")).unwrap();
+    fs::write(root.path().join("proc/sys/kernel/hostname"), "churn-7f9c\n").unwrap();
+    assert_eq!(Machine::read(root.path()).host, "churn-7f9c");
 }
 
 #[test]
@@ -95,9 +107,9 @@ fn what_cannot_be_read_is_no_limit() {
 
 #[test]
 fn defaults_follow_the_limits() {
-    let workers = |cpu_quota| Machine { cpu_quota, memory_limit: None }.workers();
+    let workers = |cpu_quota| Machine { cpu_quota, ..Machine::default() }.workers();
     assert_eq!([None, Some(0.5), Some(1.0), Some(1.5), Some(8.0)].map(workers), [1, 1, 1, 2, 2]);
-    let machine = |memory_limit| Machine { cpu_quota: None, memory_limit };
+    let machine = |memory_limit| Machine { memory_limit, ..Machine::default() };
     assert_eq!(machine(None).inflight_bytes(), 256 << 20);
     assert_eq!(machine(Some(64 << 20)).inflight_bytes(), 8 << 20);
     assert_eq!(machine(Some(64 << 30)).inflight_bytes(), 256 << 20);

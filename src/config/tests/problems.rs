@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn all_problems_are_reported_at_once_where_they_were_written() {
     let file = "defaultmodel = \"x\"\nhttp = 5\n\n[regisrty]\nurl = \"x\"\n[limits]\nbody_bytes = \"8 MiB\"\n\
-        max_rows = 0\nmax_row = 1\n[registry]\nurl = \"s3://bucket\"\nmodels = [\"a\", 5]\nrequired = [\"_\"]\n\
+        max_rows = 0\nmax_row = 1\n[registry]\nurl = \"gs://bucket\"\nmodels = [\"a\", 5]\nrequired = [\"_\"]\n\
         [log]\nlevel = \"loud\"\n[models.x.y]\nengine = \"ort\"\n[models.\"-\"]\n[ops]\nlisten = 8003\n";
     let env = [("SIDEGATE_HTTP_LISTEN", "x"), ("SIDEGATE_ADMIN__LISTEN", "8002"), ("SIDEGATE_NONSENSE", "")];
     let flags = [("engine.default", "gpu"), ("http.workers", "-1")];
@@ -18,7 +18,7 @@ fn all_problems_are_reported_at_once_where_they_were_written() {
             "c.toml:7: limits.body_bytes: expected a whole number from 1024 to 1073741824, got `8 MiB`",
             "c.toml:8: limits.max_rows: expected a whole number from 1 to 100000000, got 0",
             "c.toml:9: limits.max_row: unknown key; did you mean `limits.max_rows`?",
-            "c.toml:11: registry.url: `s3:` is not supported by this version; name a folder, as a path or a file: URL",
+            "c.toml:11: registry.url: `gs:` is not supported by this version; name a folder, as a path or a file: URL, or a bucket, s3://bucket/prefix",
             "c.toml:12: registry.models: expected a string, got 5",
             "c.toml:13: registry.required: `_` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`",
             "c.toml:15: log.level: expected one of: off error warn info debug trace, got `loud`",
@@ -100,6 +100,10 @@ fn contradictions_are_problems() {
         (
             "[registry]\nmodels = [\"a\", \"b\"]\nmax_models = 1",
             "c.toml:2: registry.models: names 2 models, registry.max_models allows 1",
+        ),
+        (
+            "[registry]\nrequire_signature = true",
+            "c.toml:2: registry.require_signature: needs registry.public_keys_dir, the keys whose signatures count",
         ),
         (
             "[registry]\nmodels = [\"a\"]\nurl = \"b.onnx\"",
