@@ -3,12 +3,18 @@
 //! A [`Store`] is dumb storage; [`layout`] alone spells its keys; [`index`] and [`manifest`] are the stored formats.
 //! Reading needs no more than `GET`, `HEAD` and a list without change tokens, so that every object store fits.
 
+pub mod audit;
+pub mod clock;
 pub mod digest;
 pub mod format;
+pub mod hint;
 pub mod index;
 pub mod layout;
 pub mod manifest;
+pub mod operations;
+pub mod signature;
 pub mod store;
+pub mod writer;
 
 use std::collections::BTreeMap;
 

@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["format", "model", "process", "native"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
-    ("registry", &["config", "format", "model", "tensor", "json"]),
+    ("registry", &["config", "format", "model", "score", "tensor", "json"]),
     ("engine", &["booster", "config", "format", "json", "model", "native", "onnx", "tensor"]),
     (
         "serving",

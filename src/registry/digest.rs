@@ -1,6 +1,7 @@
 //! SHA-256 digests, written `sha256:` + lower-case hex.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
@@ -11,6 +12,13 @@ const SLICE: usize = 256 << 10;
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
+
+/// Takes the digest of what is written to it.
+#[derive(Default)]
+pub struct Hasher {
+    hasher: Sha256,
+    bytes: u64,
+}
 
 /// A text that is no digest.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,29 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 }
+
+// === impl Hasher ===
+
+impl Hasher {
+    /// The digest and the number of bytes so far.
+    pub fn finish(self) -> (Digest, u64) {
+        (Digest(self.hasher.finalize().into()), self.bytes)
+    }
+}
+
+impl io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// === impl Digest ===
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -68,6 +99,9 @@ mod tests {
     #[test]
     fn digests_round_trip() {
         let digest = Digest::of(b"abc", &mut || ());
+        let mut hasher = Hasher::default();
+        io::copy(&mut &b"abc"[..], &mut hasher).unwrap();
+        assert_eq!(hasher.finish(), (digest, 3));
         let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse::<Digest>().unwrap(), digest);

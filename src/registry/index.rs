@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
+use super::signature::SignatureEntry;
 use super::{Catalog, Listed, format};
-use crate::model::{LoadError, Reason, Reference, Selector, Stage, Version, shorten};
+use crate::model::{LoadError, ModelName, Reason, Reference, Selector, Stage, Version, shorten};
 
 /// A model's index.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub struct Index {
     pub rollout: Option<Rollout>,
     /// Signatures of versions and of promotions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub signatures: Vec<Value>,
+    pub signatures: Vec<SignatureEntry>,
     /// The latest changes, the newest last; older ones are in segments beside it.
     #[serde(default)]
     pub audit: Vec<AuditEntry>,
@@ -87,11 +88,17 @@ pub enum State {
         /// When that is given up, RFC 3339; not given is never.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         deadline: Option<String>,
+        /// What a newer program wrote.
+        #[serde(flatten)]
+        rest: Map<String, Value>,
     },
     /// They will be deleted when sidecars have had time to let go of them.
     Deleted {
         /// Since when, RFC 3339.
         at: String,
+        /// What a newer program wrote.
+        #[serde(flatten)]
+        rest: Map<String, Value>,
     },
     /// What a newer program wrote; such a version does not exist here.
     #[serde(untagged)]
@@ -109,6 +116,9 @@ pub struct Hold {
     pub why: String,
     /// When, RFC 3339.
     pub at: String,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// A staged promotion: each sidecar takes the new version at a moment of its own within the span.
@@ -122,10 +132,13 @@ pub struct Rollout {
     pub start: String,
     /// How long until the last sidecar follows.
     pub seconds: u64,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// One change, as told later.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// Counts every entry from 1 on, across segments.
     #[serde(default)]
@@ -134,7 +147,8 @@ pub struct AuditEntry {
     pub at: String,
     /// Who.
     pub by: String,
-    /// What was done: register, promote, archive, rollback, alias, hold, release, sign, delete, purge, epoch …
+    /// What was done: reserve, register, adopt, promote, archive, rollback, alias, hold, release, sign, abandon,
+    /// delete, purge, epoch …
     pub verb: String,
     /// The version it concerns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -145,6 +159,9 @@ pub struct AuditEntry {
     /// Stage (or alias target) after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// The alias that was moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -162,12 +179,74 @@ pub struct AuditEntry {
 // === impl Index ===
 
 impl Index {
+    /// The index of a model that has none yet; its first change makes generation 1.
+    pub fn new(model: &ModelName) -> Self {
+        Self {
+            format: format::FORMAT,
+            generation: 0,
+            epoch: 1,
+            mutation: None,
+            model: model.to_string(),
+            reserved: 0,
+            versions: Vec::new(),
+            aliases: BTreeMap::new(),
+            hold: None,
+            rollout: None,
+            signatures: Vec::new(),
+            audit: Vec::new(),
+            rest: Map::new(),
+        }
+    }
+
+    /// The stored form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
     /// Reads a `model.json`.
     ///
     /// # Errors
     /// [`Reason::Parse`] with what is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
         format::parse("model.json", bytes)
+    }
+
+    /// Reads the `model.json` of this model.
+    ///
+    /// # Errors
+    /// [`Reason::Parse`] with what is wrong, also when it belongs to another model.
+    pub fn parse_of(model: &ModelName, bytes: &[u8]) -> Result<Self, LoadError> {
+        let index = Self::parse(bytes)?;
+        if index.model != model.as_str() {
+            let detail = format!("model.json is that of `{}`, not of `{model}`", shorten(&index.model));
+            return Err(LoadError::new(Reason::Parse, detail));
+        }
+        Ok(index)
+    }
+
+    /// The entry of a version, whatever its state.
+    pub fn version(&self, version: Version) -> Option<&IndexVersion> {
+        self.versions.iter().find(|entry| entry.version == version.get())
+    }
+
+    /// The versions that are complete, ascending.
+    pub fn ready(&self) -> Vec<&IndexVersion> {
+        let mut ready: Vec<_> = self.versions.iter().filter(|entry| entry.state == State::Ready).collect();
+        ready.sort_by_key(|entry| entry.version);
+        ready
+    }
+
+    /// The complete versions in a stage, ascending; the last is "the model in that stage".
+    pub fn in_stage(&self, stage: Stage) -> Vec<u64> {
+        self.ready().iter().filter(|entry| entry.stage == stage).map(|entry| entry.version).collect()
+    }
+
+    /// What the plain name means: the highest in Production if any version has a stage, else the highest.
+    pub fn default_version(&self) -> Option<u64> {
+        let ready = self.ready();
+        let staged = ready.iter().any(|entry| entry.stage != Stage::None);
+        let serves = |entry: &&&IndexVersion| !staged || entry.stage == Stage::Production;
+        ready.iter().rev().find(serves).map(|entry| entry.version)
     }
 
     /// The versions that are complete, as a catalog.
@@ -202,9 +281,7 @@ impl Index {
         }
         catalog.versions.sort_by_key(|listed| listed.version);
         for (alias, number) in &self.aliases {
-            // What a reference reads as a version or a stage would never be looked up as an alias.
-            let reference = format!("m@{alias}").parse::<Reference>().map(|reference| reference.selector);
-            if !matches!(reference, Ok(Selector::Alias(_))) {
+            if !is_alias(alias) {
                 return Err(refuse(format!(
                     "model.json: `{}` is no alias: a name that is neither a whole number nor a stage",
                     shorten(alias)
@@ -220,4 +297,10 @@ impl Index {
         }
         Ok(catalog)
     }
+}
+
+/// Whether a text can be an alias: what a reference reads as a version or a stage would never be looked up as one.
+pub fn is_alias(text: &str) -> bool {
+    let reference = format!("m@{text}").parse::<Reference>().map(|reference| reference.selector);
+    matches!(reference, Ok(Selector::Alias(_)))
 }

@@ -1,4 +1,5 @@
-//! Keys of a registry: `<model>/model.json` and `<model>/<version>/<file>`. Nobody else spells one.
+//! Keys of a registry: `<model>/model.json`, `<model>/<version>/<file>` and what is beside them. Nobody else spells
+//! one.
 
 use crate::format::Format;
 use crate::model::{ModelName, Version};
@@ -7,6 +8,8 @@ use crate::model::{ModelName, Version};
 pub const MANIFEST: &str = "manifest.json";
 /// Golden examples inside a version's folder.
 pub const GOLDEN: &str = "golden.json";
+/// How far each model is; see [`super::hint`]. No model is called so.
+pub const HINT: &str = "_index.json";
 
 /// A model's folder.
 pub fn model(name: &ModelName) -> String {
@@ -18,6 +21,11 @@ pub fn index(name: &ModelName) -> String {
     format!("{name}/model.json")
 }
 
+/// A version's folder.
+pub fn version(name: &ModelName, version: Version) -> String {
+    format!("{name}/{version}")
+}
+
 /// The model file of a version, if it is of this format. `model.json` is XGBoost's here, and [`index`] one folder
 /// further up.
 pub fn model_file(name: &ModelName, version: Version, format: Format) -> String {
@@ -27,4 +35,52 @@ pub fn model_file(name: &ModelName, version: Version, format: Format) -> String 
 /// A file of a version.
 pub fn file(name: &ModelName, version: Version, file: &str) -> String {
     format!("{name}/{version}/{file}")
+}
+
+/// The version that a key of a model belongs to.
+pub fn version_of(name: &ModelName, key: &str) -> Option<Version> {
+    let (version, _file) = key.strip_prefix(name.as_str())?.strip_prefix('/')?.split_once('/')?;
+    version.parse().ok()
+}
+
+/// Where a model's older audit entries are.
+pub fn segments(name: &ModelName) -> String {
+    format!("{name}/audit")
+}
+
+/// The audit entries of these numbers; as text the keys sort like the numbers.
+pub fn segment(name: &ModelName, first: u64, last: u64) -> String {
+    format!("{name}/audit/{first:010}-{last:010}.json")
+}
+
+/// The numbers of the entries that a key below [`segments`] holds.
+pub fn segment_range(key: &str) -> Option<(u64, u64)> {
+    let (first, last) = key.rsplit('/').next()?.strip_suffix(".json")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
+
+/// An object that is written and deleted to see whether a store keeps to conditions.
+pub fn probe(id: &str) -> String {
+    format!("_probe/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_as_they_are_written() {
+        let name: ModelName = "churn".parse().unwrap();
+        let seven = Version::new(7).unwrap();
+        assert_eq!(version_of(&name, &file(&name, seven, MANIFEST)), Some(seven));
+        for other in
+            ["churn/model.json", "churn/audit/1-50.json", "churn2/7/manifest.json", "churn/07/x", "x"]
+        {
+            assert_eq!(version_of(&name, other), None, "{other}");
+        }
+        let key = segment(&name, 1, 50);
+        assert_eq!(key, "churn/audit/0000000001-0000000050.json");
+        assert_eq!(segment_range(&key), Some((1, 50)));
+        assert_eq!(segment_range("churn/audit/notes.txt"), None);
+    }
 }

@@ -2,62 +2,74 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::digest::Digest;
-use super::format;
+use super::format::{self, FORMAT};
 use crate::model::{LoadError, ModelName, Reason, Signature, TensorSpec, Version, shorten};
 
 /// `manifest.json`: what a version consists of and how it is meant.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
     model: String,
     version: u64,
     /// When it was made, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Digest and size of each file.
     pub files: BTreeMap<String, ManifestFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<ManifestSignature>,
     /// Feature names of a model with one tensor input, in order.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// The output that `/predict` answers with.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub prediction: Option<String>,
     /// Class labels, in the order of the probabilities.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// Whether changed inputs or outputs are meant.
     #[serde(default)]
     pub breaking: bool,
     /// Evaluation metrics.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub metrics: Value,
     /// Training parameters.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub params: Value,
     /// Free labels.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub tags: Value,
     /// Where it came from.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub lineage: Value,
 }
 
 /// One entry of [`Manifest::files`].
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ManifestFile {
     sha256: String,
-    bytes: u64,
+    /// Its size.
+    pub bytes: u64,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+/// A manifest as it is stored.
+#[derive(Serialize)]
+struct Stored<'a> {
+    format: u64,
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct ManifestSignature {
     inputs: Vec<ManifestTensor>,
     outputs: Vec<ManifestTensor>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct ManifestTensor {
     name: String,
     datatype: String,
@@ -67,6 +79,35 @@ struct ManifestTensor {
 // === impl Manifest ===
 
 impl Manifest {
+    /// The manifest of a version that is being made, without files.
+    pub fn new(model: &ModelName, version: Version, created: String, signature: Option<&Signature>) -> Self {
+        let tensors = |specs: &[TensorSpec]| specs.iter().map(ManifestTensor::of).collect();
+        let signature = signature.map(|signature| ManifestSignature {
+            inputs: tensors(&signature.inputs),
+            outputs: tensors(&signature.outputs),
+        });
+        Self {
+            model: model.to_string(),
+            version: version.get(),
+            created: Some(created),
+            files: BTreeMap::new(),
+            signature,
+            columns: Vec::new(),
+            prediction: None,
+            labels: Vec::new(),
+            breaking: false,
+            metrics: Value::Null,
+            params: Value::Null,
+            tags: Value::Null,
+            lineage: Value::Null,
+        }
+    }
+
+    /// The stored form.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(&Stored { format: FORMAT, manifest: self }).unwrap_or_default()
+    }
+
     /// Reads the manifest of a version.
     ///
     /// # Errors
@@ -143,6 +184,26 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+}
+
+impl ManifestFile {
+    /// The entry of a file.
+    pub fn new(digest: &Digest, bytes: u64) -> Self {
+        let digest = digest.to_string();
+        Self { sha256: digest.trim_start_matches("sha256:").to_owned(), bytes }
+    }
+
+    /// Its digest; `None` when what stands there is none.
+    pub fn digest(&self) -> Option<Digest> {
+        self.sha256.parse().ok()
+    }
+}
+
+impl ManifestTensor {
+    fn of(spec: &TensorSpec) -> Self {
+        let TensorSpec { name, datatype, shape, .. } = spec;
+        Self { name: name.to_string(), datatype: datatype.name().to_owned(), shape: shape.clone() }
     }
 }
 

@@ -1,0 +1,92 @@
+//! Rolling back: to what was in Production before, with a hold so that automation does not undo it.
+
+use serde::Serialize;
+
+use super::{ChangeError, Done, Draft, LoadError, Store, Writer, entry, hold, must_exist, production};
+use super::{promote, ready, set_stage, sign, stage_text};
+use crate::model::{ModelName, Stage, Version};
+use crate::registry::audit;
+use crate::registry::index::{AuditEntry, Index};
+use crate::registry::signature::SigningKey;
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RolledBack {
+    /// What answered before; `None` when nothing was in Production.
+    pub from: Option<u64>,
+    /// What answers now.
+    pub to: u64,
+    /// What may not be expected.
+    pub notes: Vec<String>,
+}
+
+/// Puts a former version back into Production, alone, and holds it there. Without `to` it is the one that was there
+/// before, each time one further back, else the highest in Archived. A rollout ends; a hold is replaced: this is a
+/// person's decision.
+///
+/// # Errors
+/// When there is nothing to go back to, or it could not be written.
+pub fn rollback(
+    writer: &Writer,
+    model: &ModelName,
+    to: Option<Version>,
+    why: &str,
+    key: Option<&SigningKey>,
+) -> Result<Done<RolledBack>, ChangeError> {
+    writer.mutate(model, |draft| {
+        must_exist(draft, model)?;
+        let to = match to {
+            Some(version) => version,
+            None => goal(writer.store(), &draft.index, model)?.and_then(Version::new).ok_or_else(|| {
+                ChangeError::refused(format!(
+                    "`{model}` has no version that was in Production before, and none in Archived; name one"
+                ))
+            })?,
+        };
+        apply(draft, model, to, why, key)
+    })
+}
+
+fn apply(
+    draft: &mut Draft,
+    model: &ModelName,
+    to: Version,
+    why: &str,
+    key: Option<&SigningKey>,
+) -> Result<RolledBack, ChangeError> {
+    let before = ready(&draft.index, to)?.stage;
+    let production = draft.index.in_stage(Stage::Production);
+    let from = production.last().copied();
+    let note = || AuditEntry { why: Some(why.to_owned()), ..entry("rollback") };
+    for other in production.into_iter().filter(|other| *other != to.get()) {
+        promote::archive(draft, other, note());
+    }
+    if before != Stage::Production {
+        set_stage(&mut draft.index, to.get(), Stage::Production);
+        let (from, to_stage) = (stage_text(before), stage_text(Stage::Production));
+        draft.note(AuditEntry { version: Some(to.get()), from, to: to_stage, ..note() });
+        sign::promotion(draft, model, to, key)?;
+    }
+    if draft.is_changed() {
+        draft.index.rollout = None;
+    } else if let Some(rollout) = draft.index.rollout.take() {
+        // Nothing is promoted, but some sidecars still serve what the rollout comes from.
+        draft.note(AuditEntry { version: Some(rollout.version), ..note() });
+    }
+    hold::place(draft, to.get(), why);
+    let notes = sign::unsigned(draft, to, key).into_iter().collect();
+    Ok(RolledBack { from, to: to.get(), notes })
+}
+
+/// What a rollback goes to when it is not told where.
+pub(super) fn goal(store: &dyn Store, index: &Index, model: &ModelName) -> Result<Option<u64>, LoadError> {
+    let current = index.in_stage(Stage::Production).last().copied();
+    let ready = index.ready();
+    let usable = |version: &u64| Some(*version) != current && ready.iter().any(|e| e.version == *version);
+    let mut found = production::former(&index.audit).into_iter().find(usable);
+    if found.is_none() && index.audit.first().is_some_and(|entry| entry.seq > 1) {
+        let trail = audit::trail(store, model, index)?;
+        found = production::former(&trail.entries).into_iter().find(usable);
+    }
+    Ok(found.or_else(|| index.in_stage(Stage::Archived).last().copied()))
+}

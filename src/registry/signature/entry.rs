@@ -1,0 +1,103 @@
+//! Signatures as `model.json` has them, and the text that is signed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::model::{ModelName, Stage};
+use crate::registry::index::Index;
+
+/// One of [`Index::signatures`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SignatureEntry {
+    /// One that this program knows how to check.
+    Known(Signed),
+    /// What a newer program wrote.
+    Other(Value),
+}
+
+/// What is signed, by whom, and the signature.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Signed {
+    /// What it says.
+    pub kind: Kind,
+    /// Of which version.
+    pub version: u64,
+    /// Digest of that version's manifest.
+    pub digest: String,
+    /// Where it was promoted to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Stage>,
+    /// The generation of the change that promoted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// The epoch of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// Which key: the first 16 hexadecimal digits of the SHA-256 of the public one.
+    pub key: String,
+    /// Ed25519 over [`Signed::text`], hexadecimal.
+    pub sig: String,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// What a signature says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// That the version is this content.
+    Version,
+    /// That the version was put into a stage.
+    Promotion,
+}
+
+// === impl SignatureEntry ===
+
+impl SignatureEntry {
+    /// It, if this program knows how to check it.
+    pub fn known(&self) -> Option<&Signed> {
+        match self {
+            Self::Known(signed) => Some(signed),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+// === impl Signed ===
+
+impl Signed {
+    /// The text that is signed: one line a field, so that no two statements have the same one.
+    pub fn text(&self, model: &ModelName) -> String {
+        let Self { kind, version, digest, stage, generation, epoch, .. } = self;
+        let kind = match kind {
+            Kind::Version => "version",
+            Kind::Promotion => "promotion",
+        };
+        let mut text = format!("sidegate {kind} 1\nmodel {model}\nversion {version}\nmanifest {digest}\n");
+        for (name, value) in [
+            ("stage", stage.map(|stage| stage.name().to_owned())),
+            ("generation", generation.map(|number| number.to_string())),
+            ("epoch", epoch.map(|number| number.to_string())),
+        ] {
+            text.extend(value.map(|value| format!("{name} {value}\n")));
+        }
+        text
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Adds a signature in place of that of the same key that said the same of the version before.
+    pub fn add_signature(&mut self, signed: Signed) {
+        self.signatures.retain(|entry| {
+            entry.known().is_none_or(|old| {
+                (old.kind, old.version, &old.key, old.stage)
+                    != (signed.kind, signed.version, &signed.key, signed.stage)
+            })
+        });
+        self.signatures.push(SignatureEntry::Known(signed));
+    }
+}
