@@ -16,7 +16,7 @@ use ::ort::session::Session as OrtSession;
 use ::ort::session::builder::GraphOptimizationLevel;
 
 pub use self::library::{Library, Search, Unavailable};
-pub use self::runtime::{configure, find, loaded, status};
+pub use self::runtime::{bring, configure, find, loaded, status};
 use super::{Engine, EngineKind, LoadOptions, RunError, Scratch, Session};
 use crate::format::Model;
 use crate::model::{LoadError, Reason};
