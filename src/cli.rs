@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::Problems;
+use crate::serving::trial_load::COMMAND as TRIAL_LOAD;
 
 mod admin_client;
 mod answer;
@@ -28,6 +29,7 @@ pub mod serve;
 mod status;
 mod table;
 mod trial;
+mod trial_load;
 
 pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
 pub use trial::Protocol;
@@ -140,6 +142,9 @@ pub enum Command {
     /// Prove it on your own model: the same requests to sidegate and to what serves it today
     #[command(after_help = TRY_EXAMPLES)]
     Try(Box<TryArgs>),
+    /// Load a model that comes on standard input and say how that went; sidegate starts this itself
+    #[command(name = TRIAL_LOAD, hide = true)]
+    TrialLoad,
 }
 
 /// Reads the command line and does what it says.
@@ -165,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Probe(args) => probe::run(&args),
         Command::Try(args) => trial::run(*args),
+        Command::TrialLoad => trial_load::run(),
     }
 }
 

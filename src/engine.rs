@@ -12,7 +12,10 @@ mod select;
 pub mod tract;
 pub mod trees;
 
-pub use select::{ENGINES, Loaded, alternative, configure, load, onnxruntime_status};
+pub use select::{
+    ENGINES, Loaded, alternative, bring_onnxruntime, configure, has_alternative, load, onnxruntime_library,
+    onnxruntime_status, runs_in_trees,
+};
 
 use crate::format::Model;
 use crate::model::LoadError;

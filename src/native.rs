@@ -1,11 +1,13 @@
-//! The only module that may hold `unsafe`: the process's environment and scheduling, and ONNX Runtime's C API.
+//! The only module that may hold `unsafe`: the process's environment, scheduling and limits, and ONNX Runtime's C API.
 //!
 //! `unsafe_code` is denied crate-wide. Each file below opts in with its reason, writes down the invariants it
 //! relies on, and offers functions that cannot be misused from safe code.
 
+mod confine;
 #[cfg(feature = "ort")]
 pub mod ort;
 mod process;
 pub mod simd;
 
-pub use process::{lower_priority, prepare_environment, telemetry_is_off, trim_heap};
+pub use confine::Confinement;
+pub use process::{library_path, lower_priority, prepare_environment, telemetry_is_off, trim_heap};

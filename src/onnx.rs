@@ -8,6 +8,7 @@
 mod constant;
 mod decode;
 mod graph;
+mod made;
 mod scan;
 mod signature;
 mod wire;
@@ -35,6 +36,11 @@ const MAX_ATTRIBUTES: usize = 256;
 const MAX_DEPTH: usize = 8;
 /// Extents of one tensor; ONNX Runtime itself stops far below.
 const MAX_RANK: usize = 64;
+/// Elements of a tensor that a few bytes ask for, by a shape or by places in it; 1 GiB of numbers.
+const MAX_MADE: usize = 1 << 28;
+/// The newest format (IR) and operator sets that these rules were written for: ONNX 1.23.
+const NEWEST_IR: i64 = 14;
+const NEWEST_OPSETS: &[(&str, i64)] = &[("", 28), ("ai.onnx.ml", 5)];
 /// Functions of one model, and how deep they may call each other.
 const MAX_FUNCTIONS: usize = 10_000;
 const MAX_CALL_DEPTH: usize = 32;
@@ -57,15 +63,17 @@ pub struct Model {
 /// Reads and checks a model file.
 ///
 /// # Errors
-/// With one of the published codes: `parse` for what is not a sound ONNX file, `too_large` beyond a cap,
+/// With one of the published codes: `parse` for what is not a sound ONNX file, `too_large` beyond a cap or for a
+/// constant shape that would be,
 /// `external_data` for tensors kept elsewhere, `unknown_operator` for operators outside the known domains,
-/// `unsupported` for inputs and outputs that no protocol carries.
+/// `unsupported` for inputs and outputs that no protocol carries, and for files newer than these rules.
 pub fn parse(bytes: Vec<u8>) -> Result<Model, LoadError> {
     if bytes.len() > MAX_BYTES {
         return Err(LoadError::new(Reason::TooLarge, format!("the file is larger than {MAX_BYTES} bytes")));
     }
     let proto = decode::model(&bytes)?;
     scan::check(&proto)?;
+    made::check(&proto, &bytes)?;
     match zipmap::remove(&bytes, &proto)? {
         None => finish(proto, bytes, zipmap::Labels::new()),
         Some(zipmap::Rewritten { bytes, labels }) => {

@@ -2,8 +2,17 @@
 
 /// Resident memory in bytes.
 pub fn resident_bytes() -> Option<u64> {
+    memory("VmRSS:")
+}
+
+/// The most memory that was resident at any time, in bytes.
+pub fn peak_bytes() -> Option<u64> {
+    memory("VmHWM:")
+}
+
+fn memory(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes << 10)
 }

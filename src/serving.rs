@@ -8,6 +8,7 @@ pub mod checks;
 pub mod circuit;
 pub mod loader;
 pub mod status;
+pub mod trial_load;
 
 mod golden;
 pub(crate) mod probe;

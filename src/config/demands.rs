@@ -41,6 +41,11 @@ impl ModelChecks {
         self.0 == 0
     }
 
+    /// Those that are among them, in the order of the enum.
+    pub fn iter(self) -> impl Iterator<Item = ModelCheck> {
+        ModelCheck::ALL.iter().copied().filter(move |check| self.contains(*check))
+    }
+
     const fn bit(check: ModelCheck) -> u8 {
         1 << check as u8
     }
@@ -59,8 +64,7 @@ impl Setting for ModelChecks {
     }
 
     fn write(&self) -> String {
-        let names = ModelCheck::ALL.iter().filter(|check| self.contains(**check));
-        let names: Vec<String> = names.map(|check| quoted(check.name())).collect();
+        let names: Vec<String> = self.iter().map(|check| quoted(check.name())).collect();
         format!("[{}]", names.join(", "))
     }
 }

@@ -16,7 +16,7 @@ use ::ort::session::Session as OrtSession;
 use ::ort::session::builder::GraphOptimizationLevel;
 
 pub use self::library::{Library, Search, Unavailable};
-pub use self::runtime::{configure, find, loaded, status};
+pub use self::runtime::{bring, configure, find, loaded, status};
 use super::{Engine, EngineKind, LoadOptions, RunError, Scratch, Session};
 use crate::format::Model;
 use crate::model::{LoadError, Reason};
@@ -95,7 +95,10 @@ fn build(runtime: &runtime::Runtime, bytes: &[u8]) -> ::ort::Result<OrtSession> 
         .with_inter_op_spinning(false)?
         // What fails is returned; ONNX Runtime would print it as well, unasked, request by request.
         .with_log_level(LogLevel::Fatal)?
-        .with_memory_pattern(arena)?;
+        .with_memory_pattern(arena)?
+        // Left to itself it takes what holds ORTM at byte 4 for a format of its own, which our scan has not read:
+        // a `producer_name` can put it there.
+        .with_config_entry("session.load_model_format", "ONNX")?;
     builder
         .with_execution_providers([ep::CPU::default().with_arena_allocator(arena).build()])?
         .commit_from_memory(bytes)

@@ -49,6 +49,20 @@ pub fn onnxruntime_status() -> Option<Result<(String, String), String>> {
     None
 }
 
+/// The ONNX Runtime library that is or would be loaded, by looking at files only; `None` when there is none.
+pub fn onnxruntime_library() -> Option<std::path::PathBuf> {
+    #[cfg(feature = "ort")]
+    return super::ort::find().ok().map(|library| library.path);
+    #[cfg(not(feature = "ort"))]
+    None
+}
+
+/// Loads ONNX Runtime, so that [`alternative`] finds it at hand.
+pub fn bring_onnxruntime() {
+    #[cfg(feature = "ort")]
+    super::ort::bring();
+}
+
 /// Builds a session with the chosen engine, or with the first that runs the whole graph.
 ///
 /// # Errors
@@ -120,6 +134,28 @@ pub fn alternative(
     options.workers = 1;
     let others = ENGINES.iter().filter(|engine| engine.kind() != loaded.kind && at_hand(engine.kind()));
     others.into_iter().find_map(|engine| engine.load(model, &options).ok())
+}
+
+/// Whether `trees` is what [`load`] picks for this version. It is our own code, bounded by the file that it reads.
+pub fn runs_in_trees(model: &Model, choice: EngineChoice, options: &LoadOptions) -> bool {
+    let first = match (choice, model) {
+        (EngineChoice::Ort | EngineChoice::Tract, _) => false,
+        (EngineChoice::Auto, Model::Onnx(model)) => {
+            order(&model.graph).kinds.first() == Some(&EngineKind::Trees)
+        }
+        (EngineChoice::Trees, _) | (EngineChoice::Auto, Model::Booster(_)) => true,
+    };
+    first && (choice == EngineChoice::Trees || super::trees::Trees.load(model, options).is_ok())
+}
+
+/// Whether [`alternative`] would ask another engine than `trees`, which then reads the model's bytes.
+pub fn has_alternative(model: &Model, choice: EngineChoice) -> bool {
+    let Model::Onnx(_model) = model else { return false };
+    #[cfg(feature = "tract")]
+    let tract = super::tract::takes(_model);
+    #[cfg(not(feature = "tract"))]
+    let tract = false;
+    choice == EngineChoice::Auto && (tract || at_hand(EngineKind::Ort))
 }
 
 fn at_hand(kind: EngineKind) -> bool {

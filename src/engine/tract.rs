@@ -30,6 +30,11 @@ struct Net {
     model_bytes: usize,
 }
 
+/// Whether tract would be given this graph at all; tract itself sees nothing of it yet.
+pub(super) fn takes(model: &crate::onnx::Model) -> bool {
+    support::check(model).is_ok()
+}
+
 impl Engine for Tract {
     fn kind(&self) -> EngineKind {
         EngineKind::Tract

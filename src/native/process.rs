@@ -33,6 +33,12 @@ pub fn telemetry_is_off() -> bool {
     std::env::var_os(TELEMETRY.0).is_some_and(|value| value == TELEMETRY.1)
 }
 
+/// Where the dynamic linker looks for libraries first, for a program that must find what this one finds.
+#[expect(clippy::disallowed_methods, reason = "the linker's variable is no configuration")]
+pub fn library_path() -> Option<std::ffi::OsString> {
+    std::env::var_os("LD_LIBRARY_PATH")
+}
+
 /// Lets every other thread run first, for the calling thread's whole life. Elsewhere than on Linux it does nothing.
 ///
 /// A loading thread so takes only the time that serving leaves on its core.

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::wire::{Field, Message, Scalar};
-use super::{MAX_RANK, broken};
+use super::{MAX_BYTES, MAX_RANK, broken};
 use crate::model::{LoadError, Reason, shorten};
 use crate::tensor::{Data, Datatype, Strings, Tensor, element_count};
 
 /// A constant tensor: its type and shape, and where in the file it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Constant {
     /// `None` for element types that no protocol carries (complex, 8-bit floats, 4-bit integers …).
     pub datatype: Option<Datatype>,
@@ -61,6 +61,19 @@ const fn list(datatype: Datatype) -> (u64, Scalar) {
         Datatype::Uint32 | Datatype::Uint64 => (11, Scalar::Varint),
         _ => (5, Scalar::Varint),
     }
+}
+
+/// The list field of an element type that no protocol carries, and how many numbers it holds then. Engines decode
+/// them, and not all of them count first.
+fn undecoded(number: i64, elements: usize) -> Option<(usize, Option<usize>)> {
+    Some(match number {
+        14 => (4, elements.checked_mul(2)),
+        15 => (10, elements.checked_mul(2)),
+        17..=20 | 24 | 27 | 28 => (5, Some(elements)),
+        21..=23 => (5, Some(elements.div_ceil(2))),
+        25 | 26 => (5, Some(elements.div_ceil(4))),
+        _ => return None,
+    })
 }
 
 /// What a TensorProto says, before its contents are compared with its shape.
@@ -124,9 +137,7 @@ impl Constant {
                 format!("tensor `{name}` is kept outside the file; save the model as one file"),
             ));
         }
-        let shape: Option<Vec<usize>> = header.dims.iter().map(|d| usize::try_from(*d).ok()).collect();
-        let elements = shape.as_deref().and_then(element_count);
-        let (Some(shape), Some(elements)) = (shape, elements) else {
+        let Some((shape, elements)) = counted(&header.dims) else {
             return Err(broken(format!("tensor `{name}` has impossible dimensions {:?}", header.dims)));
         };
         if header.raw.is_some() && header.listed.iter().any(|n| *n > 0) {
@@ -145,8 +156,12 @@ impl Constant {
             }
             (None, Some(Datatype::Bytes)) => (header.listed[6], Some(elements), "strings"),
             (None, Some(datatype)) => (header.listed[list(datatype).0 as usize], Some(elements), "numbers"),
-            // Elements of types that we never decode are left to the engine that does.
-            (None, None) => (elements, Some(elements), ""),
+            (None, None) => {
+                let Some((field, wanted)) = undecoded(header.number, elements) else {
+                    return Err(broken(format!("tensor `{name}` is of the unknown type {}", header.number)));
+                };
+                (header.listed[field], wanted, "numbers")
+            }
         };
         if wanted != Some(found) {
             return Err(broken(format!(
@@ -187,6 +202,15 @@ impl Constant {
         }
         Ok(Tensor::new(&self.shape, data))
     }
+}
+
+/// Extents that can be, and how many elements they hold. None is beyond what a file can hold, not even beside one of
+/// zero: engines multiply them in other orders.
+pub(super) fn counted(dims: &[i64]) -> Option<(Vec<usize>, usize)> {
+    let extent = |d: &i64| usize::try_from(*d).ok().filter(|d| *d <= MAX_BYTES);
+    let shape: Vec<usize> = dims.iter().map(extent).collect::<Option<_>>()?;
+    let elements = element_count(&shape)?;
+    Some((shape, elements))
 }
 
 fn raw(datatype: Datatype, bytes: &[u8]) -> Data {

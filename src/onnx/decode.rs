@@ -1,15 +1,19 @@
 //! From bytes to [`Proto`]: every graph, function and tensor of the file is visited once, within the caps.
 
-use super::constant::Constant;
+use super::constant::{Constant, counted};
 use super::graph::{Attribute, Graph, Kind, Node, ValueInfo};
 use super::wire::{Field, Message, Scalar};
-use super::{MAX_ATTRIBUTES, MAX_DEPTH, MAX_FUNCTIONS, MAX_ITEMS, MAX_NODES, MAX_RANK, broken, too_large};
+use super::{
+    MAX_ATTRIBUTES, MAX_DEPTH, MAX_FUNCTIONS, MAX_ITEMS, MAX_MADE, MAX_NODES, MAX_RANK, broken, too_large,
+};
 use crate::model::{LoadError, shorten};
 use crate::tensor::Strings;
 
 /// A ModelProto.
 #[derive(Debug, Default)]
 pub(super) struct Proto {
+    /// Version of the format, which ONNX calls IR; 0 when the file does not say.
+    pub(super) ir_version: i64,
     pub(super) graph: Graph,
     pub(super) opsets: Vec<(String, i64)>,
     pub(super) functions: Vec<Function>,
@@ -45,6 +49,7 @@ pub(super) fn model(bytes: &[u8]) -> Result<Proto, LoadError> {
     let mut rest = Message::new(bytes);
     while let Some(field) = rest.next()? {
         match field.number {
+            1 => out.ir_version = field.int()?,
             7 if graph.is_some() => return Err(broken("the file holds two graphs")),
             7 => graph = Some(decoder.graph(field.message()?, 0)?),
             8 => {
@@ -211,17 +216,27 @@ impl Decoder {
         Ok((name, value))
     }
 
-    /// The name of a SparseTensorProto, whose parts obey the rules of every tensor.
+    /// The name of a SparseTensorProto, whose parts obey the rules of every tensor and fit each other.
     fn sparse(&mut self, mut rest: Message<'_>) -> Result<String, LoadError> {
         self.item()?;
-        let mut name = String::new();
+        let mut parts = [None, None];
+        let mut dims = Vec::new();
         while let Some(field) = rest.next()? {
             match field.number {
-                1 => name = Constant::read(field.message()?)?.0,
-                2 => drop(Constant::read(field.message()?)?),
+                number @ (1 | 2) => {
+                    let part = &mut parts[number as usize - 1];
+                    // Protobuf would join the two.
+                    if part.replace(Constant::read(field.message()?)?).is_some() {
+                        return Err(broken("a sparse tensor holds two lists of values or places"));
+                    }
+                }
+                3 => field.scalars(Scalar::Varint, |bits| dims.push(bits.cast_signed()))?,
                 _ => {}
             }
         }
+        let [values, places] = parts;
+        let (name, values) = values.unwrap_or_default();
+        sparse_fits(&name, &values.shape, &places.unwrap_or_default().1.shape, &dims)?;
         Ok(name)
     }
 
@@ -261,6 +276,25 @@ impl Decoder {
         }
         Ok(out)
     }
+}
+
+/// Whether so many values have so many places in a tensor of these extents. Engines unfold it when they load.
+fn sparse_fits(name: &str, values: &[usize], places: &[usize], dims: &[i64]) -> Result<(), LoadError> {
+    let name = shorten(name);
+    let elements = if dims.len() > MAX_RANK { None } else { counted(dims).map(|(_, elements)| elements) };
+    let Some(elements) = elements else {
+        return Err(broken(format!("sparse tensor `{name}` has impossible dimensions")));
+    };
+    if elements > MAX_MADE {
+        return Err(too_large(&format!("elements in sparse tensor `{name}`"), MAX_MADE));
+    }
+    let fits = match (values, places) {
+        (&[], &[]) => true,
+        (&[count], &[rows]) => rows == count && count <= elements,
+        (&[count], &[rows, rank]) => rows == count && rank == dims.len() && count <= elements,
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(broken(format!("sparse tensor `{name}` has other places than values"))) }
 }
 
 fn kind(mut rest: Message<'_>) -> Result<Kind, LoadError> {

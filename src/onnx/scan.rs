@@ -1,10 +1,10 @@
-//! Rules about operators: known domains only, functions that end, and no duplicate definitions.
+//! Rules about operators: known versions and domains only, functions that end, and no duplicate definitions.
 
 use std::collections::{HashMap, HashSet};
 
 use super::decode::{Function, Proto};
 use super::graph::{Graph, Node};
-use super::{MAX_CALL_DEPTH, MAX_NODES, broken, too_large};
+use super::{MAX_CALL_DEPTH, MAX_NODES, NEWEST_IR, NEWEST_OPSETS, broken, too_large};
 use crate::model::{LoadError, Reason, shorten};
 
 /// Operators of ONNX, and those that ONNX Runtime brings itself. Others would need a library of their own,
@@ -15,6 +15,7 @@ type Functions<'a> = HashMap<(&'a str, &'a str), &'a Function>;
 
 /// Checks a decoded model.
 pub(super) fn check(proto: &Proto) -> Result<(), LoadError> {
+    versions(proto)?;
     let mut functions = Functions::new();
     for function in &proto.functions {
         if functions.insert((&function.domain, &function.name), function).is_some() {
@@ -27,6 +28,38 @@ pub(super) fn check(proto: &Proto) -> Result<(), LoadError> {
     }
     calls(proto, &functions)?;
     unique(&proto.graph)
+}
+
+/// Newer files may keep data in fields that the reader skips, and newer operators may mean what no rule here looks
+/// at, so neither is guessed at.
+fn versions(proto: &Proto) -> Result<(), LoadError> {
+    let newer = |what: &str, version: i64, newest: i64| {
+        let detail =
+            format!("{what} {version} is newer than {newest}, the newest known here; export an older one");
+        LoadError::new(Reason::Unsupported, detail)
+    };
+    if proto.ir_version > NEWEST_IR {
+        return Err(newer("format (IR) version", proto.ir_version, NEWEST_IR));
+    }
+    if proto.ir_version < 0 {
+        return Err(broken(format!("impossible format (IR) version {}", proto.ir_version)));
+    }
+    let mut seen = HashMap::new();
+    for (domain, version) in &proto.opsets {
+        let name = if domain.is_empty() { "ai.onnx".to_owned() } else { shorten(domain) };
+        if *version < 1 {
+            return Err(broken(format!("impossible version {version} of operator set `{name}`")));
+        }
+        // Readers differ in which of the two they take.
+        if seen.insert(domain, version).is_some_and(|other| other != version) {
+            return Err(broken(format!("two versions of operator set `{name}`")));
+        }
+        let newest = NEWEST_OPSETS.iter().find(|(known, _)| known == domain);
+        if let Some((_, newest)) = newest.filter(|(_, newest)| version > newest) {
+            return Err(newer(&format!("version of operator set `{name}`"), *version, *newest));
+        }
+    }
+    Ok(())
 }
 
 fn operators(node: &Node, functions: &Functions<'_>) -> Result<(), LoadError> {

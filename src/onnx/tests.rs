@@ -87,7 +87,8 @@ fn tensors_must_hold_what_their_shape_says() {
         (constant("w", &[2], &[1.0]), "4 bytes, not 8"),
         (constant("w", &[-1], &[1.0]), "impossible"),
         (constant("w", &[i64::MAX, i64::MAX], &[]), "impossible"),
-        (constant("w", &[1 << 62], &[]), "0 bytes"),
+        (constant("w", &[1 << 62], &[]), "impossible"),
+        (constant("w", &[1 << 30], &[]), "0 bytes"),
         (constant("w", &[2], &[1.0, 2.0]).float(4, 1.0), "both"),
         (Msg::default().int(1, 3).int(2, 7).bytes(8, "w").int(7, 5), "1 numbers, not 3"),
         (Msg::default().int(1, 1).int(2, 8).bytes(8, "w").bytes(9, "a"), "raw"),
@@ -95,6 +96,130 @@ fn tensors_must_hold_what_their_shape_says() {
     ] {
         refused(with(tensor).0, Reason::Parse, word);
     }
+}
+
+#[test]
+fn elements_that_are_never_decoded_are_counted_too() {
+    let with = |kind: i64, numbers: usize, field: u64| {
+        let tensor = Msg::default().int(1, 5).int(2, kind).bytes(8, "w");
+        let list = |out: Msg| if field == 4 { out.float(4, 1.0) } else { out.int(field, 1) };
+        relu(Msg::default().message(5, (0..numbers).fold(tensor, |out, _| list(out))))
+    };
+    for (kind, numbers, field) in [(14, 10, 4), (17, 5, 5), (22, 3, 5), (25, 2, 5), (27, 5, 5)] {
+        assert!(parsed(with(kind, numbers, field)).is_ok(), "type {kind}");
+        refused(with(kind, numbers - 1, field).0, Reason::Parse, "numbers, not");
+        refused(with(kind, 0, field).0, Reason::Parse, "0 numbers");
+    }
+    refused(with(0, 5, 5).0, Reason::Parse, "unknown type 0");
+    refused(with(99, 5, 5).0, Reason::Parse, "unknown type 99");
+    // None is an extent that can be, not even where another is zero.
+    refused(
+        relu(Msg::default().message(5, constant("w", &[0, 1 << 62], &[]))).0,
+        Reason::Parse,
+        "impossible",
+    );
+}
+
+#[test]
+fn sparse_tensors_have_as_many_places_as_values() {
+    let places = |shape: &[i64]| {
+        let raw = vec![0; 8 * shape.iter().product::<i64>().max(0) as usize];
+        shape.iter().fold(Msg::default(), |out, d| out.int(1, *d)).int(2, 7).bytes(9, raw)
+    };
+    let sparse = |values: i64, at: &[i64], dims: &[i64]| {
+        let values = constant("s", &[values], &vec![1.0; values as usize]);
+        let out = Msg::default().message(1, values).message(2, places(at));
+        dims.iter().fold(out, |out, d| out.int(3, *d))
+    };
+    let with = |sparse: Msg| relu(Msg::default().message(15, sparse));
+    for at in [&[2][..], &[2, 2]] {
+        assert!(parsed(with(sparse(2, at, &[3, 4]))).is_ok(), "{at:?}");
+    }
+    for (values, at, dims, word) in [
+        (2, &[3][..], &[3, 4][..], "places"),
+        (2, &[2, 1], &[3, 4], "places"),
+        (2, &[2, 2, 1], &[3, 4], "places"),
+        (2, &[2], &[1], "places"),
+        (1, &[1], &[-4], "impossible"),
+        (1, &[1], &[1 << 31, 1 << 31, 1 << 31], "impossible"),
+    ] {
+        refused(with(sparse(values, at, dims)).0, Reason::Parse, word);
+    }
+    refused(with(sparse(1, &[1], &[1 << 29])).0, Reason::TooLarge, "elements in sparse tensor `s`");
+    let twice = sparse(1, &[1], &[4]).message(1, constant("s", &[1], &[1.0]));
+    refused(with(twice).0, Reason::Parse, "two lists");
+}
+
+#[test]
+fn shapes_that_ask_for_much_are_refused_where_they_stand() {
+    let int64 = |name: &str, values: &[i64]| {
+        let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Msg::default().int(1, values.len() as i64).int(2, 7).bytes(8, name).bytes(9, raw)
+    };
+    let maker = |op: &str, inputs: &[&str]| node(op, inputs, &["made"], vec![]);
+    let initialised = |op: &str, inputs: &[&str], values: &[i64]| {
+        relu(Msg::default().message(5, int64("s", values)).message(1, maker(op, inputs)))
+    };
+    for (op, inputs) in [
+        ("ConstantOfShape", &["s"][..]),
+        ("Expand", &["x", "s"]),
+        ("Tile", &["x", "s"]),
+        ("OneHot", &["x", "s", "x"]),
+        ("Resize", &["x", "", "", "s"]),
+    ] {
+        assert!(parsed(initialised(op, inputs, &[1 << 14, 1 << 14])).is_ok(), "{op}");
+        refused(initialised(op, inputs, &[1 << 14, (1 << 14) + 1]).0, Reason::TooLarge, op);
+        refused(initialised(op, inputs, &[1 << 62]).0, Reason::TooLarge, op);
+        refused(initialised(op, inputs, &[i64::MAX, i64::MAX, i64::MAX]).0, Reason::TooLarge, op);
+    }
+    let range = |limit: i64| {
+        let numbers = [int64("a", &[0]), int64("b", &[limit]), int64("c", &[2])];
+        relu(Msg::default().all(5, numbers).message(1, maker("Range", &["a", "b", "c"])))
+    };
+    assert!(parsed(range(1 << 29)).is_ok() && parsed(range(i64::MIN)).is_ok());
+    refused(range(1 << 30).0, Reason::TooLarge, "Range");
+    let random = node("RandomNormal", &[], &["made"], vec![ints("shape", &[1 << 40])]);
+    refused(relu(Msg::default().message(1, random)).0, Reason::TooLarge, "RandomNormal");
+
+    // As a constant node, from within a branch, in a function, and as a list.
+    let constant = || node("Constant", &[], &["s"], vec![tensor("value", int64("", &[1 << 62]))]);
+    let list = || node("Constant", &[], &["s"], vec![ints("value_ints", &[1 << 31, 1 << 31])]);
+    let branch = || {
+        let inner = graph(vec![maker("ConstantOfShape", &["s"])], vec![], vec![]);
+        node("If", &["x"], &["z"], vec![subgraph("then_branch", inner)])
+    };
+    for constant in [constant(), list()] {
+        let both = [constant.clone(), maker("ConstantOfShape", &["s"])];
+        refused(relu(Msg::default().all(1, both.clone())).0, Reason::TooLarge, "ConstantOfShape");
+        refused(relu(Msg::default().all(1, [constant, branch()])).0, Reason::TooLarge, "ConstantOfShape");
+        let function = Msg::default().bytes(1, "F").all(7, both).bytes(10, "f");
+        refused(relu(Msg::default()).message(25, function).0, Reason::TooLarge, "ConstantOfShape");
+    }
+}
+
+#[test]
+fn files_newer_than_the_rules_are_refused() {
+    let versions = |ir: i64, opsets: &[(&str, i64)]| {
+        let opsets = opsets.iter().map(|(domain, version)| Msg::default().bytes(1, domain).int(2, *version));
+        relu(Msg::default()).int(1, ir).all(8, opsets)
+    };
+    assert!(parsed(versions(NEWEST_IR, &[("com.microsoft", 99), ("ai.onnx", 18)])).is_ok());
+    refused(versions(NEWEST_IR + 1, &[]).0, Reason::Unsupported, "newer than 14");
+    refused(versions(-1, &[]).0, Reason::Parse, "impossible");
+    refused(versions(8, &[("", 17)]).0, Reason::Parse, "two versions of operator set `ai.onnx`");
+    refused(versions(8, &[("other", 0)]).0, Reason::Parse, "impossible version 0");
+    let opset = |domain: &str, version| {
+        let inner = graph(
+            vec![node("Relu", &["x"], &["y"], vec![])],
+            vec![value("x", 1, &[])],
+            vec![value("y", 1, &[])],
+        );
+        Msg::default().message(7, inner).message(8, Msg::default().bytes(1, domain).int(2, version))
+    };
+    assert!(parsed(opset("", 28)).is_ok());
+    refused(opset("", 29).0, Reason::Unsupported, "`ai.onnx` 29 is newer than 28");
+    refused(opset("ai.onnx.ml", 6).0, Reason::Unsupported, "`ai.onnx.ml` 6");
+    refused(opset("", i64::MAX).0, Reason::Unsupported, "newer");
 }
 
 #[test]

@@ -49,6 +49,11 @@ pub fn status() -> Option<Result<(String, String), String>> {
     lock(&LAST_FAILURE).as_ref().map(|failure| Err(failure.to_string()))
 }
 
+/// Loads the library before a model needs it. What stands against it is in [`status`].
+pub fn bring() {
+    drop(initialise());
+}
+
 /// Loads the library unless that is done. A failure does not last: the file may be put there later.
 ///
 /// # Errors

@@ -109,6 +109,24 @@ fn every_datatype_and_shape_comes_through_unchanged() {
     }
 }
 
+#[test]
+fn what_was_scanned_is_what_is_read() {
+    if !library() {
+        return;
+    }
+    let inner = graph(
+        vec![node("Neg", &["x"], &["y"], vec![])],
+        vec![value("x", 1, &[-1])],
+        vec![value("y", 1, &[-1])],
+    );
+    let opset = Msg::default().bytes(1, "").int(2, 18);
+    let file = Msg::default().int(1, 8).bytes(2, "ORTM").message(7, inner).message(8, opset);
+    assert_eq!(&file.0[4..8], b"ORTM");
+    let session = load(file).unwrap();
+    let input = Tensor::new(&[2], Data::Fp32(vec![1.0, 2.0]));
+    assert_eq!(run(&*session, &[input]).unwrap()[0].data, Data::Fp32(vec![-1.0, -2.0]));
+}
+
 /// `b = x + x` and `a = -x`, declared in that order, `b` with a shape that it does not have.
 fn two_outputs() -> Msg {
     let nodes = vec![node("Neg", &["x"], &["a"], vec![]), node("Add", &["x", "x"], &["b"], vec![])];

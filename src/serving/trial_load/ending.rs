@@ -1,0 +1,115 @@
+//! What the end of a child says about the version that it loaded.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use super::message::Line;
+use super::{ChildLoad, NoReport, Report};
+use crate::engine::ENGINES;
+use crate::model::{LoadError, REASONS, Reason};
+
+/// How a child came to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    /// By itself, or by a signal that is not ours.
+    Ended(ExitStatus),
+    /// Killed at its deadline.
+    TimedOut,
+    /// Killed because the caller did not want to wait.
+    Stopped,
+}
+
+/// What the standard library writes before it aborts for want of memory.
+const ALLOCATION_FAILED: &str = "memory allocation of ";
+
+/// Signals that say something of the process they end, with the name that people know.
+const SIGNALS: &[(i32, &str)] = &[
+    (libc::SIGABRT, "SIGABRT"),
+    (libc::SIGBUS, "SIGBUS"),
+    (libc::SIGFPE, "SIGFPE"),
+    (libc::SIGILL, "SIGILL"),
+    (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGSYS, "SIGSYS"),
+    (libc::SIGTRAP, "SIGTRAP"),
+    (libc::SIGXFSZ, "SIGXFSZ"),
+];
+
+/// Reads what the child wrote and how it ended.
+pub(super) fn judge(
+    ending: Ending,
+    output: &[u8],
+    log: &[u8],
+    load: &ChildLoad<'_>,
+) -> Result<Report, NoReport> {
+    let lines = Line::all(output);
+    // An answer counts however the process ended behind it: nothing of a session is left then.
+    match lines.last() {
+        Some(Line::Loaded { engine, peak_bytes }) => {
+            let engine = ENGINES.iter().map(|e| e.kind()).find(|kind| kind.name() == engine);
+            let engine = engine
+                .ok_or_else(|| NoReport::Unavailable("it answered with an unknown engine".to_owned()))?;
+            return Ok(Report { engine, peak_bytes: *peak_bytes });
+        }
+        Some(Line::Refused { code, detail }) => {
+            let code =
+                REASONS.iter().copied().find(|reason| reason.name() == code).unwrap_or(Reason::Crashed);
+            return Err(refused(code, detail.clone()));
+        }
+        Some(Line::Unavailable(why)) => return Err(NoReport::Unavailable(why.clone())),
+        Some(Line::Ready) | None => {}
+    }
+    match ending {
+        Ending::Stopped => Err(NoReport::Stopped),
+        // What ends before it has the model has not tried it.
+        Ending::TimedOut if lines.is_empty() => {
+            Err(NoReport::Unavailable(format!("the child was not ready within {:?}", load.timeout)))
+        }
+        Ending::Ended(status) if lines.is_empty() => {
+            Err(NoReport::Unavailable(format!("the child was not ready when it ended: {status}")))
+        }
+        Ending::TimedOut => Err(too_long(load)),
+        Ending::Ended(status) => Err(died(status, log, load)),
+    }
+}
+
+/// The end of a child that was at work.
+fn died(status: ExitStatus, log: &[u8], load: &ChildLoad<'_>) -> NoReport {
+    let Some(signal) = status.signal() else {
+        return refused(Reason::Crashed, format!("the trial load ended without an answer: {status}"));
+    };
+    match signal {
+        libc::SIGXCPU => too_long(load),
+        _ if String::from_utf8_lossy(log).contains(ALLOCATION_FAILED) => no_memory(load),
+        // We have not killed it: the kernel does that where memory is short, or to those who ignore SIGXCPU.
+        libc::SIGKILL => no_memory(load),
+        libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
+            NoReport::Unavailable(format!("the child was ended from outside: {status}"))
+        }
+        _ => {
+            let name =
+                SIGNALS.iter().find(|(number, _)| *number == signal).map(|(_, name)| (*name).to_owned());
+            let name = name.unwrap_or_else(|| format!("signal {signal}"));
+            refused(
+                Reason::Crashed,
+                format!("the trial load was ended by {name}; serving it would have crashed sidegate"),
+            )
+        }
+    }
+}
+
+fn refused(code: Reason, detail: String) -> NoReport {
+    NoReport::Refused(LoadError::new(code, detail))
+}
+
+fn too_long(load: &ChildLoad<'_>) -> NoReport {
+    let detail = format!(
+        "the trial load was not over within {} ms (registry.trial_timeout_ms)",
+        load.timeout.as_millis()
+    );
+    refused(Reason::Timeout, detail)
+}
+
+fn no_memory(load: &ChildLoad<'_>) -> NoReport {
+    let detail = format!("the trial load needs more than the {} bytes that it may take", load.memory_bytes);
+    refused(Reason::Memory, detail)
+}
