@@ -70,6 +70,14 @@ impl Format {
 // === impl Model ===
 
 impl Model {
+    /// What an engine of others reads: the ONNX file. Trees of XGBoost and LightGBM are read by our own code alone.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Onnx(model) => Some(&model.bytes),
+            Self::Booster(_) => None,
+        }
+    }
+
     /// Reads and checks a model file.
     ///
     /// # Errors

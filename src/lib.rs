@@ -12,6 +12,7 @@ pub mod booster;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod failpoint;
 pub mod format;
 pub mod gateway;
 pub mod json;

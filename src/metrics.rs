@@ -64,6 +64,8 @@ pub struct Metrics {
     series: AtomicUsize,
     /// 1 while the registry answers.
     pub registry_up: IntGauge,
+    /// Questions without an answer.
+    registry_errors: IntCounterVec,
     /// Seconds since the registry last answered.
     pub registry_staleness: Gauge,
     /// Requests whose head was read and that are not yet answered.
@@ -154,6 +156,11 @@ impl Metrics {
             )?,
             series: AtomicUsize::new(0),
             registry_up: IntGauge::new("sidegate_registry_up", "1 while the registry answers")?,
+            registry_errors: counter(
+                "sidegate_registry_errors_total",
+                "Questions that the registry did not answer, by reason: auth, throttled, unreachable, refused, local",
+                &["reason"],
+            )?,
             registry_staleness: Gauge::new(
                 "sidegate_registry_staleness_seconds",
                 "Seconds since the registry last answered",
@@ -184,7 +191,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 16] = [
+        let all: [Box<dyn Collector>; 17] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -195,6 +202,7 @@ impl Metrics {
             Box::new(metrics.info.clone()),
             Box::new(metrics.dropped_labels.clone()),
             Box::new(metrics.registry_up.clone()),
+            Box::new(metrics.registry_errors.clone()),
             Box::new(metrics.registry_staleness.clone()),
             Box::new(metrics.inflight.clone()),
             Box::new(metrics.connections.clone()),
@@ -202,6 +210,9 @@ impl Metrics {
             Box::new(metrics.config_reloads.clone()),
             Box::new(metrics.panics.clone()),
         ];
+        for reason in ["auth", "throttled", "unreachable", "refused", "local"] {
+            metrics.registry_errors.with_label_values(&[reason]);
+        }
         for collector in all {
             metrics.registry.register(collector)?;
         }
@@ -268,6 +279,11 @@ impl Metrics {
         if let Some(reason) = reason {
             self.load_failures.with_label_values(&[model, reason.name()]).inc();
         }
+    }
+
+    /// Counts a question that the registry did not answer.
+    pub fn count_registry_error(&self, reason: &str) {
+        self.registry_errors.with_label_values(&[reason]).inc();
     }
 
     /// Makes a model's load series visible before anything was loaded.

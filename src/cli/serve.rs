@@ -13,6 +13,7 @@ use crate::config::{self, Config, RegistryUrl, Sources, read_tokens};
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::TensorSpec;
 use crate::registry::Registry;
+use crate::registry::cache::Cache;
 use crate::registry::store::{Fault, Folder, SingleFile, Store, StoreError};
 use crate::serving::{ServedVersion, Serving};
 use crate::telemetry::{self, LevelHandle};
@@ -36,13 +37,15 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::runtime_error(&error),
     };
+    let cache = cache(&config.registry);
     let registry = match store(&config.registry.url) {
-        Ok(store) => Registry::new(store),
+        Ok(store) => Registry::new(store, cache.clone()),
         Err(error) => return super::runtime_error(&error),
     };
     let mut follower = Follower::new(sources, &config, log);
-    let result = runtime
-        .block_on(gateway::run(config, registry, announce, |gateway, now| follower.look(gateway, now)));
+    let result = runtime.block_on(gateway::run(config, registry, cache, announce, |gateway, now| {
+        follower.look(gateway, now)
+    }));
     // A thread stuck in an engine must not keep the process.
     runtime.shutdown_background();
     match result {
@@ -59,6 +62,17 @@ fn store(url: &RegistryUrl) -> Result<Box<dyn Store>, StoreError> {
             return Err(StoreError::new("", Fault::Refused("buckets cannot be read yet".into())));
         }
     })
+}
+
+/// The folder of the cache for this registry, which relative paths and equal buckets of two servers must not share.
+fn cache(registry: &config::Registry) -> Option<Cache> {
+    let identity = match &registry.url {
+        RegistryUrl::File(path) | RegistryUrl::SingleFile(path) => {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+        }
+        url @ RegistryUrl::S3 { .. } => format!("{:?} {url}", registry.endpoint),
+    };
+    registry.cache_dir.as_ref().map(|dir| Cache::new(dir, &identity))
 }
 
 /// Prints where it listens at once, and a line per model and a command to try when the first look is over.

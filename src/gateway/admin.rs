@@ -1,5 +1,7 @@
 //! Admin and ops ports: metrics, probes, models, status and the few verbs. hyper and tower, away from the data path.
 
+mod verbs;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,14 +14,13 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
 use super::Gateway;
 use super::settings::Tokens;
-use crate::model::ModelName;
-use crate::serving::loader::Command;
+use verbs::Verb;
 
 /// Connections of one of these ports.
 const MAX_CONNECTIONS: usize = 16;
@@ -106,20 +107,12 @@ impl Port {
                 text(StatusCode::OK, &models)
             }
             (&Method::GET, "/status") => text(StatusCode::OK, &self.status()),
-            (&Method::POST, "/sync") => self.sync(None).await,
-            (&Method::POST, path) if path.starts_with("/models/") && path.ends_with("/sync") => {
-                match path["/models/".len()..path.len() - "/sync".len()].parse() {
-                    Ok(name) => self.sync(Some(name)).await,
-                    Err(error) => failure(StatusCode::BAD_REQUEST, "invalid_request", &format!("{error}")),
-                }
-            }
-            (_, "/models" | "/status" | "/sync" | "/metrics" | "/livez" | "/readyz" | "/startupz") => {
-                failure(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "method_not_allowed",
-                    "this path takes another method",
-                )
-            }
+            _ if let Some(verb) = Verb::of(&method, &path) => verb.perform(&self.gateway, request).await,
+            (_, "/models" | "/status" | "/metrics" | "/livez" | "/readyz" | "/startupz") => failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path takes another method",
+            ),
             _ => not_found(),
         }
     }
@@ -176,18 +169,6 @@ impl Port {
             }
             _ => return None,
         })
-    }
-
-    async fn sync(&self, name: Option<ModelName>) -> Answer {
-        let (reply, result) = oneshot::channel();
-        if self.gateway.loader.send(Command::Sync(name, reply)).is_err() {
-            return failure(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the loader has ended");
-        }
-        match result.await {
-            Ok(Ok(())) => text(StatusCode::OK, &json!({"synced": true})),
-            Ok(Err(message)) => failure(StatusCode::CONFLICT, "load_failed", &message),
-            Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the loader is shutting down"),
-        }
     }
 
     fn status(&self) -> Value {

@@ -35,6 +35,8 @@ const BODY: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 /// Between two bytes of an answer that the client takes.
 const WRITE_STALL: Duration = Duration::from_secs(30);
+/// Bytes that a client which is behind has to take within that time to get as much time again.
+const WRITE_PROGRESS: usize = 64 << 10;
 /// For a refused client to notice that it was refused.
 const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of a refused body that are read over for the same purpose.
@@ -65,7 +67,8 @@ impl From<Refusal> for End {
 /// Serves a connection on this worker until it ends.
 pub(super) fn spawn(socket: Socket, place: Place, gateway: Arc<Gateway>) {
     crate::task::spawn("connection", async move {
-        let mut connection = Connection { socket, gateway, deadline: Deadline::new(FIRST_BYTE) };
+        let deadline = Deadline::new(FIRST_BYTE);
+        let mut connection = Connection { socket, gateway, deadline, behind: None };
         connection.run().await;
         drop(place);
     });
@@ -75,6 +78,15 @@ struct Connection {
     socket: Socket,
     gateway: Arc<Gateway>,
     deadline: Deadline,
+    /// Its client does not take answers as fast as they come.
+    behind: Option<Behind>,
+}
+
+/// How far a client is with answers that it does not take at once. The few bytes that a kernel lets through now and then
+/// although nobody reads are no progress, so it takes more than that to get more time.
+struct Behind {
+    by: Instant,
+    taken: usize,
 }
 
 impl Connection {
@@ -127,6 +139,8 @@ impl Connection {
             if let Poll::Ready(ready) = self.socket.poll_read_ready(context) {
                 return Poll::Ready(ready);
             }
+            // It asks for nothing while answers are on their way: what it has not taken, it has the time to take.
+            self.behind = None;
             self.deadline.poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
         })
         .await
@@ -350,12 +364,14 @@ impl Connection {
         }
         let total = work.head.len() + work.out.len();
         let mut written = 0;
-        self.deadline.set(now, WRITE_STALL);
+        let by = self.behind.as_ref().map_or(now + WRITE_STALL, |behind| behind.by);
+        self.deadline.set(now, by.saturating_duration_since(now));
         while written < total {
             let head = &work.head[written.min(work.head.len())..];
             let body = &work.out[written.saturating_sub(work.head.len())..];
             let slices = [IoSlice::new(head), IoSlice::new(body)];
             let (socket, deadline) = (&mut self.socket, &mut self.deadline);
+            let mut waited = false;
             let wrote = poll_fn(|context| {
                 let wrote = if body.is_empty() {
                     Pin::new(&mut *socket).poll_write(context, head)
@@ -364,7 +380,10 @@ impl Connection {
                 };
                 match wrote {
                     Poll::Ready(wrote) => Poll::Ready(wrote),
-                    Poll::Pending => deadline.poll(context).map(|()| Err(io::ErrorKind::TimedOut.into())),
+                    Poll::Pending => {
+                        waited = true;
+                        deadline.poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+                    }
                 }
             })
             .await?;
@@ -372,8 +391,16 @@ impl Connection {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             written += wrote;
-            if written < total {
-                self.deadline.set(Instant::now(), WRITE_STALL);
+            if waited && self.behind.is_none() {
+                self.behind = Some(Behind { by, taken: 0 });
+            }
+            if let Some(behind) = &mut self.behind {
+                behind.taken += wrote;
+                if behind.taken >= WRITE_PROGRESS {
+                    let now = Instant::now();
+                    *behind = Behind { by: now + WRITE_STALL, taken: 0 };
+                    self.deadline.set(now, WRITE_STALL);
+                }
             }
         }
         Ok(())

@@ -313,7 +313,7 @@ impl Control {
         let sent = gateway.loader.send(command).is_ok();
         match result.await {
             Ok(Ok(())) => work.reply(200, &serde_json::json!({"name": name.as_str(), verb: true})),
-            Ok(Err(message)) => work.fail(400, "load_failed", &message),
+            Ok(Err(message)) => work.fail(400, "load_failed", &message.to_string()),
             Err(_) if sent => work.fail(503, "not_ready", "the loader is shutting down"),
             Err(_) => work.fail(503, "not_ready", "the loader has ended"),
         }

@@ -27,6 +27,7 @@ use crate::config::{Config, TokenFileError, read_tokens};
 use crate::engine::Scratch;
 use crate::metrics::Metrics;
 use crate::registry::Registry;
+use crate::registry::cache::Cache;
 use crate::serving::Serving;
 use crate::serving::loader::{Command, Loader};
 
@@ -71,6 +72,7 @@ struct Listeners {
 pub async fn run(
     config: Config,
     registry: Registry,
+    cache: Option<Cache>,
     announce: impl FnOnce(&Addresses, &Gateway),
     mut reload: impl FnMut(&Gateway, bool),
 ) -> Result<(), Failure> {
@@ -99,9 +101,11 @@ pub async fn run(
         reloads: ArcSwap::from_pointee(Reloads::default()),
     });
     // Every worker has a lane beside it, and each of these threads calls sessions.
-    let loader = Loader::new(registry, config.clone(), metrics, serving, 2 * workers);
-    let loader = std::thread::Builder::new().name("loader".into()).spawn(move || loader.run(&orders));
-    let loader = loader.map_err(|e| other("loader", &e))?;
+    let channel = (commands.clone(), orders);
+    let loader = Loader::new(registry, cache, config.clone(), metrics, serving, 2 * workers, channel);
+    let loader = loader
+        .and_then(|loader| std::thread::Builder::new().name("loader".into()).spawn(move || loader.run()))
+        .map_err(|e| other("loader", &e))?;
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_workers, working) = watch::channel(false);
     let Listeners { http, uds, admin, ops, .. } = listeners;

@@ -13,9 +13,9 @@ const SLICE: usize = 256 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
-/// Takes the digest of what is written to it.
-#[derive(Default)]
-pub struct Hasher {
+/// Passes bytes on and takes their digest on the way.
+pub struct Hashing<W> {
+    to: W,
     hasher: Sha256,
     bytes: u64,
 }
@@ -35,26 +35,38 @@ impl Digest {
         }
         Self(hasher.finalize().into())
     }
+
+    /// The digest as a number from 0 to below 1, evenly spread.
+    pub fn share(&self) -> f64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        (u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 11) as f64 / (1_u64 << 53) as f64
+    }
 }
 
-// === impl Hasher ===
+// === impl Hashing ===
 
-impl Hasher {
-    /// The digest and the number of bytes so far.
+impl<W: io::Write> Hashing<W> {
+    /// A writer before `to`.
+    pub fn new(to: W) -> Self {
+        Self { to, hasher: Sha256::new(), bytes: 0 }
+    }
+
+    /// The digest and the number of the bytes that went through.
     pub fn finish(self) -> (Digest, u64) {
         (Digest(self.hasher.finalize().into()), self.bytes)
     }
 }
 
-impl io::Write for Hasher {
+impl<W: io::Write> io::Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hasher.update(bytes);
-        self.bytes += bytes.len() as u64;
-        Ok(bytes.len())
+        let count = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.bytes += count as u64;
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.to.flush()
     }
 }
 
@@ -99,7 +111,7 @@ mod tests {
     #[test]
     fn digests_round_trip() {
         let digest = Digest::of(b"abc", &mut || ());
-        let mut hasher = Hasher::default();
+        let mut hasher = Hashing::new(std::io::sink());
         io::copy(&mut &b"abc"[..], &mut hasher).unwrap();
         assert_eq!(hasher.finish(), (digest, 3));
         let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -2,13 +2,15 @@
 //! changes; whoever changes it keeps what this program does not know.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 use super::digest::Digest;
 use super::signature::SignatureEntry;
-use super::{Catalog, Listed, format};
+use super::{Catalog, Listed, clock, format};
 use crate::model::{LoadError, ModelName, Reason, Reference, Selector, Stage, Version, shorten};
 
 /// A model's index.
@@ -303,4 +305,16 @@ impl Index {
 pub fn is_alias(text: &str) -> bool {
     let reference = format!("m@{text}").parse::<Reference>().map(|reference| reference.selector);
     matches!(reference, Ok(Selector::Alias(_)))
+}
+
+// === impl Rollout ===
+
+impl Rollout {
+    /// Whether the moment of the sidecar called `pod` has come at `now`: a fixed share of the span, from a hash of pod,
+    /// model and version. A start that cannot be read holds nobody back.
+    pub fn has_reached(&self, pod: &str, model: &ModelName, now: OffsetDateTime) -> bool {
+        let Some(start) = clock::parse(&self.start) else { return true };
+        let share = Digest::of(format!("{pod}\n{model}\n{}", self.version).as_bytes(), &mut || ()).share();
+        now >= start + Duration::from_secs(self.seconds).mul_f64(share)
+    }
 }

@@ -50,8 +50,9 @@ pub struct Manifest {
 /// One entry of [`Manifest::files`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ManifestFile {
-    sha256: String,
-    /// Its size.
+    /// The digest, with or without its prefix.
+    pub sha256: String,
+    /// Size in bytes.
     pub bytes: u64,
 }
 
@@ -147,8 +148,7 @@ impl Manifest {
         let Some(want) = self.files.get(name) else {
             return Err(LoadError::new(Reason::BadDigest, format!("{name} is not listed in manifest.json")));
         };
-        let expected: Result<Digest, _> = want.sha256.parse();
-        if bytes.len() as u64 == want.bytes && expected.is_ok_and(|expected| expected == *digest) {
+        if bytes.len() as u64 == want.bytes && want.digest() == Some(*digest) {
             return Ok(());
         }
         let detail = format!(

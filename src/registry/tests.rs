@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::store::Folder;
 use super::*;
-use crate::model::{Signature, TensorSpec};
+use crate::model::{ModelName, Signature, TensorSpec};
 use crate::tensor::Datatype;
 
 fn put(root: &Path, key: &str, bytes: &[u8]) {
@@ -31,45 +31,45 @@ fn managed(root: &Path, bytes: &[u8]) -> Registry {
         digest(manifest.as_bytes())
     );
     put(root, "m/model.json", index.as_bytes());
-    Registry::new(Box::new(Folder::new(root)))
+    Registry::new(Box::new(Folder::new(root)), None)
 }
 
-fn fetch(registry: &Registry) -> Result<Artefact, LoadError> {
+fn fetch(registry: &mut Registry) -> Result<Artefact, LoadError> {
     let name: ModelName = "m".parse().unwrap();
     let catalog = registry.catalog(&name)?;
     let listed = catalog.versions.last().expect("a version");
-    let bytes = registry.model_bytes(&name, listed.version).unwrap_or(MAX_MODEL_BYTES);
-    registry.fetch(&name, listed, bytes, &mut || ())
+    let described = registry.source().describe(&name, listed)?;
+    registry.source().fetch(&name, listed.version, described, &mut || ())
 }
 
 #[test]
 fn a_managed_version_is_verified() {
     let root = tempfile::tempdir().unwrap();
-    let registry = managed(root.path(), b"model");
+    let mut registry = managed(root.path(), b"model");
     let catalog = registry.catalog(&"m".parse().unwrap()).unwrap();
     assert!(catalog.managed && catalog.versions.len() == 1 && catalog.versions[0].stage == Stage::Production);
     assert_eq!(catalog.aliases["champion"].get(), 7);
-    assert_eq!(fetch(&registry).unwrap().model, b"model");
+    assert_eq!(fetch(&mut registry).unwrap().model, b"model");
 }
 
 #[test]
 fn changed_bytes_are_refused() {
     let root = tempfile::tempdir().unwrap();
-    let registry = managed(root.path(), b"model");
+    let mut registry = managed(root.path(), b"model");
     put(root.path(), "m/7/model.onnx", b"mudel");
-    assert_eq!(fetch(&registry).err().unwrap().code, Reason::BadDigest);
+    assert_eq!(fetch(&mut registry).err().unwrap().code, Reason::BadDigest);
     fs::remove_file(root.path().join("m/7/model.onnx")).unwrap();
-    assert_eq!(fetch(&registry).err().unwrap().code, Reason::MissingFile);
+    assert_eq!(fetch(&mut registry).err().unwrap().code, Reason::MissingFile);
     put(root.path(), "m/7/manifest.json", b"{}");
-    assert_eq!(fetch(&registry).err().unwrap().code, Reason::BadDigest);
+    assert_eq!(fetch(&mut registry).err().unwrap().code, Reason::BadDigest);
     fs::remove_file(root.path().join("m/7/manifest.json")).unwrap();
-    assert_eq!(fetch(&registry).err().unwrap().code, Reason::MissingFile);
+    assert_eq!(fetch(&mut registry).err().unwrap().code, Reason::MissingFile);
 }
 
 #[test]
 fn unusable_indexes_are_refused() {
     let root = tempfile::tempdir().unwrap();
-    let registry = managed(root.path(), b"model");
+    let mut registry = managed(root.path(), b"model");
     for bad in [
         "<html>",
         "{}",
@@ -99,20 +99,20 @@ fn a_bare_repository_lists_complete_versions() {
     put(root.path(), "m/notes/model.onnx", b"");
     put(root.path(), "_locks/1/model.onnx", b"");
     put(root.path(), "README.md", b"");
-    let registry = Registry::new(Box::new(Folder::new(root.path())));
-    assert_eq!(registry.models().unwrap(), ["m".parse().unwrap()]);
+    let mut registry = Registry::new(Box::new(Folder::new(root.path())), None);
+    assert_eq!(registry.survey(None, true).unwrap().models, ["m".parse().unwrap()]);
     let catalog = registry.catalog(&"m".parse().unwrap()).unwrap();
     let versions: Vec<u64> = catalog.versions.iter().map(|l| l.version.get()).collect();
     assert_eq!((versions, catalog.managed), (vec![2, 10], false));
-    assert_eq!(fetch(&registry).unwrap().model, b"ten");
+    assert_eq!(fetch(&mut registry).unwrap().model, b"ten");
 }
 
 #[test]
 fn every_file_of_a_bare_version_is_part_of_its_token() {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), "m/1/model.onnx", b"one");
-    let registry = Registry::new(Box::new(Folder::new(root.path())));
-    let token = || registry.catalog(&"m".parse().unwrap()).unwrap().versions[0].token.clone();
+    let mut registry = Registry::new(Box::new(Folder::new(root.path())), None);
+    let mut token = || registry.catalog(&"m".parse().unwrap()).unwrap().versions[0].token.clone();
     let mut seen = vec![token()];
     for (key, bytes) in [
         ("m/1/model.ubj", "one"),
@@ -132,16 +132,16 @@ fn every_file_of_a_bare_version_is_part_of_its_token() {
 #[test]
 fn the_model_file_s_name_says_what_it_is() {
     let root = tempfile::tempdir().unwrap();
-    let registry = Registry::new(Box::new(Folder::new(root.path())));
+    let mut registry = Registry::new(Box::new(Folder::new(root.path())), None);
     for format in FORMATS {
         fs::remove_dir_all(root.path().join("m")).ok();
         put(root.path(), &format!("m/1/{}", format.file_name()), b"bytes");
-        let artefact = fetch(&registry).unwrap();
+        let artefact = fetch(&mut registry).unwrap();
         assert_eq!((artefact.format, artefact.model), (format, b"bytes".to_vec()));
     }
     // Two of them leave open which one is meant.
     put(root.path(), "m/1/model.onnx", b"other");
-    let error = fetch(&registry).err().unwrap();
+    let error = fetch(&mut registry).err().unwrap();
     assert_eq!(error.code, Reason::Parse);
     assert!(error.detail.contains("model.onnx and model.txt are both there"), "{error}");
     let manifest = |files: &[&str]| {
@@ -151,31 +151,72 @@ fn the_model_file_s_name_says_what_it_is() {
         put(root.path(), "m/1/manifest.json", text.as_bytes());
     };
     manifest(&["model.txt"]);
-    assert_eq!(fetch(&registry).unwrap().format, Format::LightgbmText);
+    assert_eq!(fetch(&mut registry).unwrap().format, Format::LightgbmText);
     manifest(&["model.txt", "model.onnx"]);
-    assert!(fetch(&registry).err().unwrap().detail.contains("lists both model.onnx and model.txt"));
+    assert!(fetch(&mut registry).err().unwrap().detail.contains("lists both model.onnx and model.txt"));
     manifest(&["model.ubj"]);
-    let error = fetch(&registry).err().unwrap();
+    let error = fetch(&mut registry).err().unwrap();
     assert_eq!((error.code, &*error.detail), (Reason::MissingFile, "model.ubj is not there"));
     put(root.path(), "m/1/model.ubj", b"bytez");
-    let error = fetch(&registry).err().unwrap();
+    let error = fetch(&mut registry).err().unwrap();
     assert_eq!(error.code, Reason::BadDigest);
     assert!(error.detail.starts_with("model.ubj has"), "{error}");
     manifest(&[]);
-    assert_eq!(fetch(&registry).err().unwrap().code, Reason::BadDigest);
+    assert_eq!(fetch(&mut registry).err().unwrap().code, Reason::BadDigest);
 }
 
 #[test]
-fn no_more_is_read_than_was_asked_for() {
+fn no_more_is_read_than_is_expected() {
     let root = tempfile::tempdir().unwrap();
-    let registry = managed(root.path(), b"model");
+    let mut registry = managed(root.path(), b"model");
     let name: ModelName = "m".parse().unwrap();
-    let listed = &registry.catalog(&name).unwrap().versions[0];
-    assert_eq!(registry.model_bytes(&name, listed.version).unwrap(), 5);
-    assert_eq!(registry.fetch(&name, listed, 4, &mut || ()).err().unwrap().code, Reason::BadDigest);
-    let file = fs::File::options().write(true).open(root.path().join("m/7/model.onnx")).unwrap();
+    let listed = registry.catalog(&name).unwrap().versions[0].clone();
+    let source = registry.source();
+    let described = source.describe(&name, &listed).unwrap();
+    assert_eq!((described.format, described.bytes), (Format::Onnx, 5));
+    // It grew after the manifest was written.
+    put(root.path(), "m/7/model.onnx", b"model and more");
+    let error = source.fetch(&name, listed.version, described, &mut || ()).err().unwrap();
+    assert_eq!(error.code, Reason::BadDigest, "{error}");
+    let bare = Listed::bare(Version::new(8).unwrap());
+    put(root.path(), "m/8/model.onnx", b"");
+    let file = fs::File::options().write(true).open(root.path().join("m/8/model.onnx")).unwrap();
     file.set_len(MAX_MODEL_BYTES + 1).unwrap();
-    assert_eq!(registry.model_bytes(&name, listed.version).unwrap_err().code, Reason::TooLarge);
+    assert_eq!(source.describe(&name, &bare).unwrap_err().code, Reason::TooLarge);
+}
+
+/// A `model.json` of these numbers, with version 7 in Production.
+fn index_of(epoch: u64, generation: u64, mutation: &str) -> String {
+    format!(
+        r#"{{"format":1,"epoch":{epoch},"generation":{generation},"mutation":"{mutation}","model":"m",
+            "versions":[{{"version":7,"stage":"Production"}}]}}"#
+    )
+}
+
+#[test]
+fn an_index_never_goes_back() {
+    let root = tempfile::tempdir().unwrap();
+    let mut registry = Registry::new(Box::new(Folder::new(root.path())), None);
+    let mut read = |epoch, generation, mutation| {
+        put(root.path(), "m/model.json", index_of(epoch, generation, mutation).as_bytes());
+        registry.catalog(&"m".parse().unwrap()).map(|_| ()).map_err(|error| error.code)
+    };
+    assert_eq!(read(1, 5, "a"), Ok(()));
+    assert_eq!(read(1, 7, "c"), Ok(()));
+    assert_eq!(read(1, 6, "b"), Err(Reason::Stale));
+    assert_eq!(read(1, 7, "x"), Err(Reason::Stale), "two histories");
+    assert_eq!(read(1, 7, "c"), Ok(()), "what was seen is no way back");
+    assert_eq!(read(2, 3, "d"), Ok(()), "an operator says that it is meant");
+    assert_eq!(read(1, 9, "e"), Err(Reason::Stale));
+}
+
+#[test]
+fn hands_that_edit_an_index_need_not_count() {
+    let root = tempfile::tempdir().unwrap();
+    let mut registry = managed(root.path(), b"model");
+    assert_eq!(registry.catalog(&"m".parse().unwrap()).unwrap().aliases.len(), 1);
+    put(root.path(), "m/model.json", br#"{"format":1,"model":"m","versions":[{"version":7}]}"#);
+    assert_eq!(registry.catalog(&"m".parse().unwrap()).unwrap().aliases.len(), 0);
 }
 
 #[test]

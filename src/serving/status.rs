@@ -23,6 +23,9 @@ pub struct ModelStatus {
     /// What is wrong with the model as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<ReasonStatus>,
+    /// The version that an operator of this sidecar fixed, whatever the registry says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
     /// Its versions, ascending.
     pub versions: Vec<VersionStatus>,
 }
@@ -64,6 +67,8 @@ pub enum State {
     Standby,
     /// Refused.
     Failed,
+    /// Set aside after it brought a process down.
+    Quarantined,
 }
 
 /// A published reason code with its text.

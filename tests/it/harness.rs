@@ -111,6 +111,8 @@ pub(crate) fn command(dir: &Path, before: Option<&str>) -> Command {
     if std::env::var_os("ORT_DYLIB_PATH").is_none() && library.exists() {
         command.env("ORT_DYLIB_PATH", library);
     }
+    // What a server keeps for its next start is kept with the test.
+    command.env("XDG_CACHE_HOME", dir.join("cache"));
     command.current_dir(dir).stdin(Stdio::null());
     command
 }

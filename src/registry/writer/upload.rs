@@ -2,7 +2,7 @@
 
 use super::Writer;
 use super::error::ChangeError;
-use crate::registry::digest::{Digest, Hasher};
+use crate::registry::digest::{Digest, Hashing};
 use crate::registry::store::{Body, Condition, Fault, StoreError};
 
 impl Writer {
@@ -21,7 +21,7 @@ impl Writer {
             Err(error) => return Err(error.into()),
         }
         let there = self.patiently(faults, || {
-            let mut hasher = Hasher::default();
+            let mut hasher = Hashing::new(std::io::sink());
             self.store().download(key, bytes, &mut hasher)?;
             Ok(hasher.finish())
         });

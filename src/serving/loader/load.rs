@@ -2,19 +2,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::{Failed, Loaded, Loader, MAX_BACKOFF};
-use crate::config::{Config, EngineChoice, ModelChecks, PredictionRange};
+use super::{Failed, Gone, Loaded, Loader, MAX_BACKOFF, Origin};
+use crate::config::{Config, EngineChoice, ModelChecks, PredictionRange, TrialLoad};
 use crate::engine::{self, LoadOptions};
 use crate::format::Model;
 use crate::metrics::{Metrics, VersionLabels};
 use crate::model::{LoadError, ModelName, Reason, Signature, Stage, Version};
+use crate::registry::cache::{Quarantine, Served};
+use crate::registry::digest::Digest;
 use crate::registry::manifest::Manifest;
-use crate::registry::{Artefact, Listed};
+use crate::registry::{Artefact, Listed, Source};
 use crate::serving::admission::Trial;
 use crate::serving::circuit::Circuit;
+use crate::serving::trial_load::{self, ChildLoad, NoReport};
 use crate::serving::{ServedVersion, Statistics, checks};
 
 /// Memory that a load may take, as a multiple of the file: its bytes, the parsed graph, the session.
@@ -22,36 +25,102 @@ const MEMORY_FACTOR: u64 = 3;
 
 impl Loader {
     /// Loads one version; whatever happens is in log, metric and state afterwards.
-    pub(super) fn load(&mut self, name: &ModelName, version: Version, config: &Config) {
-        let Some(model) = self.models.get_mut(name) else { return };
-        let Some(listed) = model.catalog.versions.iter().find(|l| l.version == version).cloned() else {
-            return;
-        };
+    ///
+    /// # Errors
+    /// When the loader is to end, or the work it waited for has panicked.
+    pub(super) fn load(
+        &mut self,
+        name: &ModelName,
+        version: Version,
+        origin: Origin,
+        config: &Config,
+    ) -> Result<(), Gone> {
+        let Some(model) = self.models.get_mut(name) else { return Ok(()) };
+        let Some(listed) = model.catalog.listed(version).cloned() else { return Ok(()) };
+        if model.loaded.get(&version).is_some_and(|loaded| loaded.token == listed.token)
+            && origin == Origin::Cache
+        {
+            return Ok(());
+        }
         model.loading = Some(version);
         self.publish_status(config);
-        let start = Instant::now();
-        let result = self.attempt(name, &listed, config);
+        let artefact = self.bring(name, &listed, origin, config)?;
+        self.finish_load(name, &listed, artefact, config)
+    }
+
+    /// Reads and verifies a version's files.
+    fn bring(
+        &mut self,
+        name: &ModelName,
+        listed: &Listed,
+        origin: Origin,
+        config: &Config,
+    ) -> Result<Result<Artefact, LoadError>, Gone> {
+        let of = (name.clone(), listed.clone());
+        let described = self.read(origin, move |source| source.describe(&of.0, &of.1))?;
+        let described = match described {
+            Ok(described) => described,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Err(error) = self.fit_into_memory(described.bytes, config)? {
+            return Ok(Err(error));
+        }
+        let (of, version) = (name.clone(), listed.version);
+        let mut pacer = self.pacer(config);
+        self.read(origin, move |source| source.fetch(&of, version, described, &mut || pacer.pace()))
+    }
+
+    /// Has a hand read from the store, or from the cache alone.
+    fn read<T: Send + 'static>(
+        &mut self,
+        origin: Origin,
+        job: impl FnOnce(Source<'_>) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let ticket = match origin {
+            Origin::Registry => self.registry.ask(move |registry| job(registry.source())),
+            Origin::Cache => {
+                let cache = self.cache.clone();
+                self.bench.ask(move |_| job(Source { store: None, cache: cache.as_ref() }))
+            }
+        };
+        self.wait(&ticket)
+    }
+
+    /// Builds and tries what was read, and takes note of how it went.
+    pub(super) fn finish_load(
+        &mut self,
+        name: &ModelName,
+        listed: &Listed,
+        artefact: Result<Artefact, LoadError>,
+        config: &Config,
+    ) -> Result<(), Gone> {
+        let (version, start) = (listed.version, Instant::now());
+        let result = match artefact {
+            Ok(artefact) => self.build(name, listed, artefact, config)?,
+            Err(error) => Err(error),
+        };
         self.metrics.count_load(name.as_str(), result.as_ref().err().map(|e| e.code));
-        let Some(model) = self.models.get_mut(name) else { return };
+        let Some(model) = self.models.get_mut(name) else { return Ok(()) };
         model.loading = None;
         match result {
-            Ok(served) => {
+            Ok((served, record)) => {
                 tracing::info!(
                     model = %name, version = version.get(), engine = served.engine.name(),
                     reason = %served.engine_reason, load_ms = start.elapsed().as_millis() as u64, "loaded"
                 );
                 model.failed.remove(&version);
                 let choice = config.model(name.as_str()).engine;
-                let loaded =
-                    Loaded { version: Arc::new(served), token: listed.token, stage: listed.stage, choice };
+                let (token, stage) = (listed.token.clone(), listed.stage);
+                let loaded = Loaded { version: Arc::new(served), token, stage, choice, record };
                 // Files of a bare repository may change under the same number; the old content is let go.
                 if let Some(old) = model.loaded.insert(version, loaded) {
                     if model.default == Some(version) {
                         model.last_swap = Some(Instant::now());
                         self.metrics.count_swap(name.as_str());
                     }
-                    self.retired.push(old.version);
+                    self.retire(old.version);
                 }
+                self.evict(config);
             }
             Err(error) => {
                 tracing::warn!(
@@ -61,85 +130,152 @@ impl Loader {
                 let attempts = model.failed.get(&version).map_or(1, |f| f.attempts + 1);
                 let passing = matches!(
                     error.code,
-                    Reason::MissingFile | Reason::BadDigest | Reason::Memory | Reason::Timeout
+                    Reason::MissingFile
+                        | Reason::BadDigest
+                        | Reason::Memory
+                        | Reason::Timeout
+                        | Reason::Unreachable
+                        | Reason::Quarantined
                 );
                 let backoff = Duration::from_secs(1 << attempts.min(6)).min(MAX_BACKOFF);
                 let retry = passing.then(|| Instant::now() + backoff);
-                model.failed.insert(version, Failed { token: listed.token, error, attempts, retry });
+                let token = listed.token.clone();
+                model.failed.insert(version, Failed { token, error, attempts, retry });
             }
         }
+        Ok(())
     }
 
-    fn attempt(
+    /// Turns verified bytes into a version that can serve, and into what the cache is to keep of it.
+    #[expect(clippy::type_complexity, reason = "a result within a result, once")]
+    fn build(
         &mut self,
         name: &ModelName,
         listed: &Listed,
+        artefact: Artefact,
         config: &Config,
-    ) -> Result<ServedVersion, LoadError> {
+    ) -> Result<Result<(ServedVersion, Served), LoadError>, Gone> {
         let start = Instant::now();
-        let mut pacer =
-            Pacer::new(config.registry.slow_load && !self.serving.snapshot.load().models.is_empty());
-        let bytes = self.registry.model_bytes(name, listed.version)?;
-        self.fit_into_memory(bytes, config)?;
-        let mut artefact = self.registry.fetch(name, listed, bytes, &mut || pacer.pace())?;
         let settings = config.model(name.as_str());
+        let cache = self.cache.as_ref();
+        if let Some(found) = cache.and_then(|cache| cache.quarantine(name, listed.version, &listed.token)) {
+            return Ok(Err(quarantined(name, &found)));
+        }
+        let note = cache.map(|cache| cache.begin(name, listed.version, &listed.token));
+        let note = note.transpose().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the cache cannot be written; a load that kills the process would not be noticed");
+            None
+        });
+        crate::failpoint::at("noted");
+        let golden = artefact.golden.as_ref().map(|bytes| Digest::of(bytes, &mut || ()));
+        let record = Served::new(listed, (artefact.format.file_name().into(), artefact.digest), golden);
+        let keep_golden = cache.cloned().filter(|_| self.remote).zip(golden);
         let model = self.models.get(name);
         let served = model.and_then(|model| model.loaded.get(&model.default?));
         let build = Build {
-            name,
+            name: name.clone(),
             version: listed.version,
             choice: settings.engine,
             options: LoadOptions { workers: self.callers },
             warmup_rows: settings.warmup_rows,
             checks: settings.checks,
             prediction_range: settings.prediction_range,
-            served: served.filter(|_| !settings.allow_breaking).map(|l| &l.version.signature),
-            replaces: model.and_then(|model| model.loaded.get(&listed.version)),
+            served: served.filter(|_| !settings.allow_breaking).map(|l| l.version.signature.clone()),
+            replaces: model
+                .and_then(|model| model.loaded.get(&listed.version))
+                .map(|old| (old.version.clone(), old.stage)),
             created: listed.created.clone(),
             stage: listed.stage,
-            metrics: &self.metrics,
+            child: ChildTrial {
+                choice: config.registry.trial_load,
+                timeout: config.registry.trial_timeout,
+                budget: config.memory.budget_bytes,
+                stopping: self.stopping.clone(),
+            },
+            metrics: self.metrics.clone(),
             max_series: config.metrics.max_series,
             start,
         };
-        // Engines are not trusted with a model's bytes: a panic of theirs is one more way to be refused.
-        let scratch = &mut self.scratch;
-        catch_unwind(AssertUnwindSafe(|| build.run(&mut artefact, scratch, &mut pacer))).unwrap_or_else(
-            |_| Err(LoadError::new(Reason::Crashed, "the engine panicked while loading; see the log")),
-        )
+        let mut pacer = self.pacer(config);
+        let ticket = self.bench.ask(move |bench| {
+            if let (Some((cache, digest)), Some(golden)) = (keep_golden, &artefact.golden) {
+                // Should the version ever stand in, it is tried on its examples again.
+                let _ = cache.keep_blob(&digest, golden);
+            }
+            let scratch = &mut bench.scratch;
+            // Engines are not trusted with a model's bytes: a panic of theirs is one more way to be refused.
+            catch_unwind(AssertUnwindSafe(|| build.run(artefact, scratch, &mut pacer))).unwrap_or_else(|_| {
+                Err(LoadError::new(Reason::Crashed, "the engine panicked while loading; see the log"))
+            })
+        });
+        let result = self.wait(&ticket)?;
+        drop(note);
+        Ok(result.map(|served| (served, record)))
+    }
+
+    fn pacer(&self, config: &Config) -> Pacer {
+        Pacer::new(config.registry.slow_load && !self.serving.snapshot.load().models.is_empty())
+    }
+
+    /// Has a version freed once nobody uses it any more.
+    pub(super) fn retire(&self, version: Arc<ServedVersion>) {
+        drop(self.bench.ask(move |bench| bench.retired.push(version)));
+    }
+
+    /// Keeps the cache below its size, without what is loaded.
+    fn evict(&self, config: &Config) {
+        let Some(cache) = self.cache.clone().filter(|_| self.remote) else { return };
+        let needed = self.models.values().flat_map(|model| model.loaded.values());
+        let needed: Vec<Digest> = needed.flat_map(|loaded| loaded.record.digests()).collect();
+        let max = config.registry.cache_max_bytes;
+        drop(self.bench.ask(move |_| {
+            crate::failpoint::at("evict");
+            cache.evict(max, &needed);
+        }));
     }
 
     /// Makes room for a file of `bytes` within the memory budget, dropping kept versions first.
-    fn fit_into_memory(&mut self, bytes: u64, config: &Config) -> Result<(), LoadError> {
-        let Some(budget) = config.memory.budget_bytes else { return Ok(()) };
+    fn fit_into_memory(&mut self, bytes: u64, config: &Config) -> Result<Result<(), LoadError>, Gone> {
+        let Some(budget) = config.memory.budget_bytes else { return Ok(Ok(())) };
         let need = bytes.saturating_mul(MEMORY_FACTOR);
         let fits = || crate::process::resident_bytes().is_none_or(|resident| resident + need <= budget);
         if fits() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         // What fits in no case costs nobody the version to roll back to.
         let names: Vec<ModelName> = self.models.keys().filter(|_| need < budget).cloned().collect();
         for name in names {
             if let Some(model) = self.models.get_mut(&name) {
                 model.previous.clear();
-                let wanted = model.catalog.wanted();
-                self.arrange(&name, &wanted, 0, config);
+                self.arrange(&name, config);
             }
         }
-        self.retired.sweep();
+        let sweeping = self.bench.ask(|bench| bench.retired.sweep());
+        self.wait(&sweeping)?;
         if fits() {
-            return Ok(());
+            return Ok(Ok(()));
         }
         let resident = crate::process::resident_bytes().unwrap_or(0);
         let detail = format!(
             "loading needs about {need} bytes beside {resident} in use, memory.budget_bytes is {budget}"
         );
-        Err(LoadError::new(Reason::Memory, detail))
+        Ok(Err(LoadError::new(Reason::Memory, detail)))
     }
 }
 
+fn quarantined(name: &ModelName, found: &Quarantine) -> LoadError {
+    let detail = format!(
+        "a process died while it loaded this version ({} times); it is tried again {}, or now by `sidegate registry sync \
+         {name}`",
+        found.times,
+        found.until_text()
+    );
+    LoadError::new(Reason::Quarantined, detail)
+}
+
 /// Everything needed to turn bytes into a version.
-struct Build<'a> {
-    name: &'a ModelName,
+struct Build {
+    name: ModelName,
     version: Version,
     choice: EngineChoice,
     options: LoadOptions,
@@ -147,20 +283,22 @@ struct Build<'a> {
     checks: ModelChecks,
     prediction_range: Option<PredictionRange>,
     /// The served version's signature, when it must not change.
-    served: Option<&'a Signature>,
+    served: Option<Signature>,
     /// What is loaded under the same number.
-    replaces: Option<&'a Loaded>,
+    replaces: Option<(Arc<ServedVersion>, Stage)>,
     created: Option<String>,
     stage: Stage,
-    metrics: &'a Metrics,
+    /// Whether and how a child process goes first.
+    child: ChildTrial,
+    metrics: Arc<Metrics>,
     max_series: usize,
     start: Instant,
 }
 
-impl Build<'_> {
+impl Build {
     fn run(
         self,
-        artefact: &mut Artefact,
+        mut artefact: Artefact,
         scratch: &mut engine::Scratch,
         pacer: &mut Pacer,
     ) -> Result<ServedVersion, LoadError> {
@@ -172,13 +310,15 @@ impl Build<'_> {
         }
         let breaking = manifest.as_ref().is_some_and(|m| m.breaking);
         if let Some(change) =
-            self.served.filter(|_| !breaking).and_then(|s| s.breaking_change(model.signature()))
+            self.served.as_ref().filter(|_| !breaking).and_then(|s| s.breaking_change(model.signature()))
         {
             let detail =
                 format!("{change}; mark the manifest `breaking` or set models.{}.allow_breaking", self.name);
             return Err(LoadError::new(Reason::SignatureChanged, detail));
         }
         let prediction = prediction(manifest.as_ref(), model.signature())?;
+        let tried = self.try_in_child(&model, &artefact, prediction)?;
+        crate::failpoint::at("tried");
         let loaded = engine::load(&model, self.choice, &self.options)?;
         pacer.pace();
         let mut trial = Trial {
@@ -187,11 +327,15 @@ impl Build<'_> {
             scratch,
             pace: &mut || pacer.pace(),
         };
-        let witness = || engine::alternative(&model, &loaded, self.choice, &self.options);
+        // What the child has shown need not be shown again, and its witness is the engine that may do harm.
+        let witness = || engine::alternative(&model, &loaded, self.choice, &self.options).filter(|_| !tried);
         let example = trial.examine(artefact.golden.as_deref(), witness)?;
-        let wanted = (prediction, self.prediction_range);
-        checks::admit(&mut trial, self.checks, example.as_deref(), wanted, self.options.workers)?;
+        if !tried {
+            let wanted = (prediction, self.prediction_range);
+            checks::admit(&mut trial, self.checks, example.as_deref(), wanted, self.options.workers)?;
+        }
         let row_nanos = trial.warm_up(example.as_deref(), self.warmup_rows)?;
+        crate::failpoint::at("built");
         let (name, version) = (self.name, self.version);
         let labels = VersionLabels {
             model: name.as_str(),
@@ -203,9 +347,9 @@ impl Build<'_> {
         let columns = manifest.as_ref().map(|m| m.columns.clone()).filter(|columns| !columns.is_empty());
         let columns = columns.unwrap_or_else(|| model.columns().to_vec());
         // From here on nothing can fail any more.
-        if let Some(old) = self.replaces {
-            let digest = old.version.digest.to_string();
-            self.metrics.forget_content(&old.version.labels(labels.version, old.stage, &digest));
+        if let Some((old, stage)) = &self.replaces {
+            let digest = old.digest.to_string();
+            self.metrics.forget_content(&old.labels(labels.version, *stage, &digest));
         }
         Ok(ServedVersion {
             model: name.clone(),
@@ -228,6 +372,61 @@ impl Build<'_> {
             signature: model.signature().clone(),
             session: loaded.session,
         })
+    }
+}
+
+/// Whether and how a version is loaded in a child process first.
+struct ChildTrial {
+    choice: TrialLoad,
+    timeout: Duration,
+    /// What this process and the child may take together.
+    budget: Option<u64>,
+    /// The loader is to end.
+    stopping: Arc<AtomicBool>,
+}
+
+impl Build {
+    /// Loads the version in a child process where that protects from anything; whether it did. What the child cannot
+    /// be given (memory, another system than Linux) is no reason to refuse a version.
+    fn try_in_child(&self, model: &Model, artefact: &Artefact, prediction: usize) -> Result<bool, LoadError> {
+        let golden = artefact.golden.as_deref();
+        let wanted = match self.child.choice {
+            TrialLoad::Off => false,
+            TrialLoad::On => true,
+            TrialLoad::Auto => {
+                cfg!(target_os = "linux") && trial_load::is_worthwhile(model, self.choice, golden)
+            }
+        };
+        // ONNX files are handed on as the engines get them; trees were read into memory, and their file is gone.
+        let Some(bytes) = model.bytes().filter(|_| wanted) else { return Ok(false) };
+        let resident = crate::process::resident_bytes().unwrap_or(0);
+        let room = self.child.budget.map(|budget| budget.saturating_sub(resident));
+        let Some(memory_bytes) = trial_load::memory_for(bytes.len() as u64, room) else {
+            tracing::info!(model = %self.name, "too little memory is left for a trial load; the version is loaded without");
+            return Ok(false);
+        };
+        let child = ChildLoad {
+            model: bytes,
+            format: artefact.format,
+            golden,
+            choice: self.choice,
+            workers: self.options.workers,
+            warmup_rows: self.warmup_rows,
+            checks: self.checks,
+            prediction,
+            prediction_range: self.prediction_range,
+            timeout: self.child.timeout,
+            memory_bytes,
+        };
+        match child.run(&mut || !self.child.stopping.load(Relaxed)) {
+            Ok(_) => Ok(true),
+            Err(NoReport::Refused(error)) => Err(error),
+            Err(NoReport::Unavailable(why)) => {
+                tracing::warn!(model = %self.name, why, "no trial load took place; the version is loaded without");
+                Ok(false)
+            }
+            Err(NoReport::Stopped) => Err(LoadError::new(Reason::Timeout, "sidegate is ending")),
+        }
     }
 }
 

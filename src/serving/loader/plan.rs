@@ -2,26 +2,52 @@
 
 use std::time::Instant;
 
-use super::{Due, Loader, ModelState};
-use crate::config::Config;
+use super::{Due, Failed, Loader, ModelState};
+use crate::config::{self, Config};
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::Catalog;
+use crate::registry::clock::{Clock as _, SystemClock};
 
 impl Catalog {
-    /// What the plain name should answer with: Production if any version has a stage, else the highest.
-    pub(super) fn default(&self) -> Option<Version> {
+    /// What the plain name should answer with: Production if any version has a stage, else the highest. During a
+    /// rollout a sidecar whose moment has not come stays with the version from before. Nobody signs a rollout, so where
+    /// signatures count it holds a sidecar to what it serves `now`, and brings nothing back.
+    fn default(&self, name: &ModelName, pod: &str, now: Option<Version>, signed: bool) -> Option<Version> {
         let staged = self.versions.iter().any(|listed| listed.stage != Stage::None);
         let serves = |stage| !staged || stage == Stage::Production;
-        self.versions.iter().rev().find(|listed| serves(listed.stage)).map(|listed| listed.version)
+        let goal =
+            self.versions.iter().rev().find(|listed| serves(listed.stage)).map(|listed| listed.version)?;
+        let rollout = self.index.as_ref().and_then(|index| index.rollout.as_ref());
+        let before = rollout
+            .filter(|rollout| {
+                rollout.version == goal.get() && !rollout.has_reached(pod, name, SystemClock.now())
+            })
+            .and_then(|rollout| Version::new(rollout.from))
+            .filter(|from| self.listed(*from).is_some() && (!signed || now == Some(*from)));
+        Some(before.unwrap_or(goal))
+    }
+}
+
+impl ModelState {
+    /// What the plain name should answer with: the pinned version, else what the registry says.
+    fn goal(&self, name: &ModelName, registry: &config::Registry) -> Option<Version> {
+        let pin = self.pin.filter(|pin| self.loaded.contains_key(pin) || self.catalog.listed(*pin).is_some());
+        let (pod, signed) = (&registry.pod, registry.require_signature);
+        pin.or_else(|| self.catalog.default(name, pod, self.default, signed)).filter(|_| !self.stopped)
     }
 
-    /// The versions to have loaded, the most important first: the default, the newest in Staging, the targets
-    /// of aliases, and in a bare repository the older ones as stand-ins should the newest be broken.
-    pub(super) fn wanted(&self) -> Vec<Version> {
-        let staging = self.versions.iter().rev().find(|listed| listed.stage == Stage::Staging);
-        let mut wanted: Vec<Version> = self.default().into_iter().collect();
-        let named = staging.map(|listed| listed.version).into_iter().chain(self.aliases.values().copied());
-        let stand_ins = self.versions.iter().rev().map(|listed| listed.version).filter(|_| !self.managed);
+    /// The versions to have loaded, the most important first: the goal, the newest in Staging, the targets of aliases,
+    /// and in a bare repository the older ones as stand-ins should the newest be broken.
+    fn wanted(&self, goal: Option<Version>) -> Vec<Version> {
+        if self.stopped {
+            return Vec::new();
+        }
+        let catalog = &self.catalog;
+        let mut wanted: Vec<Version> = goal.into_iter().collect();
+        let staging = catalog.versions.iter().rev().find(|listed| listed.stage == Stage::Staging);
+        let named = staging.map(|listed| listed.version).into_iter().chain(catalog.aliases.values().copied());
+        let stand_ins =
+            catalog.versions.iter().rev().map(|listed| listed.version).filter(|_| !catalog.managed);
         for version in named.chain(stand_ins) {
             if !wanted.contains(&version) {
                 wanted.push(version);
@@ -30,13 +56,11 @@ impl Catalog {
         wanted
     }
 
-    /// Whether a stage or an alias asks for this version, rather than its being a stand-in.
+    /// Whether a stage, an alias or a pin asks for this version, rather than its being a stand-in.
     pub(super) fn is_named(&self, version: Version) -> bool {
-        self.managed || self.default() == Some(version)
+        self.catalog.managed || self.pin == Some(version)
     }
-}
 
-impl ModelState {
     /// Whether any of `wanted` is loaded.
     pub(super) fn serves_any(&self, wanted: &[Version]) -> bool {
         wanted.iter().any(|version| self.loaded.contains_key(version))
@@ -44,17 +68,65 @@ impl ModelState {
 
     /// Whether the registry still offers this version, or says by its index that it should not serve.
     fn lists(&self, version: Version) -> bool {
-        self.catalog.managed || self.catalog.versions.iter().any(|listed| listed.version == version)
+        self.catalog.managed || self.catalog.listed(version).is_some()
+    }
+
+    /// What the plain name answers with, given what is loaded.
+    fn choice(&self, goal: Option<Version>, wanted: &[Version]) -> Option<Version> {
+        let serves =
+            |version: &Version| self.loaded.contains_key(version) && !self.unsigned.contains_key(version);
+        let loaded = goal.filter(serves);
+        // What was deleted from a bare repository serves on until there is something newer.
+        let follows = |goal: &Version| {
+            self.pin == Some(*goal) || self.default.is_none_or(|now| *goal > now || self.lists(now))
+        };
+        match (loaded.filter(follows), self.default) {
+            (Some(goal), _) => Some(goal),
+            _ if self.stopped => None,
+            // A goal that failed leaves what served; a goal that never was (nothing in Production) serves nothing.
+            (None, Some(now)) if goal.is_some() || self.catalog.versions.is_empty() => Some(now),
+            (None, None) if goal.is_some() => {
+                let stand_in = wanted.iter().copied().find(|v| !self.catalog.managed && serves(v));
+                stand_in.or(self.fallback.filter(serves))
+            }
+            (None, _) => None,
+        }
     }
 }
 
 impl Loader {
+    /// See [`ModelState::goal`].
+    pub(super) fn goal(&self, name: &ModelName, config: &Config) -> Option<Version> {
+        self.models.get(name)?.goal(name, &config.registry)
+    }
+
+    /// See [`ModelState::wanted`].
+    pub(super) fn wanted(&self, name: &ModelName, config: &Config) -> Vec<Version> {
+        self.models.get(name).map(|model| model.wanted(self.goal(name, config))).unwrap_or_default()
+    }
+
     /// Compares a wanted version with what is loaded and what failed.
     pub(super) fn due(&mut self, name: &ModelName, version: Version, config: &Config) -> Due {
         let Some(model) = self.models.get_mut(name) else { return Due::Failed };
-        let Some(listed) = model.catalog.versions.iter().find(|listed| listed.version == version) else {
-            return Due::Failed;
+        let Some(listed) = model.catalog.listed(version) else {
+            // A pin may hold what the registry lists no more.
+            return if model.loaded.contains_key(&version) { Due::Loaded } else { Due::Failed };
         };
+        if let Some(error) = model.unsigned.get(&version) {
+            let failed = model.failed.get(&version);
+            if failed.is_none_or(|failed| failed.error != *error) {
+                tracing::warn!(model = %name, version = version.get(), detail = %error.detail, "version must not serve");
+                self.metrics.count_load(name.as_str(), Some(error.code));
+                let failed = Failed {
+                    token: listed.token.clone(),
+                    error: error.clone(),
+                    attempts: 1,
+                    retry: Some(Instant::now()),
+                };
+                model.failed.insert(version, failed);
+            }
+            return Due::Failed;
+        }
         let choice = config.model(name.as_str()).engine;
         if model.loaded.get(&version).is_some_and(|l| l.token == listed.token && l.choice == choice) {
             return Due::Loaded;
@@ -70,29 +142,10 @@ impl Loader {
     }
 
     /// Settles default, previous and unwanted versions of a model after its loads, and publishes the result.
-    pub(super) fn arrange(
-        &mut self,
-        name: &ModelName,
-        wanted: &[Version],
-        keep_previous: usize,
-        config: &Config,
-    ) {
+    pub(super) fn arrange(&mut self, name: &ModelName, config: &Config) {
+        let (goal, wanted) = (self.goal(name, config), self.wanted(name, config));
         let Some(model) = self.models.get_mut(name) else { return };
-        let goal = wanted.first().copied().filter(|v| model.loaded.contains_key(v));
-        // What was deleted from a bare repository serves on until there is something newer.
-        let goal = goal.filter(|goal| model.default.is_none_or(|now| *goal > now || model.lists(now)));
-        // A goal that failed leaves what served; a goal that never was (nothing in Production) serves nothing.
-        let stand_in =
-            || wanted.iter().copied().find(|v| !model.catalog.managed && model.loaded.contains_key(v));
-        let default = match (goal, model.default) {
-            (Some(goal), _) => Some(goal),
-            _ if model.stopped => None,
-            (None, Some(now)) if model.catalog.default().is_some() || model.catalog.versions.is_empty() => {
-                Some(now)
-            }
-            (None, None) if !wanted.is_empty() => stand_in(),
-            (None, _) => None,
-        };
+        let default = model.choice(goal, &wanted);
         let swapped = default != model.default;
         if swapped {
             let former = std::mem::replace(&mut model.default, default);
@@ -100,7 +153,7 @@ impl Loader {
             model.previous.splice(0..0, former);
             model.last_swap = Some(Instant::now());
         }
-        model.previous.truncate(keep_previous);
+        model.previous.truncate(config.registry.keep_previous);
         if model.stopped {
             model.previous.clear();
         }
@@ -116,16 +169,37 @@ impl Loader {
         }
         let restaged = self.restage(name);
         if swapped || restaged || !retired.is_empty() || self.needs_publishing(name) {
+            crate::failpoint::at("swap");
             self.publish(name, config);
+            crate::failpoint::at("published");
         }
         if swapped {
             self.metrics.count_swap(name.as_str());
             tracing::info!(model = %name, version = default.map_or(0, Version::get), "now serving");
         }
+        self.keep_served(name);
         for (version, stage) in retired {
             let (number, digest) = (version.version.to_string(), version.digest.to_string());
             self.metrics.forget_version(&version.labels(&number, stage, &digest));
-            self.retired.push(version);
+            self.retire(version);
+        }
+    }
+
+    /// Has the cache remember what serves, should the registry be gone at the next start.
+    fn keep_served(&mut self, name: &ModelName) {
+        let Some(cache) = self.cache.as_ref().filter(|_| self.remote) else { return };
+        let Some(model) = self.models.get_mut(name) else { return };
+        let Some(record) = model.default.and_then(|v| model.loaded.get(&v)).map(|loaded| &loaded.record)
+        else {
+            return;
+        };
+        if model.remembered.as_ref() == Some(record) {
+            return;
+        }
+        crate::failpoint::at("record");
+        match cache.keep_served(name, record) {
+            Ok(()) => model.remembered = Some(record.clone()),
+            Err(error) => tracing::warn!(model = %name, %error, "the cache cannot be written"),
         }
     }
 

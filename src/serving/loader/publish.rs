@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Loader, ModelState};
 use crate::config::Config;
-use crate::model::{ModelName, Version};
+use crate::model::{ModelName, Reason, Version};
 use crate::serving::status::{ModelStatus, ReasonStatus, State, Status, VersionStatus};
 use crate::serving::{ServedModel, Snapshot};
 
@@ -42,7 +42,7 @@ impl Loader {
         self.serving.status.store(Arc::new(Status {
             models: self.models.iter().map(|(name, model)| model.status(name)).collect(),
             not_ready: self.not_ready(config),
-            registry_up: self.registry_error.is_none(),
+            registry_up: self.outage.is_none(),
             registry_seen: self.registry_seen,
         }));
         // The default model may have changed by a reload without any swap.
@@ -72,8 +72,8 @@ impl Loader {
                 Some(model) if model.default.is_some() => {}
                 Some(model) => return Some(why(name, model)),
                 None => {
-                    let error = self.registry_error.clone();
-                    return Some(error.unwrap_or_else(|| format!("model `{name}` is not in the registry")));
+                    let missing = || format!("model `{name}` is not in the registry");
+                    return Some(self.outage_text().unwrap_or_else(missing));
                 }
             }
         }
@@ -83,7 +83,12 @@ impl Loader {
         }
         let waiting = self.models.iter().find(|(_, model)| !model.tried);
         let error = waiting.or_else(|| self.models.iter().next()).map(|(name, model)| why(name, model));
-        Some(self.registry_error.clone().or(error).unwrap_or_else(|| "the registry holds no model".into()))
+        Some(self.outage_text().or(error).unwrap_or_else(|| "the registry holds no model".into()))
+    }
+
+    /// Why the registry does not answer.
+    fn outage_text(&self) -> Option<String> {
+        self.outage.as_ref().map(|outage| outage.error.detail.clone())
     }
 }
 
@@ -109,6 +114,7 @@ impl ModelState {
         ModelStatus {
             name: name.to_string(),
             problem: self.problem.as_ref().map(ReasonStatus::from),
+            pin: self.pin.map(|pin| pin.to_string()),
             versions: numbers.into_iter().map(|number| self.version_status(number)).collect(),
         }
     }
@@ -124,6 +130,7 @@ impl ModelState {
             _ if self.loading == Some(number) => State::Loading,
             (Some(_), _) if kept => State::Standby,
             (Some(_), _) => State::Serving,
+            (None, Some(failed)) if failed.error.code == Reason::Quarantined => State::Quarantined,
             (None, Some(_)) => State::Failed,
             (None, None) => State::Standby,
         };

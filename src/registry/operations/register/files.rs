@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::super::ChangeError;
 use super::Registration;
 use crate::format::{FORMATS, Format};
-use crate::registry::digest::{Digest, Hasher};
+use crate::registry::digest::{Digest, Hashing};
 use crate::registry::manifest::ManifestFile;
 use crate::registry::store::{Fault, StoreError};
 use crate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
@@ -42,7 +42,7 @@ impl LocalFile {
         let local = |error| StoreError::new(&path.display().to_string(), Fault::Local(error));
         let mut file = File::open(path).map_err(local)?;
         let metadata = file.metadata().map_err(local)?;
-        let mut hasher = Hasher::default();
+        let mut hasher = Hashing::new(std::io::sink());
         if metadata.len() <= max {
             io::copy(&mut file, &mut hasher).map_err(local)?;
         }

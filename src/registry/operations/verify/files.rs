@@ -4,7 +4,7 @@ use super::super::{LoadError, ModelName, Store, Version, manifest, number, unrea
 use super::{Findings, Severity};
 use crate::format::FORMATS;
 use crate::model::Reason;
-use crate::registry::digest::Hasher;
+use crate::registry::digest::Hashing;
 use crate::registry::index::{Index, IndexVersion};
 use crate::registry::manifest::Manifest;
 use crate::registry::{MAX_MODEL_BYTES, layout, model_format};
@@ -73,7 +73,7 @@ fn damage(
     name: &str,
 ) -> Result<Option<String>, LoadError> {
     let Some(listed) = manifest.files.get(name) else { return Ok(None) };
-    let mut hasher = Hasher::default();
+    let mut hasher = Hashing::new(std::io::sink());
     let key = layout::file(model, version, name);
     let stat = match store.download(&key, MAX_MODEL_BYTES, &mut hasher).map_err(unreachable) {
         Err(error) if error.code == Reason::TooLarge => return Ok(Some(error.detail)),

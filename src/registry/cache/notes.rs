@@ -1,0 +1,147 @@
+//! Notes of what is being loaded. One that outlives its process tells that the load brought the process down: that
+//! version is set aside for a while, so that it cannot do so again and again.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Cache, private, remove};
+use crate::model::{ModelName, Version};
+use crate::registry::digest::Digest;
+use crate::registry::{clock, format};
+
+/// How long a version is set aside the first time; twice as long each time after.
+const FIRST: Duration = Duration::from_secs(600);
+/// The longest that a version is set aside.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// A note that a version is being loaded; dropped, it is removed. Its lock tells that its process lives.
+#[derive(Debug)]
+pub struct Loading {
+    pub(super) path: PathBuf,
+    _file: File,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    format: u64,
+    model: String,
+    version: u64,
+    token: String,
+    /// When the machine started: a load that ended with the machine is not the model's fault.
+    boot: String,
+}
+
+/// A version set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    format: u64,
+    /// How often it brought a process down.
+    pub times: u32,
+    /// Until when, in seconds since 1970.
+    pub until: u64,
+}
+
+impl Cache {
+    /// Notes that a version is being loaded.
+    ///
+    /// # Errors
+    /// When the folder cannot be written; the load goes on without a note.
+    pub fn begin(&self, model: &ModelName, version: Version, token: &str) -> io::Result<Loading> {
+        let folder = self.root.join("loading");
+        fs::create_dir_all(&folder)?;
+        let path = folder.join(format!("{}-{}", id(model, version, token), std::process::id()));
+        let mut file = private().create(true).truncate(true).open(&path)?;
+        file.try_lock()?;
+        let note = Note {
+            format: format::FORMAT,
+            model: model.to_string(),
+            version: version.get(),
+            token: token.into(),
+            boot: boot(),
+        };
+        file.write_all(&serde_json::to_vec(&note).map_err(io::Error::other)?)?;
+        Ok(Loading { path, _file: file })
+    }
+
+    /// Finds the notes of processes that died in a load and sets those versions aside; returns which.
+    pub fn judge(&self) -> Vec<(String, u64)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.root.join("loading")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let Ok(file) = File::open(&path) else { continue };
+            // Its process lives, and loads.
+            if file.try_lock().is_err() {
+                continue;
+            }
+            let note = fs::read(&path).ok().and_then(|bytes| format::parse::<Note>("note", &bytes).ok());
+            if let Some(note) = note.filter(|note| note.boot == boot())
+                && let (Ok(model), Some(version)) = (note.model.parse(), Version::new(note.version))
+            {
+                self.set_aside(&model, version, &note.token);
+                found.push((note.model, note.version));
+            }
+            let _ = fs::remove_file(path);
+        }
+        found
+    }
+
+    fn set_aside(&self, model: &ModelName, version: Version, token: &str) {
+        let path = self.path("quarantine", &id(model, version, token));
+        let times = self.read_quarantine(&path).map_or(1, |before| before.times.saturating_add(1));
+        let span = FIRST.saturating_mul(1 << (times - 1).min(16)).min(LONGEST);
+        let until = seconds(SystemTime::now() + span);
+        let record = Quarantine { format: format::FORMAT, times, until };
+        let written =
+            serde_json::to_vec(&record).map_err(io::Error::other).and_then(|b| self.replace(&path, &b));
+        if let Err(error) = written {
+            tracing::warn!(%model, version = version.get(), %error, "a version could not be set aside");
+        }
+    }
+
+    fn read_quarantine(&self, path: &std::path::Path) -> Option<Quarantine> {
+        format::parse("quarantine", &fs::read(path).ok()?).ok()
+    }
+
+    /// Whether a version is set aside now.
+    pub fn quarantine(&self, model: &ModelName, version: Version, token: &str) -> Option<Quarantine> {
+        let found = self.read_quarantine(&self.path("quarantine", &id(model, version, token)));
+        found.filter(|found| found.until > seconds(SystemTime::now()))
+    }
+
+    /// Ends a quarantine: an operator wants the version tried again.
+    pub fn release(&self, model: &ModelName, version: Version, token: &str) {
+        let _ = remove(&self.path("quarantine", &id(model, version, token)));
+    }
+}
+
+impl Quarantine {
+    /// When it ends, for people.
+    pub fn until_text(&self) -> String {
+        time::OffsetDateTime::from_unix_timestamp(self.until as i64).map(clock::text).unwrap_or_default()
+    }
+}
+
+impl Drop for Loading {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// What a version is called here: other bytes under the same number are another version.
+fn id(model: &ModelName, version: Version, token: &str) -> String {
+    let digest = Digest::of(format!("{model}/{version}/{token}").as_bytes(), &mut || ()).to_string();
+    digest["sha256:".len()..][..24].to_owned()
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Tells one start of the machine from another; empty where the kernel does not say.
+fn boot() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}

@@ -1,0 +1,250 @@
+//! One look at the registry: what it offers now, held against what is loaded.
+
+use std::time::{Duration, Instant};
+
+use super::outage::{Outage, jittered};
+use super::{Due, Gone, Loader, ModelState, Origin, SETTLE, is_chosen};
+use crate::config::Config;
+use crate::model::{LoadError, ModelName, Reason};
+use crate::registry::store::{Fault, StoreError};
+use crate::registry::{Catalog, Registry, Survey};
+
+/// Every so many looks a remote registry is read in full, whatever its hint says.
+const FULL_LOOK: u32 = 20;
+/// How long a store may take at a start before the cache answers in its place.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+impl Loader {
+    /// How long until the next look.
+    pub(super) fn pause(&self) -> Duration {
+        let poll = self.config.load().registry.poll_interval;
+        match &self.outage {
+            // A folder costs nobody anything.
+            Some(outage) if self.remote => jittered(outage.pause(poll)),
+            _ if self.hurry => SETTLE,
+            _ => jittered(poll),
+        }
+    }
+
+    /// One look at the registry: all models, or `only` one. Without an answer to its first question it asks no other.
+    ///
+    /// # Errors
+    /// When the loader is to end, or the work it waited for has panicked.
+    pub(super) fn look(&mut self, only: Option<&ModelName>) -> Result<(), Gone> {
+        let config = self.config.load_full();
+        if !std::sync::Arc::ptr_eq(&config, &self.looked_with) {
+            // Another configuration may accept what this one refused.
+            self.models.values_mut().for_each(|model| model.failed.clear());
+            self.looked_with = config.clone();
+        }
+        self.end_unwanted(&config);
+        self.refresh_keys(&config);
+        let full = only.is_some() || self.outage.is_some() || self.looks.is_multiple_of(FULL_LOOK);
+        self.looks = self.looks.wrapping_add(1);
+        let named = config.registry.models.clone();
+        let survey = self.asked(move |registry| registry.survey(named.as_deref(), full))?;
+        match survey {
+            Ok(survey) => self.look_through(survey, only, &config)?,
+            Err(error) => self.lost(&error),
+        }
+        if self.outage.is_some() {
+            self.recall()?;
+        }
+        self.recalled = true;
+        self.metrics.registry_up.set(i64::from(self.outage.is_none()));
+        let sweeping = self.bench.ask(|bench| bench.retired.sweep());
+        let pending = self.pending(None).is_some() && self.outage.is_none();
+        self.hurry = self.wait(&sweeping)? || pending;
+        self.publish_status(&config);
+        Ok(())
+    }
+
+    fn look_through(
+        &mut self,
+        survey: Survey,
+        only: Option<&ModelName>,
+        config: &Config,
+    ) -> Result<(), Gone> {
+        let gone: Vec<ModelName> =
+            self.models.keys().filter(|name| !survey.models.contains(name)).cloned().collect();
+        gone.iter().for_each(|name| self.missing(name));
+        let names = survey.models.into_iter().filter(|name| is_chosen(name, config));
+        for (position, name) in names.enumerate() {
+            if only.is_some_and(|only| *only != name) {
+                continue;
+            }
+            if position >= config.registry.max_models {
+                self.leave_out(&name, config.registry.max_models);
+                continue;
+            }
+            let catalog = self.catalog(&name, survey.unchanged.contains(&name))?;
+            if let Err(error) = &catalog
+                && error.code == Reason::Unreachable
+            {
+                self.lost_with(error.clone(), false);
+                return Ok(());
+            }
+            self.look_at(&name, catalog, config)?;
+        }
+        self.registry_seen = Some(Instant::now());
+        if let Some(outage) = self.outage.take() {
+            let seconds = outage.since.elapsed().as_secs();
+            tracing::info!(seconds, failures = outage.failures, "the registry answers again");
+        }
+        Ok(())
+    }
+
+    fn catalog(&mut self, name: &ModelName, unchanged: bool) -> Result<Result<Catalog, LoadError>, Gone> {
+        let name = name.clone();
+        self.asked(move |registry| match registry.known(&name).filter(|_| unchanged) {
+            Some(catalog) => Ok(catalog),
+            None => registry.catalog(&name),
+        })
+    }
+
+    /// Asks the store. When a process has just started and the store is slow to answer, what the cache holds serves
+    /// in the meantime.
+    fn asked<T: Send + 'static>(
+        &mut self,
+        job: impl FnOnce(&mut Registry) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let ticket = self.registry.ask(job);
+        if !self.recalled {
+            if let Some(done) = self.wait_until(&ticket, Some(self.started + HEAD_START))? {
+                return Ok(done);
+            }
+            self.recall()?;
+        }
+        self.wait(&ticket)
+    }
+
+    /// Brings one model to what the registry says of it.
+    fn look_at(
+        &mut self,
+        name: &ModelName,
+        catalog: Result<Catalog, LoadError>,
+        config: &Config,
+    ) -> Result<(), Gone> {
+        let model = self.known(name);
+        model.pending = None;
+        match catalog {
+            Ok(catalog) if catalog.is_empty() => {
+                self.missing(name);
+                return Ok(());
+            }
+            Ok(catalog) => {
+                model.catalog = catalog;
+                model.problem = None;
+            }
+            Err(error) => {
+                model.tried = true;
+                if model.problem.as_ref() != Some(&error) {
+                    tracing::warn!(model = %name, code = %error.code, detail = %error.detail, "model cannot be read");
+                    model.problem = Some(error.clone());
+                    self.metrics.count_load(name.as_str(), Some(error.code));
+                }
+                return Ok(());
+            }
+        }
+        self.check_signatures(name, config);
+        // What is in memory serves at once, as after a rollback; what else has to be loaded takes its time.
+        self.arrange(name, config);
+        let mut position = 0;
+        let (mut complete, mut pending) = (true, None);
+        // What is wanted may change while a version loads: an operator may have pinned another one.
+        while let Some(version) = self.wanted(name, config).get(position).copied() {
+            let model = &self.models[name];
+            // Below the first choice only what is asked for by stage or alias, or a stand-in when nothing serves.
+            let stand_in = position > 0 && !model.is_named(version);
+            if stand_in && (model.default.is_some() || model.serves_any(&self.wanted(name, config))) {
+                break;
+            }
+            position += 1;
+            let interval = config.registry.min_swap_interval;
+            let rests =
+                model.last_swap.is_some_and(|at| at.elapsed() < interval) && model.pin != Some(version);
+            match self.due(name, version, config) {
+                Due::Loaded | Due::Failed => {}
+                Due::Settling => (complete, pending) = (false, Some("its files may still be written")),
+                Due::Load if rests => pending = Some("registry.min_swap_interval_ms is not over"),
+                Due::Load => self.load(name, version, Origin::Registry, config)?,
+            }
+        }
+        self.arrange(name, config);
+        self.stand_in(name, config)?;
+        let model = self.known(name);
+        model.tried |= complete;
+        model.pending = pending;
+        Ok(())
+    }
+
+    /// What is known of a model; nothing yet, if it is new.
+    pub(super) fn known(&mut self, name: &ModelName) -> &mut ModelState {
+        if !self.models.contains_key(name) {
+            self.metrics.announce_model(name.as_str());
+        }
+        let pin = || self.cache.as_ref().and_then(|cache| cache.pin(name));
+        self.models.entry(name.clone()).or_insert_with(|| ModelState { pin: pin(), ..ModelState::default() })
+    }
+
+    /// Takes note of a store that does not answer.
+    fn lost(&mut self, error: &StoreError) {
+        self.metrics.count_registry_error(error.fault.label());
+        let text = LoadError::new(Reason::Unreachable, format!("the registry cannot be read: {error}"));
+        self.lost_with(text, matches!(error.fault, Fault::Denied(_)));
+    }
+
+    fn lost_with(&mut self, error: LoadError, denied: bool) {
+        let before = self.outage.take();
+        if before.as_ref().is_none_or(|before| before.error != error) {
+            tracing::warn!(error = %error.detail, "the registry did not answer; what is loaded keeps serving");
+        }
+        let failures = before.as_ref().map_or(0, |before| before.failures) + 1;
+        let since = before.map_or_else(Instant::now, |before| before.since);
+        self.outage = Some(Outage { error, failures, since, denied });
+    }
+
+    /// Ends what an operator unloaded or took out of `registry.models`, whatever the registry says of it.
+    pub(super) fn end_unwanted(&mut self, config: &Config) {
+        let chosen = |name: &ModelName| is_chosen(name, config);
+        let unwanted = self.models.iter().filter(|(name, model)| model.stopped || !chosen(name));
+        let unwanted: Vec<ModelName> = unwanted.map(|(name, _)| name.clone()).collect();
+        for name in unwanted {
+            if let Some(model) = self.models.get_mut(&name) {
+                (model.stopped, model.pending) = (true, None);
+            }
+            self.arrange(&name, config);
+            if !chosen(&name) {
+                self.models.remove(&name);
+            }
+        }
+    }
+
+    /// Says of a model whose folder is gone, or never was, that it serves on what is loaded.
+    fn missing(&mut self, name: &ModelName) {
+        let model = self.known(name);
+        let detail = if model.loaded.is_empty() {
+            format!("model `{name}` is not in the registry")
+        } else {
+            "the model is no longer in the registry; what is loaded of it keeps serving".to_owned()
+        };
+        let problem = Some(LoadError::new(Reason::MissingFile, detail));
+        if model.problem != problem {
+            tracing::warn!(model = %name, "model is missing");
+        }
+        (model.problem, model.pending, model.tried) = (problem, None, true);
+    }
+
+    fn leave_out(&mut self, name: &ModelName, cap: usize) {
+        let detail =
+            format!("beyond registry.max_models = {cap}; raise it or name models in registry.models");
+        let model = self.models.entry(name.clone()).or_default();
+        if model.problem.is_none() {
+            tracing::warn!(model = %name, %detail, "model is left out");
+            self.metrics.count_load(name.as_str(), Some(Reason::Unsupported));
+        }
+        model.problem = Some(LoadError::new(Reason::Unsupported, detail));
+        model.pending = None;
+        model.tried = true;
+    }
+}

@@ -1,0 +1,89 @@
+//! Where signatures are required: which versions must not serve.
+
+use std::path::PathBuf;
+
+use super::{Loader, ModelState};
+use crate::config::Config;
+use crate::model::{LoadError, ModelName, Reason, Version};
+use crate::registry::signature::Keys;
+
+impl Loader {
+    /// Reads the trusted keys again: they may be exchanged at any time. A folder that cannot be read changes nothing.
+    pub(super) fn refresh_keys(&mut self, config: &Config) {
+        let folder = config.registry.public_keys_dir.clone().unwrap_or_else(PathBuf::new);
+        if !config.registry.require_signature {
+            return;
+        }
+        match Keys::load(&folder) {
+            Ok(keys) => self.keys = keys,
+            Err(error) => {
+                tracing::error!(%error, "the keys cannot be read; those that were read before hold")
+            }
+        }
+    }
+
+    /// Finds the versions of a model that must not serve.
+    pub(super) fn check_signatures(&mut self, name: &ModelName, config: &Config) {
+        if !config.registry.require_signature {
+            return;
+        }
+        let goal = self.goal(name, config);
+        let mut versions = self.wanted(name, config);
+        let Some(model) = self.models.get_mut(name) else { return };
+        versions.extend(
+            model.loaded.keys().copied().filter(|version| !versions.contains(version)).collect::<Vec<_>>(),
+        );
+        let seen = model.promoted.or_else(|| self.cache.as_ref()?.promoted(name));
+        let mut newest = seen;
+        model.unsigned.clear();
+        for version in versions {
+            match model.signed(name, version, goal == Some(version), &self.keys, seen) {
+                Ok(promotion) => newest = newest.max(promotion),
+                Err(error) => drop(model.unsigned.insert(version, error)),
+            }
+        }
+        if newest != seen
+            && let Some(newest) = newest
+        {
+            model.promoted = Some(newest);
+            if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep_promoted(name, newest)) {
+                tracing::warn!(model = %name, %error, "the cache cannot be written; a replay is noticed until this process ends");
+            }
+        }
+    }
+}
+
+impl ModelState {
+    /// Checks a version's signature and, where it is to answer the plain name by its stage, its promotion's; returns
+    /// when that was.
+    pub(super) fn signed(
+        &self,
+        name: &ModelName,
+        version: Version,
+        is_goal: bool,
+        keys: &Keys,
+        seen: Option<(u64, u64)>,
+    ) -> Result<Option<(u64, u64)>, LoadError> {
+        let listed = self.catalog.listed(version);
+        let unsigned = || {
+            let detail =
+                format!("version {version} of `{name}` has no manifest in a model.json that could be signed");
+            LoadError::new(Reason::BadSignature, detail)
+        };
+        // What the registry lists no more was checked when it was loaded.
+        if listed.is_none() && self.loaded.contains_key(&version) {
+            return Ok(None);
+        }
+        let listed = listed.ok_or_else(unsigned)?;
+        let (Some(index), Some(manifest)) = (&self.catalog.index, &listed.manifest) else {
+            return Err(unsigned());
+        };
+        // A pin is an operator's of this sidecar; a rollout stays with what this sidecar serves already.
+        let by_stage = is_goal
+            && self.pin != Some(version)
+            && !index.rollout.as_ref().is_some_and(|r| r.from == version.get());
+        let promoted = by_stage.then_some(listed.stage);
+        let verified = keys.check(index, name, version, manifest, promoted, seen)?;
+        Ok(verified.promotion_generation)
+    }
+}

@@ -1,0 +1,146 @@
+//! What operators of this one sidecar ask for: sync, unload, pin, rollback. None of them needs the registry to answer.
+
+use std::time::Instant;
+
+use super::{Command, Gone, Loader, OpenSync, Refused, Reply, SYNC_WAIT};
+use crate::model::{ModelName, Version};
+use crate::registry::clock::{self, Clock as _};
+
+impl Loader {
+    /// A look out of turn, at one model or at all; what had failed is tried again.
+    pub(super) fn sync(&mut self, name: Option<ModelName>, reply: Reply) -> Result<(), Gone> {
+        let mut quarantined = Vec::new();
+        for (known, model) in self.models.iter_mut().filter(|(n, _)| name.as_ref().is_none_or(|w| w == *n)) {
+            model.stopped = false;
+            model.failed.clear();
+            quarantined
+                .extend(model.catalog.versions.iter().map(|l| (known.clone(), l.version, l.token.clone())));
+        }
+        // Who names a model wants it tried, also where it brought a process down.
+        if let Some(cache) = self.cache.as_ref().filter(|_| name.is_some()) {
+            quarantined.iter().for_each(|(name, version, token)| cache.release(name, *version, token));
+        }
+        self.syncs.push(OpenSync { name: name.clone(), since: Instant::now(), reply });
+        self.look(name.as_ref())
+    }
+
+    /// Carries out what can be decided at once.
+    pub(super) fn decide(&mut self, command: Command) {
+        match command {
+            Command::Unload(name, reply) => {
+                let known = self.models.get_mut(&name).map(|model| model.stopped = true);
+                let config = self.config.load_full();
+                self.end_unwanted(&config);
+                self.publish_status(&config);
+                drop(reply.send(known.ok_or_else(|| unknown(&name))));
+            }
+            Command::Pin(name, version, reply) => self.pin(name, version, reply),
+            Command::Rollback(name, reply) => match self.before(&name) {
+                Ok(version) => self.pin(name, Some(version), reply),
+                Err(why) => drop(reply.send(Err(why))),
+            },
+            Command::Sync(..) | Command::Wake | Command::Stop => {}
+        }
+    }
+
+    /// The version that served a model before the present one.
+    fn before(&self, name: &ModelName) -> Result<Version, Refused> {
+        let model = self.models.get(name).ok_or_else(|| unknown(name))?;
+        model.previous.iter().copied().find(|version| model.loaded.contains_key(version)).ok_or_else(|| {
+            Refused::Conflict(format!(
+                "no version of `{name}` that served before is loaded; pin one: sidegate pin {name} VERSION"
+            ))
+        })
+    }
+
+    /// Fixes a model to a version, or lets it follow the registry again. A version in memory serves from here on; the
+    /// answer for another one waits until it is loaded.
+    fn pin(&mut self, name: ModelName, version: Option<Version>, reply: Reply) {
+        let Some(model) = self.models.get_mut(&name) else {
+            drop(reply.send(Err(unknown(&name))));
+            return;
+        };
+        if let Some(version) = version
+            && !model.loaded.contains_key(&version)
+            && model.catalog.listed(version).is_none()
+        {
+            let text = format!("the registry lists no version {version} of `{name}`");
+            drop(reply.send(Err(Refused::Unknown(text))));
+            return;
+        }
+        model.pin = version;
+        model.stopped = false;
+        if let Some(version) = version {
+            model.failed.remove(&version);
+        }
+        let loaded = version.is_some_and(|version| model.loaded.contains_key(&version));
+        self.keep_pin(&name, version);
+        let config = self.config.load_full();
+        self.arrange(&name, &config);
+        self.publish_status(&config);
+        tracing::info!(model = %name, pin = version.map_or(0, Version::get), "pinned by an operator of this sidecar");
+        if loaded || version.is_none() {
+            drop(reply.send(Ok(())));
+            self.hurry = true;
+        } else {
+            self.syncs.push(OpenSync { name: Some(name), since: Instant::now(), reply });
+        }
+    }
+
+    fn keep_pin(&self, name: &ModelName, version: Option<Version>) {
+        let at = clock::text(clock::SystemClock.now());
+        if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep_pin(name, version, &at)) {
+            tracing::warn!(model = %name, %error, "the pin holds until this process ends; the cache cannot be written");
+        }
+    }
+
+    /// Answers the syncs whose models are as the registry says, and those that waited long enough.
+    pub(super) fn answer_syncs(&mut self) {
+        for sync in std::mem::take(&mut self.syncs) {
+            let waits = self.pending(sync.name.as_ref()).is_some() && self.outage.is_none();
+            if waits && sync.since.elapsed() < SYNC_WAIT {
+                self.syncs.push(sync);
+            } else {
+                drop(sync.reply.send(self.outcome(sync.name.as_ref())));
+            }
+        }
+    }
+
+    /// The first model, or the named one, with a version that is due and not loaded yet, and why.
+    pub(super) fn pending(&self, name: Option<&ModelName>) -> Option<(&ModelName, &'static str)> {
+        let mut models = self.models.iter().filter(|(n, _)| name.is_none_or(|name| name == *n));
+        models.find_map(|(name, model)| Some((name, model.pending?)))
+    }
+
+    /// What to answer a sync or a pin with.
+    fn outcome(&self, name: Option<&ModelName>) -> Result<(), Refused> {
+        let model = name.and_then(|name| self.models.get(name));
+        if model.is_some_and(|model| model.pin.is_some() && model.default == model.pin) {
+            return Ok(());
+        }
+        if let Some(outage) = &self.outage {
+            let text = format!("{}; what is loaded keeps serving", outage.error.detail);
+            return Err(Refused::Unreachable(text));
+        }
+        if let Some((name, why)) = self.pending(name) {
+            let text = format!("a version of model `{name}` is not loaded yet: {why}; sync again");
+            return Err(Refused::Conflict(text));
+        }
+        let Some(name) = name else { return Ok(()) };
+        let Some(model) = model else {
+            return Err(Refused::Unknown(format!("model `{name}` is not in the registry")));
+        };
+        let failure = model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
+        match failure {
+            Some(error) => Err(Refused::Conflict(error.to_string())),
+            None if model.default.is_none() => {
+                Err(Refused::Conflict(format!("model `{name}` has no version to serve")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn unknown(name: &ModelName) -> Refused {
+    Refused::Unknown(format!("model `{name}` is not known"))
+}
