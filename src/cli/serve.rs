@@ -13,7 +13,11 @@ use crate::config::{self, Config, RegistryUrl, Sources, read_tokens};
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::TensorSpec;
 use crate::registry::Registry;
-use crate::registry::store::{Fault, Folder, SingleFile, Store, StoreError};
+#[cfg(not(feature = "s3"))]
+use crate::registry::store::Fault;
+use crate::registry::store::{Folder, SingleFile, Store, StoreError};
+#[cfg(feature = "s3")]
+use crate::registry::store::{S3, S3Options};
 use crate::serving::{ServedVersion, Serving};
 use crate::telemetry::{self, LevelHandle};
 use crate::tensor::Datatype;
@@ -36,7 +40,8 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::runtime_error(&error),
     };
-    let registry = match store(&config.registry.url) {
+    // Asked once: the loader comes back by itself, and has a back-off of its own.
+    let registry = match store(&config.registry, 1) {
         Ok(store) => Registry::new(store),
         Err(error) => return super::runtime_error(&error),
     };
@@ -51,14 +56,38 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-fn store(url: &RegistryUrl) -> Result<Box<dyn Store>, StoreError> {
-    Ok(match url {
+/// The store that the configuration names; a request to a bucket is tried so often.
+///
+/// # Errors
+/// When this build was made without it.
+pub(super) fn store(registry: &config::Registry, attempts: u32) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match &registry.url {
         RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
         RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
-        RegistryUrl::S3 { .. } => {
-            return Err(StoreError::new("", Fault::Refused("buckets cannot be read yet".into())));
-        }
+        RegistryUrl::S3 { bucket, prefix } => return bucket_store(registry, bucket, prefix, attempts),
     })
+}
+
+#[cfg(feature = "s3")]
+fn bucket_store(
+    registry: &config::Registry,
+    bucket: &str,
+    prefix: &str,
+    attempts: u32,
+) -> Result<Box<dyn Store>, StoreError> {
+    Ok(Box::new(S3::new(S3Options {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        endpoint: registry.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        region: registry.region.as_ref().map(|region| region.as_str().to_owned()),
+        path_style: registry.path_style,
+        attempts,
+    })))
+}
+
+#[cfg(not(feature = "s3"))]
+fn bucket_store(_: &config::Registry, _: &str, _: &str, _: u32) -> Result<Box<dyn Store>, StoreError> {
+    Err(StoreError::new("", Fault::Refused("this build was made without the feature `s3`".into())))
 }
 
 /// Prints where it listens at once, and a line per model and a command to try when the first look is over.
