@@ -30,10 +30,6 @@ pub(super) fn places() -> ConfigLoader {
 
 /// A client for the bucket; credentials are looked for in `places` at its first request.
 pub(super) async fn connect(options: &S3Options, limits: &Limits, places: ConfigLoader) -> Client {
-    let retry = match options.attempts {
-        0 | 1 => RetryConfig::disabled(),
-        attempts => RetryConfig::standard().with_max_attempts(attempts),
-    };
     // Without the last link of AWS's own chain, which asks the machine across the network.
     let region = RegionProviderChain::first_try(options.region.clone().map(Region::new))
         .or_else(EnvironmentVariableRegionProvider::new())
@@ -41,7 +37,7 @@ pub(super) async fn connect(options: &S3Options, limits: &Limits, places: Config
         .or_else(REGION);
     let mut loader = places
         .region(region)
-        .retry_config(retry)
+        .retry_config(RetryConfig::standard().with_max_attempts(options.attempts.max(1)))
         .timeout_config(timeouts(limits, limits.head, limits.answer))
         .identity_cache(IdentityCache::lazy().load_timeout(CREDENTIALS).build());
     if let Some(endpoint) = &options.endpoint {
