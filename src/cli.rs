@@ -27,6 +27,7 @@ mod probe;
 mod rows;
 pub mod serve;
 mod status;
+mod store;
 mod table;
 mod trial;
 mod trial_load;

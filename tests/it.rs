@@ -9,6 +9,9 @@
     reason = "a test fails by panicking and shows what it saw"
 )]
 
+#[cfg(feature = "s3")]
+#[path = "support/bucket.rs"]
+mod bucket;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/harness.rs"]
@@ -22,6 +25,9 @@ mod repository;
 
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[cfg(feature = "s3")]
+#[path = "it/buckets.rs"]
+mod buckets;
 #[path = "it/hot_load.rs"]
 mod hot_load;
 #[path = "it/model_test.rs"]
@@ -36,6 +42,9 @@ mod process;
 mod protocol;
 #[path = "it/raw_http.rs"]
 mod raw_http;
+#[cfg(feature = "s3")]
+#[path = "it/seaweed.rs"]
+mod seaweed;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
 #[path = "it/trial.rs"]

@@ -8,13 +8,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
-use super::ServeArgs;
-use crate::config::{self, Config, RegistryUrl, Sources, read_tokens};
+use super::{ServeArgs, store};
+use crate::config::{self, Config, Sources, read_tokens};
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::TensorSpec;
 use crate::registry::Registry;
-use crate::registry::cache::Cache;
-use crate::registry::store::{Fault, Folder, SingleFile, Store, StoreError};
 use crate::serving::{ServedVersion, Serving};
 use crate::telemetry::{self, LevelHandle};
 use crate::tensor::Datatype;
@@ -37,8 +35,9 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return super::runtime_error(&error),
     };
-    let cache = cache(&config.registry);
-    let registry = match store(&config.registry.url) {
+    let cache = store::cache(&config.registry);
+    // Asked once: the loader comes back by itself, and has a back-off of its own.
+    let registry = match store::open(&config.registry, 1) {
         Ok(store) => Registry::new(store, cache.clone()),
         Err(error) => return super::runtime_error(&error),
     };
@@ -54,26 +53,6 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-fn store(url: &RegistryUrl) -> Result<Box<dyn Store>, StoreError> {
-    Ok(match url {
-        RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
-        RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
-        RegistryUrl::S3 { .. } => {
-            return Err(StoreError::new("", Fault::Refused("buckets cannot be read yet".into())));
-        }
-    })
-}
-
-/// The folder of the cache for this registry, which relative paths and equal buckets of two servers must not share.
-fn cache(registry: &config::Registry) -> Option<Cache> {
-    let identity = match &registry.url {
-        RegistryUrl::File(path) | RegistryUrl::SingleFile(path) => {
-            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
-        }
-        url @ RegistryUrl::S3 { .. } => format!("{:?} {url}", registry.endpoint),
-    };
-    registry.cache_dir.as_ref().map(|dir| Cache::new(dir, &identity))
-}
 
 /// Prints where it listens at once, and a line per model and a command to try when the first look is over.
 fn announce(addresses: &gateway::Addresses, gateway: &Gateway) {

@@ -3,7 +3,12 @@
 //! A store needs neither change tokens in its lists nor answers like "not modified" nor versioning: what is asked of
 //! it fits a folder, S3 and what speaks like it, and generations of objects as well as ETags.
 
+#[cfg(all(test, feature = "s3"))]
+#[path = "../../tests/support/bucket.rs"]
+pub(crate) mod bucket;
 mod folder;
+#[cfg(feature = "s3")]
+mod s3;
 #[cfg(test)]
 mod suite;
 
@@ -12,6 +17,8 @@ use std::io;
 use std::path::Path;
 
 pub use folder::{Folder, SingleFile};
+#[cfg(feature = "s3")]
+pub use s3::{S3, S3Options};
 #[cfg(test)]
 pub(crate) use suite::suite;
 

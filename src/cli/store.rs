@@ -1,0 +1,54 @@
+//! The store and the cache that a configuration names.
+
+use crate::config::{Registry, RegistryUrl};
+use crate::registry::cache::Cache;
+#[cfg(not(feature = "s3"))]
+use crate::registry::store::Fault;
+use crate::registry::store::{Folder, SingleFile, Store, StoreError};
+#[cfg(feature = "s3")]
+use crate::registry::store::{S3, S3Options};
+
+/// The store of a registry, asked `attempts` times before it counts as out of reach.
+///
+/// # Errors
+/// When this build cannot speak to it.
+pub(crate) fn open(registry: &Registry, attempts: u32) -> Result<Box<dyn Store>, StoreError> {
+    Ok(match &registry.url {
+        RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
+        RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
+        RegistryUrl::S3 { bucket, prefix } => return self::bucket(registry, bucket, prefix, attempts),
+    })
+}
+
+/// The folder of the cache for this registry, which relative paths and equal buckets of two servers must not share.
+pub(crate) fn cache(registry: &Registry) -> Option<Cache> {
+    let identity = match &registry.url {
+        RegistryUrl::File(path) | RegistryUrl::SingleFile(path) => {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+        }
+        url @ RegistryUrl::S3 { .. } => format!("{:?} {url}", registry.endpoint),
+    };
+    registry.cache_dir.as_ref().map(|dir| Cache::new(dir, &identity))
+}
+
+#[cfg(feature = "s3")]
+fn bucket(
+    registry: &Registry,
+    bucket: &str,
+    prefix: &str,
+    attempts: u32,
+) -> Result<Box<dyn Store>, StoreError> {
+    Ok(Box::new(S3::new(S3Options {
+        bucket: bucket.to_owned(),
+        prefix: prefix.to_owned(),
+        endpoint: registry.endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned()),
+        region: registry.region.as_ref().map(|region| region.as_str().to_owned()),
+        path_style: registry.path_style,
+        attempts,
+    })))
+}
+
+#[cfg(not(feature = "s3"))]
+fn bucket(_: &Registry, _: &str, _: &str, _: u32) -> Result<Box<dyn Store>, StoreError> {
+    Err(StoreError::new("", Fault::Refused("this build was made without the feature `s3`".into())))
+}

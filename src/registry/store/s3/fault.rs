@@ -1,0 +1,160 @@
+//! What an error of the SDK means for whoever asked.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+
+use super::Fault;
+use crate::model::shorten;
+
+/// Codes of S3 that mean: known, and not allowed; or not known at all.
+const DENIED: [&str; 10] = [
+    "AccessDenied",
+    "AllAccessDisabled",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+];
+/// Codes that ask for fewer requests.
+const THROTTLED: [&str; 5] =
+    ["RequestLimitExceeded", "SlowDown", "ThrottlingException", "Throttling", "TooManyRequests"];
+/// Codes that say that another attempt may do better, whatever the status.
+const ILL: [&str; 3] = ["InternalError", "RequestTimeout", "ServiceUnavailable"];
+
+/// A request that failed.
+pub(super) enum Failure {
+    /// The server answered.
+    Answered {
+        /// The status.
+        status: u16,
+        /// S3's code; empty where there is none, as in every answer to `HEAD`.
+        code: String,
+    },
+    /// It did not, or the request was never sent.
+    Silent(Fault),
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// What became of a request.
+    pub(super) fn of<E>(error: SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        match &error {
+            SdkError::ServiceError(answer) => {
+                let code = answer.err().code().map(shorten).unwrap_or_default();
+                Self::Answered { status: answer.raw().status().as_u16(), code: without_noise(&code) }
+            }
+            // An answer that cannot be read: a page of a proxy, say.
+            SdkError::ResponseError(answer) => {
+                let status = answer.raw().status().as_u16();
+                let text = format!("an answer that is not one of S3 (status {status})");
+                Self::Silent(if cause::<std::io::Error>(&error).is_some() || status < 300 || status >= 500 {
+                    Fault::Unreachable(text)
+                } else {
+                    Self::Answered { status, code: String::new() }.into()
+                })
+            }
+            _ => Self::Silent(silence(&error)),
+        }
+    }
+
+    /// The status of the answer; 0 when there was none.
+    pub(super) fn status(&self) -> u16 {
+        match self {
+            Self::Answered { status, .. } => *status,
+            Self::Silent(_) => 0,
+        }
+    }
+
+    /// Whether there is no such bucket.
+    pub(super) fn lacks_bucket(&self) -> bool {
+        matches!(self, Self::Answered { code, .. } if code == "NoSuchBucket")
+    }
+
+    /// Whether the server says that the bucket is there and the object is not.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Self::Answered { code, .. } if code == "NoSuchKey")
+    }
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        let (status, code) = match failure {
+            Failure::Silent(fault) => return fault,
+            Failure::Answered { status, code } => (status, code),
+        };
+        let said =
+            if code.is_empty() { format!("status {status}") } else { format!("{code} (status {status})") };
+        let code = code.as_str();
+        match status {
+            _ if THROTTLED.contains(&code) => Self::Throttled(said),
+            _ if DENIED.contains(&code) => Self::Denied(said + way_in(code)),
+            _ if ILL.contains(&code) => Self::Unreachable(said),
+            401 | 403 => Self::Denied(said + way_in(code)),
+            // An expired token is a 400, and the answer to a `HEAD` has no room for the code.
+            400 if code.is_empty() => Self::Denied(said + "; are credentials and region right?"),
+            408 => Self::Unreachable(said),
+            429 => Self::Throttled(said),
+            501 => Self::Refused(format!("{said}: it does not know such requests")),
+            500.. => Self::Unreachable(said),
+            300..400 => Self::Refused(format!(
+                "{said}: redirects to other hosts are not followed; set registry.region or registry.endpoint"
+            )),
+            404 => Self::Refused(format!("{said}: is registry.endpoint that of an object store?")),
+            _ => Self::Refused(said),
+        }
+    }
+}
+
+/// What a user can do about a code.
+fn way_in(code: &str) -> &'static str {
+    match code {
+        "RequestTimeTooSkewed" => "; set this machine's clock",
+        "ExpiredToken" | "RequestExpired" | "TokenRefreshRequired" => "; renew the credentials",
+        "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => "; are the credentials right?",
+        _ => "; do the credentials allow it?",
+    }
+}
+
+/// The words for a request without an answer.
+fn silence(error: &(dyn Error + 'static)) -> Fault {
+    if let Some(error) = cause::<CredentialsError>(error) {
+        return Fault::Denied(match error {
+            CredentialsError::CredentialsNotLoaded(_) => {
+                "there are no credentials; set AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY, name a profile, or give the machine a role"
+                    .into()
+            }
+            CredentialsError::ProviderTimedOut(_) => "credentials could not be obtained in time".into(),
+            other => format!("credentials could not be obtained: {}", root(other)),
+        });
+    }
+    Fault::Unreachable(root(error))
+}
+
+/// The error of this type that led to `error`.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+/// The words of the first cause: those above it repeat that something failed.
+pub(super) fn root(error: &(dyn Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |&error| error.source()).last();
+    let text = last.map(ToString::to_string).unwrap_or_default();
+    shorten(text.trim_end_matches('.'))
+}
+
+/// A code is one word; what else a server puts there is not repeated.
+fn without_noise(code: &str) -> String {
+    code.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '.' || *c == '_').collect()
+}
