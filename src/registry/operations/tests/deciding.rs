@@ -90,7 +90,7 @@ fn a_rollout_names_where_it_comes_from_and_ends_with_it() {
     assert_eq!((rollout.version, rollout.from, rollout.seconds), (2, 1, 600));
     rollback(&bench.writer, &bench.model, None, "errors", None).unwrap();
     let index = bench.index();
-    assert_eq!((index.rollout, index.default_version()), (None, Some(1)));
+    assert_eq!((&index.rollout, index.default_version()), (&None, Some(1)));
     release(&bench.writer, &bench.model, None).unwrap();
     promote(&bench.writer, &bench.model, &staged(two), None).unwrap();
     bench.promote(three, Stage::Production);
@@ -129,7 +129,7 @@ fn rolling_back_finds_what_only_a_segment_knows() {
         set_alias(&bench.writer, &bench.model, "champion", target, None).unwrap();
     }
     let index = bench.index();
-    assert!(index.audit.len() < 100 && index.audit[0].seq > 50, "{} entries are kept", index.audit.len());
+    assert!(index.audit.len() <= 100 && index.audit[0].seq > 50, "{} entries are kept", index.audit.len());
     assert_eq!(rollback(&bench.writer, &bench.model, None, "errors", None).unwrap().value.to, 1);
 }
 
