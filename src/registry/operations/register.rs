@@ -184,7 +184,7 @@ pub fn register(
         crate::registry::writer::Outcome::Unchanged => invisible(error),
         crate::registry::writer::Outcome::Unknown => error.remark(format!("it is that of version {version}")),
     })?;
-    let (promoted, refusal) = done.value;
+    let (done, (promoted, refusal)) = done.split();
     let mut notes: Vec<String> = refusal.into_iter().collect();
     notes.extend(same_as.map(|other| format!("version {other} has the same model file")));
     if !adopted.is_empty() {
@@ -199,7 +199,7 @@ pub fn register(
         adopted,
         notes,
     };
-    Ok(Done { value, generation: done.generation, epoch: done.epoch, mutation: done.mutation })
+    Ok(done.with(value))
 }
 
 /// Takes the next number. Reservations that ran out are ended on the way.
