@@ -95,6 +95,14 @@ fn a_rollout_names_where_it_comes_from_and_ends_with_it() {
     promote(&bench.writer, &bench.model, &staged(two), None).unwrap();
     bench.promote(three, Stage::Production);
     assert_eq!(bench.index().rollout, None);
+    // Where the plain name goes on meaning a higher version, there is nothing to follow.
+    let beside = Promotion { archive_existing: false, ..staged(two) };
+    promote(&bench.writer, &bench.model, &beside, None).unwrap();
+    assert_eq!(bench.index().rollout, None);
+    let back = rollback(&bench.writer, &bench.model, Some(two), "errors", None).unwrap();
+    assert_eq!((bench.stages(), back.value.from), ("1 Archived, 2 Production, 3 Archived".into(), Some(3)));
+    let last = bench.index().audit.into_iter().rfind(|entry| entry.verb == "rollback").unwrap();
+    assert_eq!((last.version, last.from.as_deref()), (Some(2), Some("Production")));
 }
 
 #[test]
