@@ -27,3 +27,6 @@ pub fn parse<T: for<'de> Deserialize<'de>>(what: &str, bytes: &[u8]) -> Result<T
     }
     serde_json::from_value(value).map_err(|e| refuse(format!("{what}: {e}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -297,6 +297,22 @@ impl Writer {
     }
 }
 
+// === impl Done ===
+
+impl<T> Done<T> {
+    /// The same change, without its value, and the value.
+    pub fn split(self) -> (Done, T) {
+        let Self { value, generation, epoch, mutation } = self;
+        (Done { value: (), generation, epoch, mutation }, value)
+    }
+
+    /// The same change with another value.
+    pub fn with<U>(self, value: U) -> Done<U> {
+        let Self { generation, epoch, mutation, .. } = self;
+        Done { value, generation, epoch, mutation }
+    }
+}
+
 // === impl Sent ===
 
 impl<T> Sent<T> {

@@ -120,3 +120,28 @@ pub(super) fn difference(name: &str, got: &Tensor, want: &Tensor, tolerance: Tol
         (a, b) => (a != b).then(|| format!("output `{name}` differs")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TensorSpec;
+    use crate::tensor::Datatype;
+
+    #[test]
+    fn examples_as_they_were_stored_are_read() {
+        let tensor = |name: &str, datatype, shape: &[i64]| TensorSpec {
+            name: name.into(),
+            datatype,
+            shape: shape.to_vec(),
+            labels: None,
+        };
+        let signature = Signature {
+            inputs: vec![tensor("input", Datatype::Fp32, &[-1, 2])],
+            outputs: vec![tensor("label", Datatype::Int64, &[-1])],
+        };
+        let stored = include_bytes!("../../tests/fixtures/formats/golden.json");
+        let golden = Golden::parse(stored, &signature).unwrap();
+        assert_eq!((golden.cases.len(), golden.tolerance.rtol, golden.tolerance.atol), (1, 1e-4, 1e-6));
+        assert_eq!(golden.cases[0].inputs[0].data, Data::Fp32(vec![0.1, 0.2]));
+    }
+}

@@ -64,19 +64,20 @@ pub fn gc(writer: &Writer, model: &ModelName, gc: &Gc) -> Result<Done<Swept>, Ch
         must_exist(draft, model)?;
         mark(writer, draft, model, gc, &folders)
     })?;
-    let (mut swept, due) = marked.value;
+    let (marked, (mut swept, due)) = marked.split();
     for number in &due {
         let Some(version) = Version::new(*number) else { continue };
         let stopped = |error: ChangeError| error.remark("what was marked stays marked; gc again goes on");
         delete(writer, model, version).map_err(stopped)?;
         swept.purged.push(*number);
     }
-    let done = writer.mutate(model, |draft| {
+    let purged = writer.mutate(model, |draft| {
         purge(draft, &due);
         Ok(())
     })?;
-    let mutation = done.mutation.or(marked.mutation);
-    Ok(Done { value: swept, generation: done.generation, epoch: done.epoch, mutation })
+    // What the last change made, if both made one.
+    let last = if purged.mutation.is_some() { purged } else { marked };
+    Ok(last.with(swept))
 }
 
 /// Marks what is not needed; gives also the versions whose grace is over.

@@ -114,7 +114,9 @@ pub(super) fn apply(
     let mut notes = Vec::new();
     if production != draft.index.in_stage(Stage::Production) {
         notes.extend(hold::check(draft, promotion.override_hold)?);
-        let before = default.filter(|before| production.contains(before) && *before != version.get());
+        // Where a higher version stays in Production, nothing changes for those who ask by the plain name.
+        let takes_over = draft.index.default_version() == Some(version.get());
+        let before = default.filter(|before| takes_over && production.contains(before));
         let seconds = promotion.rollout.map(|span| span.as_secs()).filter(|seconds| *seconds > 0);
         draft.index.rollout = before.zip(seconds).map(|(from, seconds)| Rollout {
             version: version.get(),

@@ -23,6 +23,7 @@ use crate::registry::layout;
 use crate::registry::manifest::Manifest;
 use crate::registry::signature::SigningKey;
 use crate::registry::store::Body;
+use crate::registry::writer::Outcome;
 use files::LocalFile;
 
 /// How long a reservation lasts.
@@ -160,18 +161,18 @@ pub fn register(
     let mut faults = 0;
     for file in &files {
         progress(file.name, 0, file.bytes);
-        let key = layout::file(model, version, file.name);
+        let object = layout::file(model, version, file.name);
         writer
-            .upload(&key, Body::File(&file.path), (&file.digest, file.bytes), &mut faults)
+            .upload(&object, Body::File(&file.path), (&file.digest, file.bytes), &mut faults)
             .and_then(|()| file.is_unchanged())
             .map_err(invisible)?;
         progress(file.name, file.bytes, file.bytes);
     }
     let bytes = registration.manifest(model, version, created.clone(), &files).to_bytes();
     let manifest = Digest::of(&bytes, &mut || ());
-    let manifest_key = layout::file(model, version, layout::MANIFEST);
+    let object = layout::file(model, version, layout::MANIFEST);
     let content = (&manifest, bytes.len() as u64);
-    writer.upload(&manifest_key, Body::Bytes(&bytes), content, &mut faults).map_err(invisible)?;
+    writer.upload(&object, Body::Bytes(&bytes), content, &mut faults).map_err(invisible)?;
     let done = writer.mutate(model, |draft| {
         publish(draft, model, version, &manifest, &created)?;
         if let Some(key) = key {
@@ -181,10 +182,10 @@ pub fn register(
         Ok(place(draft, model, version, registration, key))
     });
     let done = done.map_err(|error| match error.outcome {
-        crate::registry::writer::Outcome::Unchanged => invisible(error),
-        crate::registry::writer::Outcome::Unknown => error.remark(format!("it is that of version {version}")),
+        Outcome::Unchanged => invisible(error),
+        Outcome::Unknown => error.remark(format!("it is that of version {version}")),
     })?;
-    let (promoted, refusal) = done.value;
+    let (done, (promoted, refusal)) = done.split();
     let mut notes: Vec<String> = refusal.into_iter().collect();
     notes.extend(same_as.map(|other| format!("version {other} has the same model file")));
     if !adopted.is_empty() {
@@ -199,7 +200,7 @@ pub fn register(
         adopted,
         notes,
     };
-    Ok(Done { value, generation: done.generation, epoch: done.epoch, mutation: done.mutation })
+    Ok(done.with(value))
 }
 
 /// Takes the next number. Reservations that ran out are ended on the way.

@@ -63,15 +63,12 @@ fn apply(
     }
     if before != Stage::Production {
         set_stage(&mut draft.index, to.get(), Stage::Production);
-        let (from, to_stage) = (stage_text(before), stage_text(Stage::Production));
-        draft.note(AuditEntry { version: Some(to.get()), from, to: to_stage, ..note() });
         sign::promotion(draft, model, to, key)?;
     }
-    if draft.is_changed() {
-        draft.index.rollout = None;
-    } else if let Some(rollout) = draft.index.rollout.take() {
-        // Nothing is promoted, but some sidecars still serve what the rollout comes from.
-        draft.note(AuditEntry { version: Some(rollout.version), ..note() });
+    // A rollout is undone even where nothing is promoted: some sidecars still serve what it comes from.
+    if draft.index.rollout.take().is_some() || draft.is_changed() || before != Stage::Production {
+        let (from, to_stage) = (stage_text(before), stage_text(Stage::Production));
+        draft.note(AuditEntry { version: Some(to.get()), from, to: to_stage, ..note() });
     }
     hold::place(draft, to.get(), why);
     let notes = sign::unsigned(draft, to, key).into_iter().collect();

@@ -63,7 +63,7 @@ pub(super) fn hint(store: &dyn Store, index: &Index, findings: &mut Findings<'_>
     } else if hinted > actual {
         let text = format!(
             "{} knows epoch {} and generation {}, model.json has {} and {}: an older state was put back; \
-             `sidegate registry sync --raise-epoch` lets readers take it",
+             `sidegate registry verify --raise-epoch` lets readers take it",
             layout::HINT,
             hinted.0,
             hinted.1,
