@@ -22,6 +22,8 @@ mod repository;
 
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/hostile.rs"]
+mod hostile;
 #[path = "it/hot_load.rs"]
 mod hot_load;
 #[path = "it/model_test.rs"]
