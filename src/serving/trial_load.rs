@@ -83,8 +83,9 @@ pub enum NoReport {
 /// Whether a trial protects from anything, beside a configuration that always or never wants it.
 ///
 /// Files of XGBoost and LightGBM, and graphs that `trees` runs whole, are read by our own code: it is safe Rust, what
-/// it allocates is bounded by the file, and it is fuzzed. So there is nothing to protect from, unless another engine
-/// would be the witness of their answers, which is so only without golden examples.
+/// loading allocates is bounded by the file, and it is fuzzed. So there is nothing to protect from, unless another
+/// engine would be the witness of their answers, which is so only without golden examples. What a run of a strange
+/// graph may make is bounded there too, though by a gigabyte (`engine/trees/plan.rs`).
 pub fn is_worthwhile(model: &Model, choice: EngineChoice, golden: Option<&[u8]>) -> bool {
     if !engine::runs_in_trees(model, choice, &LoadOptions { workers: 1 }) {
         return true;

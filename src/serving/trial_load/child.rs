@@ -51,10 +51,22 @@ fn answer(header: Header, golden: Option<Vec<u8>>, model: Vec<u8>) -> Line {
         Ok(Ok(Ok(engine))) => {
             Line::Loaded { engine: engine.to_owned(), peak_bytes: crate::process::peak_bytes().unwrap_or(0) }
         }
-        Ok(Ok(Err(error))) => Line::Refused { code: error.code.name().to_owned(), detail: error.detail },
+        Ok(Ok(Err(error))) => {
+            let error = named(error);
+            Line::Refused { code: error.code.name().to_owned(), detail: error.detail }
+        }
         Ok(Err(_)) => Line::Unavailable("the thread that loads has failed".to_owned()),
         Err(error) => Line::Unavailable(format!("no thread to load in: {error}")),
     }
+}
+
+/// What engines say when an allocation fails; they say it of runs too, and call it a failure of the graph.
+const NO_MEMORY: [&str; 3] = ["bad_alloc", "Failed to allocate memory", "failed to allocate"];
+
+/// A failure for want of memory is one, wherever it came from: with more room the version may load.
+fn named(error: LoadError) -> LoadError {
+    let no_memory = NO_MEMORY.iter().any(|sign| error.detail.contains(sign));
+    if no_memory { LoadError { code: Reason::Memory, ..error } } else { error }
 }
 
 /// What the loader does with a version, up to the point where it would serve; gives the engine's name.
