@@ -3,7 +3,8 @@
 //! A store needs neither change tokens in its lists nor answers like "not modified" nor versioning: what is asked of
 //! it fits a folder, S3 and what speaks like it, and generations of objects as well as ETags.
 
-#[cfg(all(test, feature = "s3"))]
+#[cfg(test)]
+#[cfg(feature = "s3")]
 #[path = "../../tests/support/bucket.rs"]
 pub(crate) mod bucket;
 mod folder;

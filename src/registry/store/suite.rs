@@ -59,7 +59,7 @@ fn reading(store: &dyn Store) {
 }
 
 fn downloads(store: &dyn Store) {
-    let large: Vec<u8> = (0..20_000_000_u32).map(|i| (i * 31 >> 3) as u8).collect();
+    let large: Vec<u8> = (0..20_000_000_u32).map(|i| ((i * 31) >> 3) as u8).collect();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), &large).unwrap();
     store.write("big/1/model.onnx", Body::File(file.path()), Condition::Absent).unwrap();

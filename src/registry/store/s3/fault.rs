@@ -54,15 +54,14 @@ impl Failure {
                 let code = answer.err().code().map(shorten).unwrap_or_default();
                 Self::Answered { status: answer.raw().status().as_u16(), code: without_noise(&code) }
             }
-            // An answer that cannot be read: a page of a proxy, say.
+            // A page of a proxy, or half an answer.
             SdkError::ResponseError(answer) => {
                 let status = answer.raw().status().as_u16();
+                if (300..500).contains(&status) && cause::<std::io::Error>(&error).is_none() {
+                    return Self::Answered { status, code: String::new() };
+                }
                 let text = format!("an answer that is not one of S3 (status {status})");
-                Self::Silent(if cause::<std::io::Error>(&error).is_some() || status < 300 || status >= 500 {
-                    Fault::Unreachable(text)
-                } else {
-                    Self::Answered { status, code: String::new() }.into()
-                })
+                Self::Silent(Fault::Unreachable(text))
             }
             _ => Self::Silent(silence(&error)),
         }

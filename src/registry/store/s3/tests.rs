@@ -329,8 +329,7 @@ fn time_that_the_sink_takes_is_not_held_against_the_network() {
         }
     }
     let bucket = with_object();
-    let limits =
-        Limits { progress: Duration::from_secs(2), progress_bytes: 1 << 20, resumes: 0, ..usual() };
+    let limits = Limits { progress: Duration::from_secs(2), progress_bytes: 1 << 20, resumes: 0, ..usual() };
     let store = store(&bucket, 1, limits);
     // The other parts are on the way while the first is taken.
     bucket.set_rules(vec![Rule::new(Wire::Trickle(4 << 20)).method("GET").after(1)]);
