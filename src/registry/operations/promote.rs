@@ -93,7 +93,8 @@ pub(super) fn apply(
 ) -> Result<Promoted, ChangeError> {
     let Promotion { version, stage, .. } = *promotion;
     let from = ready(&draft.index, version)?.stage;
-    let (default, production) = (draft.index.default_version(), draft.index.in_stage(Stage::Production));
+    let production = draft.index.in_stage(Stage::Production);
+    let mut default = draft.index.default_version();
     if promotion.rollout.is_some() && stage != Stage::Production {
         return Err(ChangeError::refused(format!("a rollout is to Production, not to {}", stage.name())));
     }
@@ -136,9 +137,13 @@ pub(super) fn apply(
     if let Some(alias) = &promotion.alias {
         alias::apply(draft, alias, version, why())?;
     }
-    notes.extend(sign::unsigned(draft, version, key));
     notes.extend(remarks(draft, version, stage, default));
-    let default = draft.index.default_version();
+    let before = std::mem::replace(&mut default, draft.index.default_version());
+    if let Some(now) = default.filter(|now| before != Some(*now)).and_then(Version::new) {
+        // One that was in Production all the time, behind a higher one, was promoted before that.
+        sign::promotion(draft, model, now, key)?;
+        notes.extend(sign::unsigned(draft, now, key));
+    }
     Ok(Promoted { version: version.get(), from, stage, archived, default, notes })
 }
 

@@ -63,12 +63,13 @@ fn apply(
     }
     if before != Stage::Production {
         set_stage(&mut draft.index, to.get(), Stage::Production);
-        sign::promotion(draft, model, to, key)?;
     }
     // A rollout is undone even where nothing is promoted: some sidecars still serve what it comes from.
     if draft.index.rollout.take().is_some() || draft.is_changed() || before != Stage::Production {
         let (from, to_stage) = (stage_text(before), stage_text(Stage::Production));
         draft.note(AuditEntry { version: Some(to.get()), from, to: to_stage, ..note() });
+        // Also one that was in Production: readers may have seen the promotion of a higher one since.
+        sign::promotion(draft, model, to, key)?;
     }
     hold::place(draft, to.get(), why);
     let notes = sign::unsigned(draft, to, key).into_iter().collect();

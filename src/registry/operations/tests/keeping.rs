@@ -247,8 +247,16 @@ fn signing_makes_what_readers_ask_for() {
     let back = rollback(&bench.writer, &bench.model, None, "errors", Some(&key)).unwrap();
     assert_eq!(findings(&bench, Some(&keys)), Vec::<String>::new());
     assert!(check(Some((1, back.generation))).is_err(), "the older promotion is no longer good");
-    // Without a key it is said.
+    // What comes to the front because others leave is as good as promoted.
     release(&bench.writer, &bench.model, None).unwrap();
+    let two = Promotion { archive_existing: false, ..Promotion::new(v(2), Stage::Production) };
+    promote(&bench.writer, &bench.model, &two, Some(&key)).unwrap();
+    let away = Promotion::new(v(2), Stage::Archived);
+    let done = promote(&bench.writer, &bench.model, &away, Some(&key)).unwrap();
+    let digest = bench.index().version(one).unwrap().manifest.clone().unwrap().parse().unwrap();
+    let seen = Some((1, done.generation));
+    keys.check(&bench.index(), &bench.model, one, &digest, Some(Stage::Production), seen).unwrap();
+    // Without a key it is said.
     let promoted = bench.promote(bench.version(), Stage::Production).value;
     assert!(promoted.notes[0].contains("not signed"), "{:?}", promoted.notes);
     let raised = raise_epoch(&bench.writer, &bench.model, "restored", Some(&key)).unwrap();
