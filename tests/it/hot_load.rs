@@ -314,6 +314,7 @@ fn a_model_beyond_the_budget_is_refused_before_it_is_read() {
     server.wait_served("m", 2, SOON);
     repository.version("m", 3, b"", &Extras::default());
     repository.stretch("m", 3, 1 << 30);
+    repository.rewrite("m/3/manifest.json", |text| text.replace("\"bytes\":0", "\"bytes\":1073741824"));
     repository.index("m", &[(1, "Archived"), (2, "Archived"), (3, "Production")], &[]);
     for (model, version) in [("bare", 2), ("m", 3)] {
         let shown = server.wait_state(model, version, "failed");
@@ -614,7 +615,7 @@ fn a_sync_does_not_wait_for_the_next_look() {
     let text = sync("/models/m/sync").error(409);
     assert!(text.contains("signature_changed"), "{text}");
     assert_eq!(answer_of(&server, "m"), Some(2));
-    sync("/models/nobody/sync").error(409);
+    sync("/models/nobody/sync").error(404);
     sync("/models/..%2f/sync").error(400);
     let names: Vec<Value> = server.models().as_array().unwrap().iter().map(|m| m["name"].clone()).collect();
     assert_eq!(names, ["m"], "a request made a model");
