@@ -298,18 +298,22 @@ fn ending(world: &Arc<World>) {
     let writer = Writer::with_clock(store(), "operator", Box::new(SimClock(world.clone(), 0)));
     let clean = catch_unwind(AssertUnwindSafe(|| {
         world.alone(|| {
-            let (file, golden) = content::pair(0);
-            let registration = Registration { golden: Some(golden), ..Registration::new(file) };
-            let done = register(&writer, &model(), &registration, None, &mut |_, _, _| ())?;
-            let version = Version::new(done.value.version).unwrap();
+            let register = |number| {
+                let (file, golden) = content::pair(number);
+                let registration = Registration { golden: Some(golden), ..Registration::new(file) };
+                register(&writer, &model(), &registration, None, &mut |_, _, _| ())
+            };
+            let version = Version::new(register(0)?.value.version).unwrap();
             let promotion = Promotion { override_hold: true, ..Promotion::new(version, Stage::Production) };
             promote(&writer, &model(), &promotion, None)?;
-            // The first ends reservations, and marks; the second takes away what is marked.
+            register(1)?;
+            // The first ends reservations, and marks, also the highest number; the second takes away what is marked.
             world.state().now += 7_200_000;
-            let rules = Gc { keep: 1, grace: GRACE, dry_run: false };
+            let rules = Gc { keep: 0, grace: GRACE, dry_run: false };
             gc(&writer, &model(), &rules)?;
             world.state().now += 7_200_000;
             gc(&writer, &model(), &rules)?;
+            register(2)?;
             assert_eq!(writer.read(&model())?.default_version(), Some(version.get()));
             Ok::<_, ChangeError>(verify_all(writer.store(), None, writer.clock().now())?)
         })
