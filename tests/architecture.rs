@@ -24,7 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["format", "model", "process", "native"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
-    ("registry", &["config", "failpoint", "format", "model", "tensor", "json"]),
+    ("registry", &["config", "failpoint", "format", "json", "model", "score", "tensor"]),
     ("engine", &["booster", "config", "format", "json", "model", "native", "onnx", "tensor"]),
     (
         "serving",

@@ -15,7 +15,7 @@ use sidegate::registry::operations::{
     Gc, Promotion, Registration, Severity, gc, hold, promote, raise_epoch, register, release, remove_alias,
     rollback, set_alias, verify_all,
 };
-use sidegate::registry::store::{Body, Condition, Read, Store as _};
+use sidegate::registry::store::{Body, Condition, Store as _};
 use sidegate::registry::writer::{self, ChangeError, Done, Writer};
 
 use super::content;
@@ -250,24 +250,28 @@ fn told<T>(world: &Arc<World>, counts: &mut Counts, result: &Result<Done<T>, Cha
 
 /// What the loader of a gateway does: look, choose, fetch, and never go back.
 fn reader(world: &Arc<World>, me: usize, left: &mut usize, counts: &mut Counts) {
-    let store = SimStore { world: world.clone(), me, is_remote: false };
-    let registry = Registry::new(Box::new(SimStore { world: world.clone(), me, is_remote: false }));
+    let mut registry = Registry::new(Box::new(SimStore { world: world.clone(), me, is_remote: false }), None);
     let clock = SimClock(world.clone(), me);
     let mut seen = (0, 0);
     while *left > 0 {
         *left -= 1;
         clock.sleep(Duration::from_secs(clock.random() % 20));
-        let Ok(Read::Object { bytes, .. }) = store.read(&layout::index(&model()), 1 << 20, None) else {
-            continue;
+        let catalog = match registry.catalog(&model()) {
+            Ok(catalog) => catalog,
+            Err(error) if error.code == Reason::Unreachable => continue,
+            // Nobody goes back here, and nothing is written twice.
+            Err(error) => {
+                world.state().fail(format!("reader {me}: {error}"));
+                continue;
+            }
         };
         let looked = clock.now();
-        let index = Index::parse(&bytes).unwrap();
+        let Some(index) = catalog.index.clone() else { continue };
         let place = (index.epoch, index.generation);
         if place < seen {
             world.state().fail(format!("reader {me} saw {place:?} after {seen:?}"));
         }
         seen = place;
-        let catalog = index.catalog().unwrap();
         // The plain name, an alias, or whatever else is listed.
         let wanted = match clock.random() % 3 {
             0 => index.default_version(),
@@ -276,7 +280,11 @@ fn reader(world: &Arc<World>, me: usize, left: &mut usize, counts: &mut Counts) 
         };
         let listed = catalog.versions.iter().find(|listed| Some(listed.version.get()) == wanted);
         let Some(listed) = listed else { continue };
-        match registry.fetch(&model(), listed, 1 << 20, &mut || ()) {
+        let source = registry.source();
+        let fetched = source
+            .describe(&model(), listed)
+            .and_then(|described| source.fetch(&model(), listed.version, described, &mut || ()));
+        match fetched {
             Ok(artefact) if content::belong_together(&artefact.model, artefact.golden.as_deref()) => {
                 counts.loads += 1
             }
