@@ -53,7 +53,6 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-
 /// Prints where it listens at once, and a line per model and a command to try when the first look is over.
 fn announce(addresses: &gateway::Addresses, gateway: &Gateway) {
     print(&addresses.line());

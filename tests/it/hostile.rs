@@ -64,7 +64,9 @@ fn answer(server: &Server, model: &str) -> Value {
 #[test]
 fn no_hostile_file_is_served_or_disturbs_what_is() {
     let files = table();
-    let mut config = "registry.max_models = 300\nregistry.trial_timeout_ms = 2000\nmetrics.max_series = 50000\n".to_owned();
+    let mut config =
+        "registry.max_models = 300\nregistry.trial_timeout_ms = 2000\nmetrics.max_series = 50000\n"
+            .to_owned();
     for file in files.iter().filter(|file| file.engine != "auto") {
         config += &format!("models.\"{}\".engine = \"{}\"\n", file.file, file.engine);
     }
