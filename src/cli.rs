@@ -17,13 +17,16 @@ mod answer;
 mod args;
 mod check;
 mod csv_file;
+mod failure;
 mod markup;
 mod model_file;
 mod model_test;
 mod models;
 #[cfg(feature = "parquet")]
 mod parquet_file;
+mod pin;
 mod probe;
+mod registry;
 mod rows;
 pub mod serve;
 mod status;
@@ -33,6 +36,8 @@ mod trial;
 mod trial_load;
 
 pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
+pub use pin::PinArgs;
+pub use registry::Verb;
 pub use trial::Protocol;
 
 /// A failure at run time: a port in use, a server that does not answer.
@@ -50,6 +55,8 @@ Examples:
                                         as fast and equal to what serves it today?
   sidegate test ./model.onnx --data held-out.csv --target price --threshold r2=0.5
                                         may it be relied on?
+  sidegate registry register churn ./model.onnx && sidegate registry promote churn 8 --stage Production
+                                        a new version, and who decided that it serves
   sidegate check                        is the configuration right, and who says what?
 
 Configuration: flag, then environment (SIDEGATE_HTTP__LISTEN), then config/sidegate.toml, then default.
@@ -140,6 +147,12 @@ pub enum Command {
     /// Ask a running sidegate whether it is live, ready or started
     #[command(after_help = PROBE_EXAMPLES)]
     Probe(ProbeArgs),
+    /// Keep versions of models: register, promote, roll back, compare, and who decided what
+    #[command(subcommand, after_help = registry::EXAMPLES)]
+    Registry(Verb),
+    /// Fix what one running sidegate serves, whatever the registry says
+    #[command(after_help = pin::EXAMPLES)]
+    Pin(PinArgs),
     /// Prove it on your own model: the same requests to sidegate and to what serves it today
     #[command(after_help = TRY_EXAMPLES)]
     Try(Box<TryArgs>),
@@ -170,6 +183,8 @@ pub fn main() -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Registry(verb) => registry::run(&verb),
+        Command::Pin(args) => pin::run(&args),
         Command::Try(args) => trial::run(*args),
         Command::TrialLoad => trial_load::run(),
     }

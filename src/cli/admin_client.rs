@@ -1,18 +1,21 @@
-//! Asks the admin port of a running sidegate: one blocking GET, with a deadline.
+//! Asks the admin port of a running sidegate: one blocking request, with a deadline.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::AdminArgs;
 use super::answer::{Answer, parse};
-use super::{AdminArgs, USAGE, runtime_error};
+use super::failure::Failure;
 use crate::config::{Origin, Problems, Sources, load_leniently, read_tokens};
 
 /// For connecting and for the whole exchange: what takes longer on this machine is as good as down.
 const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// For a verb, which may wait until a version is loaded; the port itself gives up after 30 s.
+const VERB_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// No answer of the admin port is larger; another server's might be endless.
 const MAX_ANSWER: usize = 16 << 20;
@@ -22,30 +25,6 @@ const MAX_ANSWER: usize = 16 << 20;
 pub(super) struct Client {
     address: String,
     token: Option<String>,
-}
-
-/// Why there is nothing to show.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// The flags or the configuration say nothing that can be asked.
-    #[error("{0}")]
-    Usage(String),
-    /// It could be asked, in vain.
-    #[error("{0}")]
-    Failed(String),
-}
-
-// === impl Failure ===
-
-impl Failure {
-    /// Says so on standard error.
-    pub(super) fn exit(&self) -> ExitCode {
-        let code = runtime_error(self);
-        match self {
-            Self::Usage(_) => USAGE.into(),
-            Self::Failed(_) => code,
-        }
-    }
 }
 
 // === impl Client ===
@@ -88,7 +67,18 @@ impl Client {
 
     /// Asks for JSON; also its text as it came.
     pub(super) fn json(&self, path: &str) -> Result<(Value, String), Failure> {
-        let Answer { status, body, .. } = self.get(path)?;
+        self.judge(path, self.get(path)?)
+    }
+
+    /// Has something done; `body` is JSON or empty.
+    pub(super) fn order(&self, method: &str, path: &str, body: &str) -> Result<Value, Failure> {
+        let answer = self.ask(method, path, body, VERB_TIMEOUT)?;
+        Ok(self.judge(path, answer)?.0)
+    }
+
+    /// The JSON of a good answer.
+    fn judge(&self, path: &str, answer: Answer) -> Result<(Value, String), Failure> {
+        let Answer { status, body, .. } = answer;
         let text = String::from_utf8_lossy(&body).into_owned();
         let value: Option<Value> = serde_json::from_str(&text).ok();
         let address = &self.address;
@@ -99,6 +89,11 @@ impl Client {
             ))),
             (_, value) => {
                 let said = value.as_ref().and_then(|value| value["error"].as_str());
+                let code = value.as_ref().and_then(|value| value["code"].as_str());
+                // Only sidegate gives both.
+                if let (Some(text), Some(code)) = (said, code) {
+                    return Err(Failure::Refused { code: code.to_owned(), text: text.to_owned() });
+                }
                 let said = said.map(|said| format!(": {said}")).unwrap_or_default();
                 Err(Failure::Failed(format!(
                     "{address} answered {path} with status {status}{said}; is it sidegate's admin port?"
@@ -109,6 +104,10 @@ impl Client {
 
     /// Asks, whatever the status of the answer.
     pub(super) fn get(&self, path: &str) -> Result<Answer, Failure> {
+        self.ask("GET", path, "", TIMEOUT)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str, limit: Duration) -> Result<Answer, Failure> {
         let address = &self.address;
         let addresses: Vec<SocketAddr> = match address.to_socket_addrs() {
             Ok(addresses) => addresses.collect(),
@@ -117,57 +116,60 @@ impl Client {
                 return Err(Failure::Usage(text));
             }
         };
-        self.exchange(&addresses, path).map_err(|error| {
+        let body = if method == "GET" {
+            "\r\n".into()
+        } else {
+            format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        };
+        let authorization = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: sidegate/{}\r\naccept: application/json\r\n{}\
+             connection: close\r\n{body}",
+            env!("CARGO_PKG_VERSION"),
+            authorization.unwrap_or_default(),
+        );
+        exchange(&addresses, &request, limit).map_err(|error| {
             Failure::Failed(format!(
                 "no answer from the admin port {address}: {error}; is sidegate running? Its line `listening …` \
                  names the port, --admin chooses another"
             ))
         })
     }
+}
 
-    fn exchange(&self, addresses: &[SocketAddr], path: &str) -> Result<Answer, String> {
-        let mut error = "the name has no address".to_owned();
-        let connected = addresses.iter().find_map(|address| {
-            TcpStream::connect_timeout(address, TIMEOUT).map_err(|e| error = e.to_string()).ok()
-        });
-        let mut stream = connected.ok_or(error)?;
-        let authorization = self.token.as_ref().map(|token| format!("authorization: Bearer {token}\r\n"));
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sidegate/{}\r\naccept: application/json\r\n{}\
-             connection: close\r\n\r\n",
-            self.address,
-            env!("CARGO_PKG_VERSION"),
-            authorization.unwrap_or_default(),
-        );
-        let deadline = Instant::now() + TIMEOUT;
-        let text = |error: std::io::Error| error.to_string();
-        stream.set_write_timeout(Some(TIMEOUT)).map_err(text)?;
-        stream.write_all(request.as_bytes()).map_err(text)?;
-        let (mut buffer, mut chunk) = (Vec::new(), [0; 8192]);
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(format!("nothing complete within {} s", TIMEOUT.as_secs()));
+/// Sends a request to the first address that takes it, and reads the answer.
+fn exchange(addresses: &[SocketAddr], request: &str, limit: Duration) -> Result<Answer, String> {
+    let mut error = "the name has no address".to_owned();
+    let connected = addresses.iter().find_map(|address| {
+        TcpStream::connect_timeout(address, TIMEOUT).map_err(|e| error = e.to_string()).ok()
+    });
+    let mut stream = connected.ok_or(error)?;
+    let deadline = Instant::now() + limit;
+    let text = |error: std::io::Error| error.to_string();
+    stream.set_write_timeout(Some(TIMEOUT)).map_err(text)?;
+    stream.write_all(request.as_bytes()).map_err(text)?;
+    let (mut buffer, mut chunk) = (Vec::new(), [0; 8192]);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(format!("nothing complete within {} s", limit.as_secs()));
+        }
+        stream.set_read_timeout(Some(left)).map_err(text)?;
+        let read = match stream.read(&mut chunk) {
+            Ok(read) => read,
+            // Both mean that the time is up, which the next turn says.
+            Err(e) if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
+                continue;
             }
-            stream.set_read_timeout(Some(left)).map_err(text)?;
-            let read = match stream.read(&mut chunk) {
-                Ok(read) => read,
-                // Both mean that the time is up, which the next turn says.
-                Err(e)
-                    if matches!(e.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
-                {
-                    continue;
-                }
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e.to_string()),
-            };
-            buffer.extend_from_slice(&chunk[..read]);
-            if let Some(answer) = parse(&buffer, read == 0, MAX_ANSWER)? {
-                return Ok(answer);
-            }
-            if buffer.len() > MAX_ANSWER {
-                return Err(format!("more than {} MiB", MAX_ANSWER >> 20));
-            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e.to_string()),
+        };
+        buffer.extend_from_slice(&chunk[..read]);
+        if let Some(answer) = parse(&buffer, read == 0, MAX_ANSWER)? {
+            return Ok(answer);
+        }
+        if buffer.len() > MAX_ANSWER {
+            return Err(format!("more than {} MiB", MAX_ANSWER >> 20));
         }
     }
 }

@@ -20,9 +20,15 @@ fn serve_args(line: &str) -> ServeArgs {
 fn the_definition_is_sound_and_every_command_has_an_example() {
     let command = Args::command();
     command.clone().debug_assert();
+    has_examples(&command, "sidegate");
+}
+
+fn has_examples(command: &clap::Command, path: &str) {
     for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        let path = format!("{path} {}", command.get_name());
         let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        assert!(help.contains(&format!("sidegate {}", command.get_name())), "{}", command.get_name());
+        assert!(help.contains(&path), "{path}");
+        has_examples(command, &path);
     }
 }
 

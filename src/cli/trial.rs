@@ -28,7 +28,7 @@ pub use self::target::Protocol;
 
 use self::gateway::Stop;
 use self::report::{Report, Verdict};
-use super::admin_client::Failure;
+use super::failure::Failure;
 use super::{FAILURE, TryArgs, complain, runtime_error, say};
 
 /// Both sides answer, but nothing that can be compared.

@@ -19,6 +19,9 @@ pub const MODEL_FILE: &str = "MODEL_FILE";
 /// Variables that others define and we follow.
 const FOREIGN: [&str; 4] = ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "HOME"];
 
+/// Variables that say who the user is.
+const USER: [&str; 2] = ["USER", "LOGNAME"];
+
 /// Everything that a configuration is made of. Keep it to [`load`] again on a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -85,7 +88,8 @@ impl Sources {
     /// The flags with the environment and machine of this process: the only place that reads them.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process(flags: Vec<(String, String)>) -> Self {
-        let ours = |name: &str| name.to_ascii_uppercase().starts_with(PREFIX) || FOREIGN.contains(&name);
+        let foreign = |name: &str| FOREIGN.contains(&name) || USER.contains(&name);
+        let ours = |name: &str| name.to_ascii_uppercase().starts_with(PREFIX) || foreign(name);
         let env = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .filter(|(name, _)| ours(name))
@@ -97,6 +101,14 @@ impl Sources {
     /// may be missing.
     pub fn config_file(&self) -> PathBuf {
         self.named_file().unwrap_or_else(|| DEFAULT_FILE.into())
+    }
+
+    /// Who runs this process, as its environment says.
+    pub fn user(&self) -> Option<&str> {
+        USER.into_iter().find_map(|wanted| {
+            let found = self.env.iter().find(|(name, value)| name == wanted && !value.trim().is_empty());
+            found.map(|(_, value)| value.trim())
+        })
     }
 
     fn named_file(&self) -> Option<PathBuf> {

@@ -27,7 +27,7 @@ pub use production::Tenure;
 pub use promote::{Promoted, Promotion, promote};
 pub use register::{Registered, Registration, register};
 pub use rollback::{RolledBack, rollback};
-pub use show::{Summary, VersionSummary, get_models_by_stage, show};
+pub use show::{Summary, VersionSummary, get_models_by_stage, show, summarize};
 pub use sign::sign;
 pub use verify::{Finding, Severity, verify, verify_all};
 

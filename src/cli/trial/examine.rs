@@ -14,7 +14,7 @@ use super::target::Target;
 use super::usage::Processes;
 use super::verdicts::Verdicts;
 use crate::cli::TryArgs;
-use crate::cli::admin_client::Failure;
+use crate::cli::failure::Failure;
 use crate::cli::model_file::{Found, ModelFile};
 use crate::config::EngineChoice;
 use crate::engine::{EngineKind, Scratch};

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::connection::Peer;
 use super::reply::excerpt;
 use super::wire::Described;
-use crate::cli::admin_client::Failure;
+use crate::cli::failure::Failure;
 
 /// What a service speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -130,7 +130,7 @@ impl Target {
             }
             _ => look_around(&peer, forced, model).map_err(|error| match error {
                 Failure::Usage(text) => usage(text),
-                Failure::Failed(text) => Failure::Failed(format!("{url}: {text}")),
+                other => Failure::Failed(format!("{url}: {other}")),
             })?,
         };
         Ok(Self { url: format!("http://{authority}{path}"), path, protocol, peer })

@@ -46,18 +46,22 @@ pub struct VersionSummary {
 /// # Errors
 /// When there is no such model or its index cannot be used.
 pub fn show(store: &dyn Store, model: &ModelName) -> Result<Summary, LoadError> {
-    let index = index(store, model)?;
+    Ok(summarize(&index(store, model)?))
+}
+
+/// What a model has whose index was read already.
+pub fn summarize(index: &Index) -> Summary {
     let mut versions: Vec<_> = index.versions.iter().collect();
     versions.sort_by_key(|entry| entry.version);
-    Ok(Summary {
+    Summary {
         model: index.model.clone(),
         generation: index.generation,
         epoch: index.epoch,
         default: index.default_version().map(|version| version.to_string()),
-        versions: versions.into_iter().map(|entry| summary(&index, entry)).collect(),
-        hold: index.hold,
-        rollout: index.rollout,
-    })
+        versions: versions.into_iter().map(|entry| summary(index, entry)).collect(),
+        hold: index.hold.clone(),
+        rollout: index.rollout.clone(),
+    }
 }
 
 /// The versions in a stage, ascending; the last is the model in that stage.

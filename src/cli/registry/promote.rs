@@ -1,0 +1,127 @@
+//! `sidegate registry promote`: a version into a stage, an alias to a version.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::place::{self, WriterArgs};
+use super::{changed, print, remark, span, stage, text};
+use crate::cli::failure::Failure;
+use crate::model::{ModelName, Stage, Version};
+use crate::registry::index::is_alias;
+use crate::registry::operations::{Promoted, Promotion, promote, set_alias};
+use crate::registry::writer::{Done, Writer};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sidegate registry promote churn 7 --stage Staging
+  sidegate registry promote churn 7 --alias challenger
+  sidegate registry promote churn 7 --stage Production --why \"auc 0.81, was 0.79\" --evidence run:118
+  sidegate registry promote churn 7 --stage Production --rollout 10m --alias champion
+
+What was in Production goes to Archived, unless --keep-existing. With --rollout each sidecar follows at a moment of its
+own within that time. A held model is not promoted: end that with `sidegate registry hold MODEL --release`.";
+
+/// Flags of `sidegate registry promote`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct PromoteArgs {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub model: ModelName,
+    /// The version
+    #[arg(value_name = "VERSION")]
+    pub version: Version,
+    /// Where to: None, Staging, Production or Archived
+    #[arg(long, value_name = "STAGE", value_parser = stage, required_unless_present = "alias")]
+    pub stage: Option<Stage>,
+    /// Let this alias mean the version
+    #[arg(long, value_name = "ALIAS", value_parser = alias)]
+    pub alias: Option<String>,
+    /// Leave what is in Production there
+    #[arg(long, requires = "stage")]
+    pub keep_existing: bool,
+    /// Let sidecars follow one after another within this time, such as 10m
+    #[arg(long, value_name = "TIME", value_parser = span::duration, requires = "stage")]
+    pub rollout: Option<Duration>,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// What that rests on, for the audit: run:118, a report, a ticket
+    #[arg(long, value_name = "TEXT", requires = "stage")]
+    pub evidence: Option<String>,
+    /// Private key to sign the promotion with
+    #[arg(long, value_name = "FILE", requires = "stage")]
+    pub key: Option<PathBuf>,
+    /// Where, and who.
+    #[command(flatten)]
+    pub writer: WriterArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Carries the command out.
+pub(super) fn run(args: &PromoteArgs) -> Result<(), Failure> {
+    let key = place::key(args.key.as_deref())?;
+    let writer = args.writer.open()?;
+    let Some(stage) = args.stage else { return name(args, &writer) };
+    let promotion = Promotion {
+        archive_existing: !args.keep_existing,
+        alias: args.alias.clone(),
+        rollout: args.rollout,
+        why: args.why.clone(),
+        evidence: args.evidence.clone(),
+        ..Promotion::new(args.version, stage)
+    };
+    let done = promote(&writer, &args.model, &promotion, key.as_ref())?;
+    print(args.json, &changed(&args.model, &done), || render(args, &done));
+    remark(args.json, &done.value.notes);
+    Ok(())
+}
+
+/// Moves an alias and nothing else.
+fn name(args: &PromoteArgs, writer: &Writer) -> Result<(), Failure> {
+    let Some(alias) = &args.alias else { return Ok(()) };
+    let done = set_alias(writer, &args.model, alias, args.version, args.why.as_deref())?;
+    let (done, before) = done.split();
+    let done = done.with(json!({"version": args.version.get(), "alias": alias, "before": before}));
+    print(args.json, &changed(&args.model, &done), || {
+        let before = before.filter(|before| *before != args.version.get());
+        let before = before.map(|before| format!(", and no longer {before}")).unwrap_or_default();
+        format!("{}@{alias} means version {}{before}{}\n", args.model, args.version, unchanged(&done))
+    });
+    Ok(())
+}
+
+fn render(args: &PromoteArgs, done: &Done<Promoted>) -> String {
+    let (model, promoted) = (&args.model, &done.value);
+    let (version, stage) = (promoted.version, promoted.stage.name());
+    let was = if promoted.from == promoted.stage {
+        String::new()
+    } else {
+        format!(", was in {}", promoted.from.name())
+    };
+    let mut text = format!("version {version} of {model} is in {stage}{was}{}\n", unchanged(done));
+    if !promoted.archived.is_empty() {
+        text += &format!("archived: {}\n", text::list(&promoted.archived));
+    }
+    if let Some(alias) = &args.alias {
+        text += &format!("{model}@{alias} means version {version}\n");
+    }
+    text
+}
+
+/// Says that nothing had to change, where that is so.
+fn unchanged<T>(done: &Done<T>) -> &'static str {
+    if done.mutation.is_none() { " already; nothing was changed" } else { "" }
+}
+
+/// A text that can be an alias.
+pub(super) fn alias(text: &str) -> Result<String, String> {
+    if is_alias(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a name that is neither a whole number nor a stage".into())
+    }
+}

@@ -1,0 +1,59 @@
+//! What is stored, as text for people.
+
+use serde_json::{Value, json};
+
+use crate::cli::table;
+use crate::registry::index::State;
+
+/// A text that others wrote, on one line and without what a terminal would obey.
+pub(super) fn line(text: &str) -> String {
+    table::cell(&json!(text))
+}
+
+/// The same of one that may be missing.
+pub(super) fn cell(text: Option<&str>) -> String {
+    table::cell(&json!(text))
+}
+
+/// Version numbers: `5, 6`; `-` for none.
+pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    line(&items.join(", "))
+}
+
+/// An object's fields: `auc=0.81 depth=6`; `-` for none.
+pub(super) fn pairs(value: &Value) -> String {
+    let fields = value.as_object().into_iter().flatten();
+    let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={}", table::cell(value))).collect();
+    line(&fields.join(" "))
+}
+
+/// Whether a version's files are there, in a word.
+pub(super) fn state(state: &State) -> &'static str {
+    match state {
+        State::Ready => "ready",
+        State::Uploading { .. } => "uploading",
+        State::Deleted { .. } => "deleted",
+        State::Other(_) => "unknown",
+    }
+}
+
+/// A page: names on the left, what belongs to them on the right; a name that is empty goes on with the one before.
+pub(super) fn page(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default() + 2;
+    lines.iter().map(|(name, text)| format!("{name:<width$}{text}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_stays_on_its_line() {
+        assert_eq!(line("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!((cell(None), list([5, 6]), list::<u64>([])), ("-".into(), "5, 6".into(), "-".into()));
+        assert_eq!(pairs(&json!({"auc": 0.81, "note": "a\tb"})), "auc=0.81 note=a b");
+        assert_eq!((pairs(&json!({})), pairs(&json!(null))), ("-".into(), "-".into()));
+        assert_eq!(page(&[("serves", "7".into()), ("", "8".into())]), "serves  7\n        8\n");
+    }
+}
