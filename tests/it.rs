@@ -49,5 +49,8 @@ mod raw_http;
 mod seaweed;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
+#[cfg(feature = "s3")]
+#[path = "it/survival.rs"]
+mod survival;
 #[path = "it/trial.rs"]
 mod trial;

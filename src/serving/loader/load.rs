@@ -317,9 +317,11 @@ impl Build {
             return Err(LoadError::new(Reason::SignatureChanged, detail));
         }
         let prediction = prediction(manifest.as_ref(), model.signature())?;
+        crate::failpoint::at("trial");
         let tried = self.try_in_child(&model, &artefact, prediction)?;
         crate::failpoint::at("tried");
         let loaded = engine::load(&model, self.choice, &self.options)?;
+        crate::failpoint::at("loaded");
         pacer.pace();
         let mut trial = Trial {
             session: &*loaded.session,
@@ -334,6 +336,7 @@ impl Build {
             let wanted = (prediction, self.prediction_range);
             checks::admit(&mut trial, self.checks, example.as_deref(), wanted, self.options.workers)?;
         }
+        crate::failpoint::at("warmup");
         let row_nanos = trial.warm_up(example.as_deref(), self.warmup_rows)?;
         crate::failpoint::at("built");
         let (name, version) = (self.name, self.version);

@@ -198,7 +198,10 @@ impl Loader {
         }
         crate::failpoint::at("record");
         match cache.keep_served(name, record) {
-            Ok(()) => model.remembered = Some(record.clone()),
+            Ok(()) => {
+                crate::failpoint::at("recorded");
+                model.remembered = Some(record.clone());
+            }
             Err(error) => tracing::warn!(model = %name, %error, "the cache cannot be written"),
         }
     }
