@@ -14,7 +14,7 @@ use super::onnx::constant;
 use super::repository::golden;
 
 /// How long a child may take over a file; two of them never end.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A line of `table.json`.
 struct Hostile {
@@ -81,7 +81,10 @@ fn no_hostile_file_is_served_or_disturbs_what_is() {
         // What is proven by an example needs no other engine, and so no child.
         repository.bare_file(&file.file, 1, "golden.json", example.as_bytes());
     }
-    let mut server = setup.start();
+    let mut server = setup.start_unready();
+    wait("the good versions", Duration::from_secs(120), || {
+        (server.admin().get("/readyz").status == 200).then_some(())
+    });
     let vitals = server.vitals();
     let expected = answer(&server, &files[0].file);
 
