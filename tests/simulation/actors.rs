@@ -29,7 +29,7 @@ const CHANGES: usize = 6;
 /// How often each reader looks.
 const LOOKS: usize = 6;
 /// How long `gc` leaves the files of what it marked.
-const GRACE: Duration = Duration::from_secs(600);
+pub(crate) const GRACE: Duration = Duration::from_secs(600);
 
 /// What became of a seed, or of many.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -265,7 +265,6 @@ fn reader(world: &Arc<World>, me: usize, left: &mut usize, counts: &mut Counts) 
                 continue;
             }
         };
-        let looked = clock.now();
         let Some(index) = catalog.index.clone() else { continue };
         let place = (index.epoch, index.generation);
         if place < seen {
@@ -290,10 +289,10 @@ fn reader(world: &Arc<World>, me: usize, left: &mut usize, counts: &mut Counts) 
             }
             Ok(_) => world.state().fail(format!("reader {me} got files of different versions")),
             Err(error) if error.code == Reason::Unreachable => {}
-            // It looked, and took longer than the grace to fetch.
+            // It took so long to fetch that the version was taken away meanwhile.
             Err(error)
                 if error.code == Reason::MissingFile
-                    && clock.now() - looked + Duration::from_secs(2) > GRACE => {}
+                    && !world.state().history.is_listed(&model(), listed.version) => {}
             Err(error) => world.state().fail(format!("reader {me}: version {}: {error}", listed.version)),
         }
     }
