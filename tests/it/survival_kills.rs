@@ -126,8 +126,10 @@ fn x4_a_version_that_kills_its_process_is_set_aside_until_somebody_wants_it_trie
                 }
                 let (server, version) = before.starts(place);
                 assert_eq!(version, 1, "{place}, bucket up: {up}");
-                server.wait_log("set aside");
-                if up {
+                if !up {
+                    server.wait_log("set aside");
+                    server.wait_state("m", 2, "quarantined");
+                } else {
                     let shown = server.wait_state("m", 2, "quarantined");
                     assert_eq!(shown["reason"]["code"], "quarantined", "{place}");
                     // It is left alone, and does not fill the log.

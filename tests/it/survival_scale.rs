@@ -123,6 +123,13 @@ fn a_thousand_models_of_a_hundred_versions_cost_a_sidecar_what_its_own_models_co
         }
         let server = site.with_config(&toml).start();
         served.iter().for_each(|name| assert_eq!(answered(&server, name), Some(100), "{name}"));
+        // The cache serves before the first look is over.
+        wait("a second look", SOON * 2, || {
+            let requests = site.bucket.requests();
+            (requests.iter().filter(|request| is_of(request, "/model-0950/")).count() > 0
+                && server.metric("sidegate_registry_up") == 1.0)
+                .then_some(())
+        });
         site.bucket.take_requests();
         let sent = site.bucket.sent();
         let per_look = |requests: &[Request]| requests.iter().filter(|r| is_of(r, "/_index.json")).count();
