@@ -270,7 +270,11 @@ impl Registry {
             let models = FORMATS.map(|format| format.file_name());
             for name in models.into_iter().chain([layout::MANIFEST, layout::GOLDEN]) {
                 let key = layout::file(model, version, name);
-                let stat = if position < unlooked || !files.contains(name) { None } else { self.store.stat(&key)? };
+                let stat = if position < unlooked || !files.contains(name) {
+                    None
+                } else {
+                    self.store.stat(&key)?
+                };
                 listed
                     .token
                     .push_str(&stat.as_ref().map_or("-;".into(), |s| format!("{}:{};", s.bytes, s.token)));

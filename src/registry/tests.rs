@@ -86,7 +86,11 @@ fn unusable_indexes_are_refused() {
         r#"{"format":1,"model":"m","versions":[{"version":3}],"aliases":{"":3}}"#,
     ] {
         put(root.path(), "m/model.json", bad.as_bytes());
-        assert_eq!(registry.catalog(&"m".parse().unwrap()).unwrap().unwrap_err().code, Reason::Parse, "{bad}");
+        assert_eq!(
+            registry.catalog(&"m".parse().unwrap()).unwrap().unwrap_err().code,
+            Reason::Parse,
+            "{bad}"
+        );
     }
 }
 

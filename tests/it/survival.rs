@@ -208,7 +208,11 @@ fn r1_a_warm_cache_is_ready_within_a_second_whether_the_bucket_is_down_or_hangs(
                 let stale = || server.metric("sidegate_registry_staleness_seconds");
                 let before = stale();
                 wait("the age to grow", SOON, || (stale() > before.max(0.05)).then_some(()));
-                assert_eq!(server.admin().get("/status").ok()["registry"]["up"], false, "{layout}, {fault:?}");
+                assert_eq!(
+                    server.admin().get("/status").ok()["registry"]["up"],
+                    false,
+                    "{layout}, {fault:?}"
+                );
                 took
             });
             let mut seen = Vec::new();
@@ -278,7 +282,9 @@ fn r3_half_an_hour_without_the_bucket_costs_thirty_requests_at_most() {
     // With the intervals that users have.
     let server = site.with_config("").start();
     site.bucket.set_fault(Fault::Answer(503, "ServiceUnavailable"));
-    wait("the outage", Duration::from_secs(60), || (registry_errors(&server, "unreachable") > 0.0).then_some(()));
+    wait("the outage", Duration::from_secs(60), || {
+        (registry_errors(&server, "unreachable") > 0.0).then_some(())
+    });
     site.bucket.take_requests();
     let (start, mut asked) = (Instant::now(), 0_u64);
     while start.elapsed() < Duration::from_secs(seconds) {

@@ -12,8 +12,19 @@ use super::{SOON, Site, answered, is_ready, padded, sync};
 
 /// Places outside a load, in the order in which a start comes by them.
 const BESIDE: [&str; 13] = [
-    "cleaned", "index", "written", "download", "downloaded", "synced", "named", "verified", "swap", "published",
-    "record", "recorded", "evict",
+    "cleaned",
+    "index",
+    "written",
+    "download",
+    "downloaded",
+    "synced",
+    "named",
+    "verified",
+    "swap",
+    "published",
+    "record",
+    "recorded",
+    "evict",
 ];
 /// Places in a load: who dies there was killed by the version.
 const INSIDE: [&str; 6] = ["noted", "trial", "loaded", "tried", "warmup", "built"];
@@ -90,7 +101,8 @@ impl Before {
     fn is_clean(&self, place: &str) {
         wait(&format!("{place}: nothing unfinished"), SOON, || {
             let files = self.site.cached_files();
-            let left = files.iter().any(|file| file.starts_with("unfinished/") || file.starts_with("loading/"));
+            let left =
+                files.iter().any(|file| file.starts_with("unfinished/") || file.starts_with("loading/"));
             (!left).then_some(())
         });
     }

@@ -56,7 +56,10 @@ fn with_a_hint_an_idle_look_costs_one_request_and_without_it_one_for_every_model
     let of_hinted = requests.iter().filter(|request| is_of(request, "/m00/")).count();
     let of_unhinted = requests.iter().filter(|request| is_of(request, "/m19/")).count();
     let full = looks.div_ceil(FULL_LOOK);
-    assert!(lists <= full && of_hinted <= full, "{looks} looks: {lists} lists, {of_hinted} of a hinted model");
+    assert!(
+        lists <= full && of_hinted <= full,
+        "{looks} looks: {lists} lists, {of_hinted} of a hinted model"
+    );
     assert!(of_unhinted + 1 >= looks, "what the hint lacks is looked at: {of_unhinted} in {looks} looks");
     // What the hint says is followed at once, what it does not say a little later.
     site.publish("m00", 2);
@@ -104,7 +107,9 @@ fn a_thousand_models_of_a_hundred_versions_cost_a_sidecar_what_its_own_models_co
         } else {
             site.repository.replace(
                 &format!("{name}/model.json"),
-                json!({"format": 1, "generation": 1, "epoch": 1, "model": name, "versions": []}).to_string().as_bytes(),
+                json!({"format": 1, "generation": 1, "epoch": 1, "model": name, "versions": []})
+                    .to_string()
+                    .as_bytes(),
             );
         }
         site.edit(name, |index| {

@@ -157,7 +157,9 @@ fn sidecars_follow_a_rollout_at_moments_of_their_own() {
         Instant::now()
     };
     let toml = |pod: &str| {
-        format!("registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.pod = \"{pod}\"\n")
+        format!(
+            "registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.pod = \"{pod}\"\n"
+        )
     };
     let pods = [pod(0.0..0.05), pod(0.45..0.55), pod(0.95..1.0)];
     let servers = pods.each_ref().map(|pod| site.with_config(&toml(pod)).start());

@@ -53,7 +53,8 @@ fn r6_a_slow_or_stalled_body_is_taken_up_again_and_fails_nobody() {
         server.wait_served("z", 2, SOON);
         unharmed(clients);
         let requests = site.bucket.requests();
-        let ranges: Vec<_> = requests.iter().filter(|r| r.target.contains(key)).flat_map(|r| &r.range).collect();
+        let ranges: Vec<_> =
+            requests.iter().filter(|r| r.target.contains(key)).flat_map(|r| &r.range).collect();
         assert!(ranges.iter().any(|range| !range.starts_with("bytes=0-")), "{fault:?}: {ranges:?}");
         assert_eq!(server.metric("sidegate_model_loads_total{model=\"m\",result=\"error\"}"), 0.0);
     };
@@ -82,7 +83,11 @@ fn r7_a_body_of_the_wrong_length_or_content_never_serves() {
             |site, version| file(site, version, &[constant(version as f32), vec![0; 7]].concat()),
             &["bad_digest"],
         ),
-        ("it has fewer bytes", |site, version| file(site, version, &constant(version as f32)[..50]), &["bad_digest"]),
+        (
+            "it has fewer bytes",
+            |site, version| file(site, version, &constant(version as f32)[..50]),
+            &["bad_digest"],
+        ),
         ("it has other bytes", |site, version| file(site, version, &constant(1e6)), &["bad_digest"]),
     ];
     let site = Site::serving(&["m"]);
@@ -201,9 +206,8 @@ fn r11_a_monstrous_model_json_leaves_the_last_good_one_in_force() {
         site.promote("m", 1);
         match name {
             "500 MB" => {
-                site.bucket.set_rules(vec![
-                    Rule::new(Fault::Length(500 << 20)).method("GET").key("/m/model.json"),
-                ]);
+                site.bucket
+                    .set_rules(vec![Rule::new(Fault::Length(500 << 20)).method("GET").key("/m/model.json")]);
             }
             "deep" => {
                 site.edit("m", deep);
@@ -439,7 +443,8 @@ fn answer(target: &str) -> (&'static str, Vec<u8>) {
     let key = |key: &str| format!("<Contents><Key>team/a/{key}</Key><Size>1</Size></Contents>");
     match target {
         _ if target.contains("delimiter=") => {
-            let prefix = |name: &str| format!("<CommonPrefixes><Prefix>team/a/{name}/</Prefix></CommonPrefixes>");
+            let prefix =
+                |name: &str| format!("<CommonPrefixes><Prefix>team/a/{name}/</Prefix></CommonPrefixes>");
             list(each(&prefix) + &prefix("m"))
         }
         _ if target.contains("list-type=2") => {

@@ -257,10 +257,10 @@ fn reader(world: &Arc<World>, me: usize, left: &mut usize, counts: &mut Counts) 
         *left -= 1;
         clock.sleep(Duration::from_secs(clock.random() % 20));
         let catalog = match registry.catalog(&model()) {
-            Ok(catalog) => catalog,
-            Err(error) if error.code == Reason::Unreachable => continue,
+            Ok(Ok(catalog)) => catalog,
+            Err(_) => continue,
             // Nobody goes back here, and nothing is written twice.
-            Err(error) => {
+            Ok(Err(error)) => {
                 world.state().fail(format!("reader {me}: {error}"));
                 continue;
             }

@@ -7,7 +7,7 @@ use super::place::PlaceArgs;
 use super::{print, remark, stage, text};
 use crate::cli::failure::Failure;
 use crate::cli::table;
-use crate::model::{ModelName, Reason, Stage};
+use crate::model::{ModelName, Stage};
 use crate::registry::Registry;
 use crate::registry::operations::Summary;
 
@@ -51,9 +51,8 @@ pub(super) fn run(args: &LsArgs) -> Result<(), Failure> {
     let mut offers = Vec::new();
     let mut broken = Vec::new();
     for model in offer::models(&mut registry)? {
-        match Offer::look(&mut registry, &model) {
+        match Offer::look(&mut registry, &model)? {
             Ok(offer) => offers.extend(offer),
-            Err(error) if error.code == Reason::Unreachable => return Err(error.into()),
             Err(error) => broken.push((model, error.detail)),
         }
     }

@@ -12,6 +12,7 @@ use crate::model::{LoadError, ModelName, Reason};
 use crate::registry::index::{Index, State};
 use crate::registry::manifest::Manifest;
 use crate::registry::operations::{Summary, VersionSummary, summarize};
+use crate::registry::store::StoreError;
 use crate::registry::{Catalog, Listed, Registry};
 
 /// A model.
@@ -53,21 +54,27 @@ pub(super) fn models(registry: &mut Registry) -> Result<Vec<ModelName>, Failure>
 impl Offer {
     /// What a model offers; `None` where there is no such model.
     ///
+    /// An inner error when its `model.json` cannot be used.
+    ///
     /// # Errors
-    /// When the store fails or its `model.json` cannot be used.
-    pub(super) fn look(registry: &mut Registry, model: &ModelName) -> Result<Option<Self>, LoadError> {
-        let catalog = registry.catalog(model)?;
-        if catalog.is_empty() {
-            return Ok(None);
-        }
+    /// When the store fails.
+    pub(super) fn look(
+        registry: &mut Registry,
+        model: &ModelName,
+    ) -> Result<Result<Option<Self>, LoadError>, StoreError> {
+        let catalog = match registry.catalog(model)? {
+            Ok(catalog) if catalog.is_empty() => return Ok(Ok(None)),
+            Ok(catalog) => catalog,
+            Err(error) => return Ok(Err(error)),
+        };
         let index = catalog.index.clone();
         let summary = index.as_ref().map_or_else(|| bare(model, &catalog), |index| summarize(index));
-        Ok(Some(Self { managed: catalog.managed, summary, listed: catalog.versions, index }))
+        Ok(Ok(Some(Self { managed: catalog.managed, summary, listed: catalog.versions, index })))
     }
 
     /// The same, for those who need it.
     pub(super) fn of(registry: &mut Registry, model: &ModelName) -> Result<Self, Failure> {
-        Self::look(registry, model)?.ok_or_else(|| {
+        Self::look(registry, model)??.ok_or_else(|| {
             Failure::Failed(format!(
                 "the registry has no model `{model}`; `sidegate registry ls` shows what there is"
             ))

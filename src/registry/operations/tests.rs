@@ -94,7 +94,7 @@ impl Bench {
     /// Readers take what the registry has.
     fn readable(&self) -> Vec<u64> {
         let mut registry = Registry::new(Box::new(Folder::new(self.root.path())), None);
-        let catalog = registry.catalog(&self.model).unwrap();
+        let catalog = registry.catalog(&self.model).unwrap().unwrap();
         for listed in &catalog.versions {
             let described = registry.source().describe(&self.model, listed).unwrap();
             registry.source().fetch(&self.model, listed.version, described, &mut || ()).map(drop).unwrap();

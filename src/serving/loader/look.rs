@@ -226,8 +226,12 @@ impl Loader {
 
     /// Whether what is due comes soon: files that may still be written, a pin.
     fn expects(&self) -> bool {
-        let names: Vec<&ModelName> =
-            self.models.iter().filter(|(_, model)| model.rests_until.is_none()).map(|(name, _)| name).collect();
+        let names: Vec<&ModelName> = self
+            .models
+            .iter()
+            .filter(|(_, model)| model.rests_until.is_none())
+            .map(|(name, _)| name)
+            .collect();
         names.into_iter().any(|name| self.pending(Some(name)).is_some())
     }
 

@@ -156,7 +156,8 @@ impl Loader {
         // What serves may serve on until the interval is over, if it may serve at all.
         let may_stay = model.default.is_some_and(|now| model.loaded.contains_key(&now) && model.lists(now))
             && model.default.is_none_or(|now| !model.unsigned.contains_key(&now));
-        if may_stay && default != model.default && default.is_some_and(|to| model.rest(to, config).is_some()) {
+        if may_stay && default != model.default && default.is_some_and(|to| model.rest(to, config).is_some())
+        {
             default = model.default;
         }
         let swapped = default != model.default;

@@ -109,7 +109,9 @@ impl Loader {
     pub(super) fn give_up_syncs(&mut self) {
         let loading = self.models.iter().find_map(|(name, model)| Some((name, model.loading?)));
         let text = match loading {
-            Some((name, version)) => format!("the registry has not delivered version {version} of `{name}` yet"),
+            Some((name, version)) => {
+                format!("the registry has not delivered version {version} of `{name}` yet")
+            }
             None => "the registry has not answered yet".to_owned(),
         };
         let text = format!("{text}; what is loaded keeps serving");
