@@ -77,7 +77,7 @@ fn must_exist(draft: &Draft, model: &ModelName) -> Result<(), ChangeError> {
 }
 
 /// A complete version's entry.
-fn ready<'a>(index: &'a Index, version: Version) -> Result<&'a IndexVersion, ChangeError> {
+fn ready(index: &Index, version: Version) -> Result<&IndexVersion, ChangeError> {
     let model = &index.model;
     match index.version(version) {
         Some(entry) if entry.state == State::Ready => Ok(entry),

@@ -165,7 +165,9 @@ impl World {
     fn hand(&self, next: usize, me: usize) {
         if next != me {
             self.turn.store(next, Ordering::SeqCst);
-            self.threads.get().map(|threads| threads[next].unpark());
+            if let Some(threads) = self.threads.get() {
+                threads[next].unpark();
+            }
         }
     }
 

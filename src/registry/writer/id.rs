@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn ids_are_distinct_and_begin_with_the_time() {
         let (a, b) = (ulid(&SystemClock), ulid(&SystemClock));
-        assert_eq!((a.len(), &a[..5] == &b[..5]), (26, true), "{a} {b}");
+        assert_eq!((a.len(), a[..5] == b[..5]), (26, true), "{a} {b}");
         assert_ne!(a, b);
         assert!(a.starts_with("01"), "{a}: the 2020s begin so");
     }

@@ -37,6 +37,6 @@ fn spare_the_default(index: &Index, unneeded: &mut Vec<u64>) {
         return;
     }
     let staged =
-        index.ready().into_iter().filter(|entry| entry.stage != Stage::None).map(|e| e.version).last();
+        index.ready().into_iter().filter(|entry| entry.stage != Stage::None).map(|e| e.version).next_back();
     unneeded.retain(|version| Some(*version) != staged);
 }
