@@ -66,7 +66,7 @@ pub struct Metrics {
     pub registry_up: IntGauge,
     /// Questions without an answer.
     registry_errors: IntCounterVec,
-    /// Seconds since the registry last answered.
+    /// Seconds since the registry last answered, or since the start if it never did.
     pub registry_staleness: Gauge,
     /// Requests whose head was read and that are not yet answered.
     pub inflight: IntGauge,
@@ -163,7 +163,7 @@ impl Metrics {
             )?,
             registry_staleness: Gauge::new(
                 "sidegate_registry_staleness_seconds",
-                "Seconds since the registry last answered",
+                "Seconds since the registry last answered, or since the start if it never did",
             )?,
             inflight: IntGauge::new(
                 "sidegate_inflight_requests",

@@ -130,7 +130,7 @@ fn missing(file: &str) -> LoadError {
 }
 
 /// The store's own words, with the reason that fits: a size, this machine's disk, or a store that does not answer.
-fn unreachable(error: StoreError) -> LoadError {
+pub(crate) fn unreachable(error: StoreError) -> LoadError {
     let code = match error.fault {
         Fault::TooLarge { .. } => Reason::TooLarge,
         Fault::Changed => Reason::BadDigest,

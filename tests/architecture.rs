@@ -20,16 +20,28 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("native", &["tensor"]),
     ("task", &[]),
     ("process", &[]),
+    ("failpoint", &[]),
     ("config", &["format", "model", "process", "native"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
-    ("registry", &["config", "format", "model", "score", "tensor", "json"]),
+    ("registry", &["config", "failpoint", "format", "json", "model", "score", "tensor"]),
     ("engine", &["booster", "config", "format", "json", "model", "native", "onnx", "tensor"]),
     (
         "serving",
         &[
-            "config", "engine", "format", "json", "metrics", "model", "native", "process", "protocol",
-            "registry", "task", "tensor",
+            "config",
+            "engine",
+            "failpoint",
+            "format",
+            "json",
+            "metrics",
+            "model",
+            "native",
+            "process",
+            "protocol",
+            "registry",
+            "task",
+            "tensor",
         ],
     ),
     (
@@ -270,12 +282,12 @@ fn the_core_does_no_io_and_knows_no_clock() {
 fn one_place_does_what_only_one_place_should() {
     only_in("unsafe", &["native.rs", "native/"]);
     only_in("unsafe_code", &["native.rs", "native/"]);
-    only_in("std::env::var", &["config.rs", "config/", "native/process.rs"]);
+    only_in("std::env::var", &["config.rs", "config/", "failpoint.rs", "native/process.rs"]);
     only_in("tokio::spawn", &["task.rs"]);
     only_in("prometheus::", &["metrics.rs"]);
     only_in("Arc::new(Snapshot", &["serving/loader/publish.rs"]);
     only_in("httparse", &["gateway/http/", "cli/answer.rs"]);
-    only_in("hyper::", &["gateway/admin.rs"]);
+    only_in("hyper::", &["gateway/admin.rs", "gateway/admin/"]);
     only_in("clap::", &["cli.rs", "cli/"]);
     only_in("tracing_subscriber", &["telemetry.rs"]);
     only_in("toml::", &["config.rs", "config/"]);

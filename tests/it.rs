@@ -51,5 +51,8 @@ mod registry_cli;
 mod seaweed;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
+#[cfg(feature = "s3")]
+#[path = "it/survival.rs"]
+mod survival;
 #[path = "it/trial.rs"]
 mod trial;

@@ -162,9 +162,8 @@ impl Port {
                 let metrics = &gateway.metrics;
                 metrics.inflight.set(gateway.inflight.load(Relaxed) as i64);
                 metrics.connections.set(gateway.connections.load(Relaxed) as i64);
-                if let Some(seen) = gateway.serving.status.load().registry_seen {
-                    metrics.registry_staleness.set(seen.elapsed().as_secs_f64());
-                }
+                let seen = gateway.serving.status.load().registry_seen.unwrap_or(gateway.started);
+                metrics.registry_staleness.set(seen.elapsed().as_secs_f64());
                 respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render())
             }
             _ => return None,

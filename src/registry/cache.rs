@@ -170,6 +170,7 @@ impl Cache {
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let (mut file, unfinished) = self.unfinished()?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        crate::failpoint::at("written");
         let placed = written.and_then(|()| place(&unfinished, path));
         if placed.is_err() {
             let _ = fs::remove_file(unfinished);
@@ -203,6 +204,7 @@ impl Cache {
             let unlocked = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
             if unlocked {
                 let _ = fs::remove_file(entry.path());
+                crate::failpoint::at("cleaned");
             }
         }
     }

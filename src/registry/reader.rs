@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cache::Cache;
 use super::hint::Hint;
 use super::index::Index;
-use super::store::{Read, Store, StoreError};
+use super::store::{Fault, Read, Store, StoreError};
 use super::{Catalog, Listed, MAX_JSON_BYTES, Source, layout, unreachable};
 use crate::format::FORMATS;
 use crate::model::{LoadError, ModelName, Reason, Version};
@@ -21,6 +21,8 @@ pub struct Registry {
     cache: Option<Cache>,
     known: BTreeMap<ModelName, Known>,
     hint: Option<KnownHint>,
+    /// The store denied the hint, and nothing was read of it since.
+    hint_denied: bool,
 }
 
 /// What a look begins with.
@@ -30,6 +32,8 @@ pub struct Survey {
     pub models: Vec<ModelName>,
     /// Those of them whose `model.json` is known to be the one that was read last.
     pub unchanged: BTreeSet<ModelName>,
+    /// Whether the store was asked for it, and has answered.
+    pub answered: bool,
 }
 
 /// The last `model.json` that was accepted.
@@ -50,7 +54,7 @@ struct KnownHint {
 impl Registry {
     /// A registry on `store`, with a cache where there is to be one.
     pub fn new(store: Box<dyn Store>, cache: Option<Cache>) -> Self {
-        Self { store, cache, known: BTreeMap::new(), hint: None }
+        Self { store, cache, known: BTreeMap::new(), hint: None, hint_denied: false }
     }
 
     /// Where files of versions come from.
@@ -71,13 +75,22 @@ impl Registry {
     pub fn survey(&mut self, named: Option<&[ModelName]>, full: bool) -> Result<Survey, StoreError> {
         // For one model the hint would cost what its model.json costs.
         let hinted = self.store.is_remote() && named.is_none_or(|named| named.len() > 1);
-        if hinted && (full || self.hint.is_some()) {
-            self.read_hint()?;
+        let mut answered = false;
+        if hinted && (self.hint.is_some() || full && !self.hint_denied) {
+            match self.read_hint() {
+                Ok(()) => answered = true,
+                // Who may read his models and no more is told so of an object that is not there.
+                Err(error) if named.is_some() && matches!(error.fault, Fault::Denied(_)) => {
+                    (self.hint, self.hint_denied) = (None, true);
+                }
+                Err(error) => return Err(error),
+            }
         }
         let models = match (named, &self.hint) {
             (Some(named), _) if self.store.is_remote() => named.to_vec(),
             (None, Some(known)) if hinted && !full => known.models.clone(),
             _ => {
+                answered = true;
                 let mut names: Vec<ModelName> =
                     self.store.list("")?.iter().filter_map(|name| name.parse().ok()).collect();
                 names.sort();
@@ -94,12 +107,19 @@ impl Registry {
             known.models = models.clone();
         }
         let unchanged = models.iter().filter(|name| !full && self.is_as_hinted(name)).cloned().collect();
-        Ok(Survey { models, unchanged })
+        Ok(Survey { models, unchanged, answered })
     }
 
     fn read_hint(&mut self) -> Result<(), StoreError> {
         let known = self.hint.as_ref().map(|known| known.token.as_str());
-        match self.store.read(layout::HINT, MAX_JSON_BYTES, known)? {
+        let read = match self.store.read(layout::HINT, MAX_JSON_BYTES, known) {
+            Ok(read) => read,
+            Err(error) => {
+                self.without_hint(&answer_of(error)?);
+                return Ok(());
+            }
+        };
+        match read {
             Read::Unchanged => {}
             Read::Absent => self.hint = None,
             Read::Object { bytes, token } => match Hint::parse(&bytes) {
@@ -111,14 +131,16 @@ impl Registry {
                     models.dedup();
                     self.hint = Some(KnownHint { token, hint, models });
                 }
-                // It is no more than a hint.
-                Err(error) => {
-                    tracing::warn!(%error, "the hint cannot be used; every model is looked at");
-                    self.hint = None;
-                }
+                Err(error) => self.without_hint(&error),
             },
         }
         Ok(())
+    }
+
+    /// It is no more than a hint.
+    fn without_hint(&mut self, error: &LoadError) {
+        tracing::warn!(%error, "the hint cannot be used; every model is looked at");
+        self.hint = None;
     }
 
     /// Whether what is known of a model is what the hint says or newer.
@@ -136,29 +158,56 @@ impl Registry {
         self.known.get(model).map(|known| known.catalog.clone())
     }
 
-    /// What `model` offers now.
+    /// What `model` offers now; an inner error when what the store answers cannot be used: [`Reason::Stale`] for a
+    /// `model.json` older than one that was seen, [`Reason::Parse`] and [`Reason::TooLarge`] for one that is none.
     ///
     /// # Errors
-    /// [`Reason::Unreachable`] when the store does not answer, [`Reason::Stale`] for a `model.json` older than one
-    /// that was seen, [`Reason::Parse`] for one that cannot be used.
-    pub fn catalog(&mut self, model: &ModelName) -> Result<Catalog, LoadError> {
+    /// When the store does not answer.
+    pub fn catalog(&mut self, model: &ModelName) -> Result<Result<Catalog, LoadError>, StoreError> {
         let known = self.known.get(model);
-        let read =
-            self.store.read(&layout::index(model), MAX_JSON_BYTES, known.map(|known| known.token.as_str()));
-        match (read.map_err(unreachable)?, known) {
-            (Read::Unchanged, Some(known)) => Ok(known.catalog.clone()),
-            (Read::Object { bytes, token }, _) => {
-                let catalog = parse(model, &bytes)?;
-                self.check_order(model, &catalog)?;
-                self.keep_index(model, &bytes);
-                self.known.insert(model.clone(), Known { token, catalog: catalog.clone() });
-                Ok(catalog)
-            }
-            _ => {
-                self.known.remove(model);
-                self.bare_catalog(model)
-            }
+        let token = known.map(|known| known.token.as_str());
+        let read = match self.store.read(&layout::index(model), MAX_JSON_BYTES, token) {
+            Ok(read) => read,
+            Err(error) => return answer_of(error).map(Err),
+        };
+        self.hint_denied = false;
+        match (read, known) {
+            (Read::Unchanged, Some(known)) => Ok(Ok(known.catalog.clone())),
+            (Read::Object { bytes, token }, _) => Ok(self.accept(model, &bytes, token)),
+            _ => self.without_index(model),
         }
+    }
+
+    /// Takes over a `model.json`, unless it goes back.
+    fn accept(&mut self, model: &ModelName, bytes: &[u8], token: String) -> Result<Catalog, LoadError> {
+        let catalog = parse(model, bytes)?;
+        self.check_order(model, &catalog)?;
+        self.keep_index(model, bytes);
+        self.known.insert(model.clone(), Known { token, catalog: catalog.clone() });
+        Ok(catalog)
+    }
+
+    /// What a model offers that has no `model.json`. Where it had one, nothing does: which of the versions may serve
+    /// was said there and nowhere else.
+    fn without_index(&self, model: &ModelName) -> Result<Result<Catalog, LoadError>, StoreError> {
+        let catalog = match self.bare_catalog(model) {
+            Ok(catalog) => catalog,
+            Err(error) => return answer_of(error).map(Err),
+        };
+        if catalog.is_empty() || self.last_index(model).is_none() {
+            return Ok(Ok(catalog));
+        }
+        let detail = format!(
+            "model.json is gone, and its versions are not; what is loaded keeps serving. Put it back, or register a \
+             version, which makes a new one, and raise its epoch: sidegate registry verify {model} --raise-epoch"
+        );
+        Ok(Err(LoadError::new(Reason::Stale, detail)))
+    }
+
+    /// The newest `model.json` that was accepted, by this process or one before it.
+    fn last_index(&self, model: &ModelName) -> Option<Arc<Index>> {
+        let known = self.known.get(model).and_then(|known| known.catalog.index.clone());
+        known.or_else(|| Self::remembered(self.cache.as_ref()?, model)?.index)
     }
 
     /// What `model` offered when the registry was last read, by this process or one before it.
@@ -172,9 +221,7 @@ impl Registry {
     /// Refuses a `model.json` that goes back: a replay, a replica that lags, a bucket restored from a copy.
     fn check_order(&self, model: &ModelName, catalog: &Catalog) -> Result<(), LoadError> {
         let Some(new) = &catalog.index else { return Ok(()) };
-        let remembered = || Self::remembered(self.cache.as_ref()?, model)?.index;
-        let old = self.known.get(model).and_then(|known| known.catalog.index.clone()).or_else(remembered);
-        let Some(old) = old else { return Ok(()) };
+        let Some(old) = self.last_index(model) else { return Ok(()) };
         let (was, is) = ((old.epoch, old.generation), (new.epoch, new.generation));
         let detail = if is < was {
             format!("went back from generation {} (epoch {}) to {} (epoch {})", was.1, was.0, is.1, is.0)
@@ -203,10 +250,10 @@ impl Registry {
     }
 
     /// Versions without a `model.json`: every numbered folder that holds a model file.
-    fn bare_catalog(&self, model: &ModelName) -> Result<Catalog, LoadError> {
+    fn bare_catalog(&self, model: &ModelName) -> Result<Catalog, StoreError> {
         let folder = layout::model(model);
         let mut files: BTreeMap<Version, BTreeSet<String>> = BTreeMap::new();
-        for key in self.store.keys(&folder).map_err(unreachable)? {
+        for key in self.store.keys(&folder)? {
             let inside = key.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
             if let Some((version, file)) = inside.and_then(|inside| inside.split_once('/'))
                 && let Ok(version) = version.parse()
@@ -223,7 +270,7 @@ impl Registry {
             let models = FORMATS.map(|format| format.file_name());
             for name in models.into_iter().chain([layout::MANIFEST, layout::GOLDEN]) {
                 let key = layout::file(model, version, name);
-                let stat = if position < unlooked || !files.contains(name) { None } else { self.stat(&key)? };
+                let stat = if position < unlooked || !files.contains(name) { None } else { self.store.stat(&key)? };
                 listed
                     .token
                     .push_str(&stat.as_ref().map_or("-;".into(), |s| format!("{}:{};", s.bytes, s.token)));
@@ -233,9 +280,13 @@ impl Registry {
         }
         Ok(catalog)
     }
+}
 
-    fn stat(&self, key: &str) -> Result<Option<super::store::Stat>, LoadError> {
-        self.store.stat(key).map_err(unreachable)
+/// What a store says by an error that is an answer: of this object, not of the store.
+fn answer_of(error: StoreError) -> Result<LoadError, StoreError> {
+    match error.fault {
+        Fault::TooLarge { .. } | Fault::Changed | Fault::Local(_) => Ok(unreachable(error)),
+        _ => Err(error),
     }
 }
 

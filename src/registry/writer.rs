@@ -128,11 +128,14 @@ impl Writer {
         change: &mut dyn FnMut(&mut Draft) -> Result<T, ChangeError>,
     ) -> Result<Done<T>, ChangeError> {
         let conditional = self.is_conditional()?;
-        // One time for every attempt: on the same state the change comes out the same.
-        let now = self.clock.now();
         let (mut faults, mut conflicts) = (0, 0);
+        let mut now = self.clock.now();
         loop {
             let (index, base) = self.look(model, &mut faults)?;
+            // One time for every attempt on a state: there the change comes out the same.
+            if sent.last().is_none_or(|sent| sent.base != base) {
+                now = self.clock.now();
+            }
             if sent.iter().any(|sent| sent.base != base) {
                 if let Some(seq) = self.find(model, &index, id, &mut faults)? {
                     // Several may have been sent; the one that came true is told by what it followed.

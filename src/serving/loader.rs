@@ -110,8 +110,10 @@ pub struct Loader {
     /// Something changes soon: look again before the interval is over.
     hurry: bool,
     commands: Receiver<Command>,
-    /// What came while the loader waited for a hand, and can wait itself.
-    later: VecDeque<Command>,
+    /// Syncs that came while the loader waited for a hand.
+    later: VecDeque<OpenSync>,
+    /// What the loader waits for is the store's answer.
+    asking: bool,
     /// Tells the hands to give up.
     stopping: Arc<AtomicBool>,
     /// Whose signatures count.
@@ -149,12 +151,18 @@ struct ModelState {
     promoted: Option<(u64, u64)>,
     /// What the cache remembers of the default.
     remembered: Option<Served>,
+    /// What it could not be told.
+    unkept: Option<Served>,
     /// A version out of the cache that stands in for what cannot be had.
     fallback: Option<Version>,
     loading: Option<Version>,
-    /// Why a version that is due is not loaded yet; the next look is soon.
+    /// Why a version that is due is not loaded yet, or does not serve yet.
     pending: Option<&'static str>,
     last_swap: Option<Instant>,
+    /// When `registry.min_swap_interval_ms` is over for what is pending; without it the next look is soon.
+    rests_until: Option<Instant>,
+    /// What the cache holds of it was tried.
+    recalled: bool,
     /// Unloaded by an operator.
     stopped: bool,
     /// Every wanted version was tried at least once.
@@ -218,6 +226,7 @@ impl Loader {
             hurry: false,
             commands,
             later: VecDeque::new(),
+            asking: false,
             stopping: Arc::default(),
             keys: Keys::default(),
             syncs: Vec::new(),
@@ -233,38 +242,50 @@ impl Loader {
 
     fn follow(&mut self) -> Result<(), Gone> {
         self.judge();
-        self.look(None)?;
+        self.look(None).or_else(|gone| self.go_on(gone))?;
         // From here on requests may be served: whatever a load costs, it takes the processor's spare time.
         drop(self.bench.ask(|_| crate::native::lower_priority()));
         drop(self.registry.ask(|_| crate::native::lower_priority()));
         let mut next = Instant::now() + self.pause();
         loop {
-            let command = match self.later.pop_front() {
-                Some(command) => Some(command),
-                None => match self.commands.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                    Ok(command) => Some(command),
-                    Err(RecvTimeoutError::Timeout) => None,
+            let looked = if let Some(open) = self.later.pop_front() {
+                self.sync(open).map(|()| true)
+            } else {
+                match self.hear(Some(next), true) {
+                    Ok(command) => self.obey(command),
+                    Err(RecvTimeoutError::Timeout) if Instant::now() < next => Ok(false),
+                    Err(RecvTimeoutError::Timeout) => self.look(None).map(|()| true),
                     Err(RecvTimeoutError::Disconnected) => return Err(Gone),
-                },
-            };
-            let looked = match command {
-                None => self.look(None).map(|()| true),
-                Some(Command::Wake) => Ok(false),
-                Some(Command::Stop) => return Err(Gone),
-                Some(Command::Sync(name, reply)) => self.sync(name, reply).map(|()| true),
-                Some(other) => {
-                    self.decide(other);
-                    // A pin may name what is not loaded yet.
-                    Ok(!self.syncs.is_empty() && self.look(None).is_ok())
                 }
             };
-            // Work that panicked has said so; the next look tries again.
-            if self.stopping.load(Relaxed) {
-                return Err(Gone);
-            }
+            let looked = looked.or_else(|gone| self.go_on(gone).map(|()| true))?;
             self.answer_syncs();
-            if looked.unwrap_or(true) {
+            if looked {
                 next = Instant::now() + self.pause();
+            } else if self.hurry {
+                next = next.min(Instant::now() + SETTLE);
+            }
+        }
+    }
+
+    /// Work that panicked has said so, and the next look tries again; only who is told to stop stops.
+    fn go_on(&self, gone: Gone) -> Result<(), Gone> {
+        if self.stopping.load(Relaxed) { Err(gone) } else { Ok(()) }
+    }
+
+    /// Carries out a command; whether it took a look.
+    fn obey(&mut self, command: Command) -> Result<bool, Gone> {
+        match command {
+            Command::Wake => Ok(false),
+            Command::Stop => {
+                self.stopping.store(true, Relaxed);
+                Err(Gone)
+            }
+            Command::Sync(name, reply) => self.sync(OpenSync::new(name, reply)).map(|()| true),
+            other => {
+                self.decide(other);
+                // A pin may name what is not loaded yet.
+                if self.syncs.is_empty() { Ok(false) } else { self.look(None).map(|()| true) }
             }
         }
     }
@@ -287,13 +308,18 @@ impl Loader {
             if let Some(done) = ticket.poll()? {
                 return Ok(Some(done));
             }
-            let command = match deadline {
-                None => self.commands.recv().map_err(|_| Gone)?,
-                Some(at) => match self.commands.recv_timeout(at.saturating_duration_since(Instant::now())) {
-                    Ok(command) => command,
-                    Err(RecvTimeoutError::Timeout) => return Ok(None),
-                    Err(RecvTimeoutError::Disconnected) => return Err(Gone),
-                },
+            let command = match self.hear(deadline, self.asking) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Disconnected) => return Err(Gone),
+                Err(RecvTimeoutError::Timeout) => {
+                    if self.asking {
+                        self.give_up_syncs();
+                    }
+                    if deadline.is_some_and(|at| Instant::now() >= at) {
+                        return Ok(None);
+                    }
+                    continue;
+                }
             };
             match command {
                 Command::Wake => {}
@@ -301,10 +327,26 @@ impl Loader {
                     self.stopping.store(true, Relaxed);
                     return Err(Gone);
                 }
-                Command::Sync(..) => self.later.push_back(command),
+                Command::Sync(name, reply) => self.later.push_back(OpenSync::new(name, reply)),
                 other => self.decide(other),
             }
         }
+    }
+
+    /// The next command; none until `deadline` or, where they are answered `between`, until a sync has waited long
+    /// enough.
+    fn hear(&self, deadline: Option<Instant>, between: bool) -> Result<Command, RecvTimeoutError> {
+        let syncs = self.syncs.iter().chain(&self.later).filter(|_| between);
+        match deadline.into_iter().chain(syncs.map(|sync| sync.since + SYNC_WAIT)).min() {
+            Some(at) => self.commands.recv_timeout(at.saturating_duration_since(Instant::now())),
+            None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+}
+
+impl OpenSync {
+    fn new(name: Option<ModelName>, reply: Reply) -> Self {
+        Self { name, since: Instant::now(), reply }
     }
 }
 

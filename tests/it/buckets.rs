@@ -71,6 +71,8 @@ fn a_bucket_that_says_no_is_waited_for_with_its_reason() {
         let server = on(&bucket).start_unready();
         waits_because(&server, words);
         bucket.heal();
+        // Left alone it comes back within a back-off step, which is half a minute where credentials were the matter.
+        server.admin().post("/sync", "").ok();
         server.wait_served("m", 1, SOON);
     }
     let server = on(&bucket).variable("AWS_SECRET_ACCESS_KEY", "wrong").start_unready();

@@ -219,6 +219,22 @@ impl Setup {
         self.command().output().unwrap()
     }
 
+    /// Runs it for one that is expected to end by itself within `limit`; says how it ended.
+    #[track_caller]
+    pub(crate) fn run_within(&self, limit: Duration) -> ExitStatus {
+        let mut child = self.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let start = Instant::now();
+        while start.elapsed() < limit {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(child.kill());
+        drop(child.wait());
+        panic!("it did not end within {limit:?}");
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) fn start(self) -> Server {
         let server = self.start_unready();

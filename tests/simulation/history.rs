@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sidegate::model::{ModelName, Stage, Version};
 use sidegate::registry::audit::Segment;
+use sidegate::registry::clock;
 use sidegate::registry::digest::Digest;
 use sidegate::registry::hint::Hint;
 use sidegate::registry::index::{AuditEntry, Index, State as VersionState};
 use sidegate::registry::layout;
 use sidegate::registry::manifest::Manifest;
 
+use super::actors::GRACE;
 use super::store::Objects;
 
 #[derive(Default)]
@@ -34,6 +36,8 @@ struct ModelHistory {
     generations: BTreeMap<u64, String>,
     changes: BTreeSet<String>,
     numbers: BTreeSet<u64>,
+    /// Versions whose entries were taken away.
+    purged: BTreeSet<u64>,
 }
 
 impl History {
@@ -67,8 +71,8 @@ impl History {
         }
     }
 
-    /// Called before each deletion.
-    pub(crate) fn deleting(&self, key: &str) -> Result<(), String> {
+    /// Called before each deletion, at a time in milliseconds.
+    pub(crate) fn deleting(&self, key: &str, now: i64) -> Result<(), String> {
         let Some(model) = key.split('/').next().and_then(|name| self.models.get(name)) else { return Ok(()) };
         let Some(index) = &model.index else { return Ok(()) };
         let Ok(name) = index.model.parse() else { return Ok(()) };
@@ -76,6 +80,12 @@ impl History {
         match index.version(version).map(|entry| &entry.state) {
             Some(VersionState::Ready | VersionState::Uploading { .. }) => {
                 Err(format!("{key} was deleted while model.json lists it"))
+            }
+            // What is found again later was purged before, and no reader has known it since.
+            Some(VersionState::Deleted { at, .. }) if !model.purged.contains(&version.get()) => {
+                let marked = clock::parse(at).map_or(0, |at| at.unix_timestamp() * 1000);
+                let is_over = marked + GRACE.as_millis() as i64 <= now;
+                if is_over { Ok(()) } else { Err(format!("{key} was deleted before the grace was over")) }
             }
             _ => Ok(()),
         }
@@ -96,6 +106,12 @@ impl History {
             self.hint.insert(name.clone(), next);
         }
         Ok(())
+    }
+
+    /// Whether readers are told of a version now.
+    pub(crate) fn is_listed(&self, model: &ModelName, version: Version) -> bool {
+        let index = self.models.get(model.as_str()).and_then(|model| model.index.as_ref());
+        index.and_then(|index| index.version(version)).is_some_and(|entry| entry.state == VersionState::Ready)
     }
 
     /// A publisher was told that its change made this generation.
@@ -151,6 +167,9 @@ impl ModelHistory {
         next.catalog().map_err(|error| error.to_string())?;
         if let Some(before) = before {
             rules(&before, &next)?;
+            let stays = |number: u64| next.versions.iter().any(|entry| entry.version == number);
+            self.purged
+                .extend(before.versions.iter().map(|entry| entry.version).filter(|number| !stays(*number)));
         }
         self.index = Some(next);
         Ok(())

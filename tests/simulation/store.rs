@@ -151,7 +151,7 @@ impl State {
     fn apply(&mut self, change: &Change) -> Result<String, Fault> {
         match change {
             Change::Delete { key } => {
-                if let Err(what) = self.history.deleting(key) {
+                if let Err(what) = self.history.deleting(key, self.now) {
                     self.fail(what);
                 }
                 self.objects.remove(key);

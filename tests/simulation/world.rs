@@ -214,7 +214,7 @@ impl State {
         if self.random.permille(self.trouble / 3) {
             self.actors[me].cut_off = self.now + self.random.below(60_000) as i64;
         }
-        self.actors[me].cut_off > self.now
+        self.trouble > 0 && self.actors[me].cut_off > self.now
     }
 
     pub(crate) fn fail(&mut self, what: impl Into<String>) {

@@ -268,7 +268,7 @@ mod tests {
         let found = Target::find(url, forced, false, &[], Duration::from_secs(1), "m");
         found.map(|target| (target.path, target.protocol)).map_err(|failure| match failure {
             Failure::Usage(text) => text,
-            Failure::Failed(text) => format!("failed: {text}"),
+            Failure::Failed(text) | Failure::Refused { text, .. } => format!("failed: {text}"),
         })
     }
 

@@ -58,6 +58,7 @@ impl Cache {
         bytes.try_reserve_exact(file.metadata().ok()?.len().min(max) as usize).ok()?;
         (&file).take(max).read_to_end(&mut bytes).ok()?;
         if Digest::of(&bytes, pace) == *digest {
+            crate::failpoint::at("verified");
             // The time of the last use decides what is evicted first.
             let _ = file.set_modified(SystemTime::now());
             return Some(bytes);
@@ -78,6 +79,7 @@ impl Cache {
         download: impl FnOnce(&mut dyn Write) -> Result<Option<Stat>, StoreError>,
     ) -> Result<Option<Intake>, IntakeError> {
         let (file, unfinished) = self.unfinished().map_err(IntakeError::Disk)?;
+        crate::failpoint::at("download");
         let result = self.receive(file, &unfinished, wanted, download);
         if !matches!(result, Ok(Some(_))) {
             let _ = fs::remove_file(&unfinished);
@@ -136,6 +138,7 @@ impl Cache {
                 return;
             }
             if !needed.contains(&path) && remove(&path).is_ok() {
+                crate::failpoint::at("evicted");
                 total -= bytes;
             }
         }

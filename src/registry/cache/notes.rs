@@ -119,6 +119,11 @@ impl Cache {
 }
 
 impl Quarantine {
+    /// How long it still is.
+    pub fn left(&self) -> Duration {
+        Duration::from_secs(self.until.saturating_sub(seconds(SystemTime::now())))
+    }
+
     /// When it ends, for people.
     pub fn until_text(&self) -> String {
         time::OffsetDateTime::from_unix_timestamp(self.until as i64).map(clock::text).unwrap_or_default()

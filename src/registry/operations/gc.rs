@@ -23,7 +23,8 @@ use crate::registry::layout;
 pub struct Gc {
     /// So many of the newest versions in None or Archived.
     pub keep: usize,
-    /// How long a marked version's files stay.
+    /// How long a marked version's files stay, by the clock of the machine that marked it. Readers look every few
+    /// seconds, so that an hour is far more than they need.
     pub grace: Duration,
     /// Whether to say what would be done and do nothing.
     pub dry_run: bool,

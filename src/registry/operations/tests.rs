@@ -93,10 +93,11 @@ impl Bench {
 
     /// Readers take what the registry has.
     fn readable(&self) -> Vec<u64> {
-        let registry = Registry::new(Box::new(Folder::new(self.root.path())));
+        let mut registry = Registry::new(Box::new(Folder::new(self.root.path())), None);
         let catalog = registry.catalog(&self.model).unwrap();
         for listed in &catalog.versions {
-            registry.fetch(&self.model, listed, 1 << 20, &mut || ()).map(drop).unwrap();
+            let described = registry.source().describe(&self.model, listed).unwrap();
+            registry.source().fetch(&self.model, listed.version, described, &mut || ()).map(drop).unwrap();
         }
         catalog.versions.iter().map(|listed| listed.version.get()).collect()
     }

@@ -42,6 +42,11 @@ impl Loader {
         {
             return Ok(());
         }
+        if let Some(found) = self.quarantine(name, &listed) {
+            self.refused(name, &listed, quarantined(name, &found), Some(found.left()));
+            return Ok(());
+        }
+        let Some(model) = self.models.get_mut(name) else { return Ok(()) };
         model.loading = Some(version);
         self.publish_status(config);
         let artefact = self.bring(name, &listed, origin, config)?;
@@ -77,7 +82,10 @@ impl Loader {
         job: impl FnOnce(Source<'_>) -> T + Send + 'static,
     ) -> Result<T, Gone> {
         let ticket = match origin {
-            Origin::Registry => self.registry.ask(move |registry| job(registry.source())),
+            Origin::Registry => {
+                let ticket = self.registry.ask(move |registry| job(registry.source()));
+                return self.answer_to(&ticket);
+            }
             Origin::Cache => {
                 let cache = self.cache.clone();
                 self.bench.ask(move |_| job(Source { store: None, cache: cache.as_ref() }))
@@ -99,11 +107,11 @@ impl Loader {
             Ok(artefact) => self.build(name, listed, artefact, config)?,
             Err(error) => Err(error),
         };
-        self.metrics.count_load(name.as_str(), result.as_ref().err().map(|e| e.code));
         let Some(model) = self.models.get_mut(name) else { return Ok(()) };
         model.loading = None;
         match result {
             Ok((served, record)) => {
+                self.metrics.count_load(name.as_str(), None);
                 tracing::info!(
                     model = %name, version = version.get(), engine = served.engine.name(),
                     reason = %served.engine_reason, load_ms = start.elapsed().as_millis() as u64, "loaded"
@@ -123,10 +131,6 @@ impl Loader {
                 self.evict(config);
             }
             Err(error) => {
-                tracing::warn!(
-                    model = %name, version = version.get(), code = %error.code, detail = %error.detail,
-                    "version is refused; what served before keeps serving"
-                );
                 let attempts = model.failed.get(&version).map_or(1, |f| f.attempts + 1);
                 let passing = matches!(
                     error.code,
@@ -135,15 +139,31 @@ impl Loader {
                         | Reason::Memory
                         | Reason::Timeout
                         | Reason::Unreachable
-                        | Reason::Quarantined
                 );
                 let backoff = Duration::from_secs(1 << attempts.min(6)).min(MAX_BACKOFF);
-                let retry = passing.then(|| Instant::now() + backoff);
-                let token = listed.token.clone();
-                model.failed.insert(version, Failed { token, error, attempts, retry });
+                self.refused(name, listed, error, passing.then_some(backoff));
             }
         }
         Ok(())
+    }
+
+    /// Takes note of a version that is not loaded, and of when to try again.
+    fn refused(&mut self, name: &ModelName, listed: &Listed, error: LoadError, again: Option<Duration>) {
+        let version = listed.version;
+        tracing::warn!(
+            model = %name, version = version.get(), code = %error.code, detail = %error.detail,
+            "version is refused; what served before keeps serving"
+        );
+        self.metrics.count_load(name.as_str(), Some(error.code));
+        let Some(model) = self.models.get_mut(name) else { return };
+        let attempts = model.failed.get(&version).map_or(1, |f| f.attempts + 1);
+        let retry = again.map(|pause| Instant::now() + pause);
+        model.failed.insert(version, Failed { token: listed.token.clone(), error, attempts, retry });
+    }
+
+    /// Whether a version is set aside.
+    pub(super) fn quarantine(&self, name: &ModelName, listed: &Listed) -> Option<Quarantine> {
+        self.cache.as_ref()?.quarantine(name, listed.version, &listed.token)
     }
 
     /// Turns verified bytes into a version that can serve, and into what the cache is to keep of it.
@@ -158,9 +178,6 @@ impl Loader {
         let start = Instant::now();
         let settings = config.model(name.as_str());
         let cache = self.cache.as_ref();
-        if let Some(found) = cache.and_then(|cache| cache.quarantine(name, listed.version, &listed.token)) {
-            return Ok(Err(quarantined(name, &found)));
-        }
         let note = cache.map(|cache| cache.begin(name, listed.version, &listed.token));
         let note = note.transpose().unwrap_or_else(|error| {
             tracing::warn!(%error, "the cache cannot be written; a load that kills the process would not be noticed");
@@ -225,8 +242,11 @@ impl Loader {
     /// Keeps the cache below its size, without what is loaded.
     fn evict(&self, config: &Config) {
         let Some(cache) = self.cache.clone().filter(|_| self.remote) else { return };
-        let needed = self.models.values().flat_map(|model| model.loaded.values());
-        let needed: Vec<Digest> = needed.flat_map(|loaded| loaded.record.digests()).collect();
+        let loaded = self.models.values().flat_map(|model| model.loaded.values());
+        let mut needed: Vec<Digest> = loaded.flat_map(|loaded| loaded.record.digests()).collect();
+        // After a start, others have not been loaded yet.
+        let chosen = cache.models().into_iter().filter(|name| super::is_chosen(name, config));
+        needed.extend(chosen.filter_map(|name| cache.served(&name)).flat_map(|served| served.digests()));
         let max = config.registry.cache_max_bytes;
         drop(self.bench.ask(move |_| {
             crate::failpoint::at("evict");
@@ -317,9 +337,11 @@ impl Build {
             return Err(LoadError::new(Reason::SignatureChanged, detail));
         }
         let prediction = prediction(manifest.as_ref(), model.signature())?;
+        crate::failpoint::at("trial");
         let tried = self.try_in_child(&model, &artefact, prediction)?;
         crate::failpoint::at("tried");
         let loaded = engine::load(&model, self.choice, &self.options)?;
+        crate::failpoint::at("loaded");
         pacer.pace();
         let mut trial = Trial {
             session: &*loaded.session,
@@ -334,6 +356,7 @@ impl Build {
             let wanted = (prediction, self.prediction_range);
             checks::admit(&mut trial, self.checks, example.as_deref(), wanted, self.options.workers)?;
         }
+        crate::failpoint::at("warmup");
         let row_nanos = trial.warm_up(example.as_deref(), self.warmup_rows)?;
         crate::failpoint::at("built");
         let (name, version) = (self.name, self.version);

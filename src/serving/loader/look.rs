@@ -2,27 +2,34 @@
 
 use std::time::{Duration, Instant};
 
+use super::hand::Ticket;
 use super::outage::{Outage, jittered};
 use super::{Due, Gone, Loader, ModelState, Origin, SETTLE, is_chosen};
 use crate::config::Config;
 use crate::model::{LoadError, ModelName, Reason};
 use crate::registry::store::{Fault, StoreError};
-use crate::registry::{Catalog, Registry, Survey};
+use crate::registry::{Catalog, Registry, Survey, unreachable};
 
 /// Every so many looks a remote registry is read in full, whatever its hint says.
 const FULL_LOOK: u32 = 20;
 /// How long a store may take at a start before the cache answers in its place.
 const HEAD_START: Duration = Duration::from_millis(500);
+/// Why a swap waits.
+const RESTS: &str = "registry.min_swap_interval_ms is not over";
 
 impl Loader {
     /// How long until the next look.
     pub(super) fn pause(&self) -> Duration {
         let poll = self.config.load().registry.poll_interval;
+        let rest = self.models.values().filter_map(|model| model.rests_until).min();
         match &self.outage {
             // A folder costs nobody anything.
             Some(outage) if self.remote => jittered(outage.pause(poll)),
             _ if self.hurry => SETTLE,
-            _ => jittered(poll),
+            _ => {
+                let rest = rest.map(|at| at.saturating_duration_since(Instant::now()).max(SETTLE));
+                rest.map_or(jittered(poll), |rest| rest.min(jittered(poll)))
+            }
         }
     }
 
@@ -32,6 +39,7 @@ impl Loader {
     /// When the loader is to end, or the work it waited for has panicked.
     pub(super) fn look(&mut self, only: Option<&ModelName>) -> Result<(), Gone> {
         let config = self.config.load_full();
+        self.hurry = false;
         if !std::sync::Arc::ptr_eq(&config, &self.looked_with) {
             // Another configuration may accept what this one refused.
             self.models.values_mut().for_each(|model| model.failed.clear());
@@ -49,12 +57,13 @@ impl Loader {
         }
         if self.outage.is_some() {
             self.recall()?;
+            self.recall_pins(&config)?;
         }
         self.recalled = true;
         self.metrics.registry_up.set(i64::from(self.outage.is_none()));
         let sweeping = self.bench.ask(|bench| bench.retired.sweep());
-        let pending = self.pending(None).is_some() && self.outage.is_none();
-        self.hurry = self.wait(&sweeping)? || pending;
+        // An operator may have hurried it while it looked.
+        self.hurry |= self.wait(&sweeping)? || self.outage.is_none() && self.expects();
         self.publish_status(&config);
         Ok(())
     }
@@ -69,6 +78,8 @@ impl Loader {
             self.models.keys().filter(|name| !survey.models.contains(name)).cloned().collect();
         gone.iter().for_each(|name| self.missing(name));
         let names = survey.models.into_iter().filter(|name| is_chosen(name, config));
+        // Whether the store answers at all, and whether it kept silent last.
+        let (mut answered, mut silent) = (survey.answered, false);
         for (position, name) in names.enumerate() {
             if only.is_some_and(|only| *only != name) {
                 continue;
@@ -77,13 +88,24 @@ impl Loader {
                 self.leave_out(&name, config.registry.max_models);
                 continue;
             }
-            let catalog = self.catalog(&name, survey.unchanged.contains(&name))?;
-            if let Err(error) = &catalog
-                && error.code == Reason::Unreachable
-            {
-                self.lost_with(error.clone(), false);
-                return Ok(());
-            }
+            let unchanged = survey.unchanged.contains(&name);
+            let catalog = match self.catalog(&name, unchanged)? {
+                Ok(catalog) => {
+                    (answered, silent) = (answered || !unchanged, silent && unchanged);
+                    catalog
+                }
+                Err(error) => {
+                    let refused = matches!(error.fault, Fault::Denied(_) | Fault::Refused(_));
+                    if !answered || silent {
+                        self.lost(&error);
+                        return Ok(());
+                    }
+                    // One object that cannot be had is its own model's matter.
+                    silent = !refused;
+                    self.metrics.count_registry_error(error.fault.label());
+                    Err(unreachable(error))
+                }
+            };
             self.look_at(&name, catalog, config)?;
         }
         self.registry_seen = Some(Instant::now());
@@ -94,10 +116,16 @@ impl Loader {
         Ok(())
     }
 
-    fn catalog(&mut self, name: &ModelName, unchanged: bool) -> Result<Result<Catalog, LoadError>, Gone> {
+    /// What a model offers; see [`Registry::catalog`].
+    #[expect(clippy::type_complexity, reason = "a result within a result, once")]
+    fn catalog(
+        &mut self,
+        name: &ModelName,
+        unchanged: bool,
+    ) -> Result<Result<Result<Catalog, LoadError>, StoreError>, Gone> {
         let name = name.clone();
         self.asked(move |registry| match registry.known(&name).filter(|_| unchanged) {
-            Some(catalog) => Ok(catalog),
+            Some(catalog) => Ok(Ok(catalog)),
             None => registry.catalog(&name),
         })
     }
@@ -109,13 +137,25 @@ impl Loader {
         job: impl FnOnce(&mut Registry) -> T + Send + 'static,
     ) -> Result<T, Gone> {
         let ticket = self.registry.ask(job);
-        if !self.recalled {
-            if let Some(done) = self.wait_until(&ticket, Some(self.started + HEAD_START))? {
-                return Ok(done);
-            }
+        self.answer_to(&ticket)
+    }
+
+    /// Waits for the store; see [`Loader::asked`].
+    pub(super) fn answer_to<T>(&mut self, ticket: &Ticket<T>) -> Result<T, Gone> {
+        self.asking = true;
+        let deadline = (!self.recalled).then_some(self.started + HEAD_START);
+        let mut answer = self.wait_until(ticket, deadline);
+        if let Ok(None) = answer {
+            self.asking = false;
             self.recall()?;
+            self.asking = true;
+            answer = self.wait(ticket).map(Some);
         }
-        self.wait(&ticket)
+        self.asking = false;
+        match answer? {
+            Some(answer) => Ok(answer),
+            None => Err(Gone),
+        }
     }
 
     /// Brings one model to what the registry says of it.
@@ -126,9 +166,10 @@ impl Loader {
         config: &Config,
     ) -> Result<(), Gone> {
         let model = self.known(name);
-        model.pending = None;
+        (model.pending, model.rests_until) = (None, None);
         match catalog {
             Ok(catalog) if catalog.is_empty() => {
+                self.recall_model(name, config)?;
                 self.missing(name);
                 return Ok(());
             }
@@ -143,14 +184,15 @@ impl Loader {
                     model.problem = Some(error.clone());
                     self.metrics.count_load(name.as_str(), Some(error.code));
                 }
-                return Ok(());
+                self.recall_model(name, config)?;
+                return self.recall_pin(name, config);
             }
         }
         self.check_signatures(name, config);
         // What is in memory serves at once, as after a rollback; what else has to be loaded takes its time.
         self.arrange(name, config);
         let mut position = 0;
-        let (mut complete, mut pending) = (true, None);
+        let (mut complete, mut pending, mut rests_until) = (true, None, None);
         // What is wanted may change while a version loads: an operator may have pinned another one.
         while let Some(version) = self.wanted(name, config).get(position).copied() {
             let model = &self.models[name];
@@ -160,22 +202,33 @@ impl Loader {
                 break;
             }
             position += 1;
-            let interval = config.registry.min_swap_interval;
-            let rests =
-                model.last_swap.is_some_and(|at| at.elapsed() < interval) && model.pin != Some(version);
+            let goal = self.goal(name, config) == Some(version);
+            let rests = self.models[name].rest(version, config).filter(|_| goal);
             match self.due(name, version, config) {
                 Due::Loaded | Due::Failed => {}
                 Due::Settling => (complete, pending) = (false, Some("its files may still be written")),
-                Due::Load if rests => pending = Some("registry.min_swap_interval_ms is not over"),
+                Due::Load if rests.is_some() => (pending, rests_until) = (Some(RESTS), rests),
                 Due::Load => self.load(name, version, Origin::Registry, config)?,
             }
         }
         self.arrange(name, config);
         self.stand_in(name, config)?;
+        let goal = self.goal(name, config);
         let model = self.known(name);
         model.tried |= complete;
-        model.pending = pending;
+        let held = goal.filter(|goal| model.default != Some(*goal) && model.loaded.contains_key(goal));
+        if let Some(until) = held.and_then(|goal| model.rest(goal, config)) {
+            (pending, rests_until) = (pending.or(Some(RESTS)), Some(until));
+        }
+        (model.pending, model.rests_until) = (pending, rests_until);
         Ok(())
+    }
+
+    /// Whether what is due comes soon: files that may still be written, a pin.
+    fn expects(&self) -> bool {
+        let names: Vec<&ModelName> =
+            self.models.iter().filter(|(_, model)| model.rests_until.is_none()).map(|(name, _)| name).collect();
+        names.into_iter().any(|name| self.pending(Some(name)).is_some())
     }
 
     /// What is known of a model; nothing yet, if it is new.
@@ -190,11 +243,8 @@ impl Loader {
     /// Takes note of a store that does not answer.
     fn lost(&mut self, error: &StoreError) {
         self.metrics.count_registry_error(error.fault.label());
-        let text = LoadError::new(Reason::Unreachable, format!("the registry cannot be read: {error}"));
-        self.lost_with(text, matches!(error.fault, Fault::Denied(_)));
-    }
-
-    fn lost_with(&mut self, error: LoadError, denied: bool) {
+        let denied = matches!(error.fault, Fault::Denied(_));
+        let error = LoadError::new(Reason::Unreachable, format!("the registry cannot be read: {error}"));
         let before = self.outage.take();
         if before.as_ref().is_none_or(|before| before.error != error) {
             tracing::warn!(error = %error.detail, "the registry did not answer; what is loaded keeps serving");
@@ -211,7 +261,7 @@ impl Loader {
         let unwanted: Vec<ModelName> = unwanted.map(|(name, _)| name.clone()).collect();
         for name in unwanted {
             if let Some(model) = self.models.get_mut(&name) {
-                (model.stopped, model.pending) = (true, None);
+                (model.stopped, model.pending, model.rests_until) = (true, None, None);
             }
             self.arrange(&name, config);
             if !chosen(&name) {
@@ -232,7 +282,7 @@ impl Loader {
         if model.problem != problem {
             tracing::warn!(model = %name, "model is missing");
         }
-        (model.problem, model.pending, model.tried) = (problem, None, true);
+        (model.problem, model.pending, model.rests_until, model.tried) = (problem, None, None, true);
     }
 
     fn leave_out(&mut self, name: &ModelName, cap: usize) {
@@ -244,7 +294,6 @@ impl Loader {
             self.metrics.count_load(name.as_str(), Some(Reason::Unsupported));
         }
         model.problem = Some(LoadError::new(Reason::Unsupported, detail));
-        model.pending = None;
-        model.tried = true;
+        (model.pending, model.rests_until, model.tried) = (None, None, true);
     }
 }

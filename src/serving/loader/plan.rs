@@ -61,6 +61,13 @@ impl ModelState {
         self.catalog.managed || self.pin == Some(version)
     }
 
+    /// Until when a swap to this version has to wait: not when it goes back, and not when an operator pinned it.
+    pub(super) fn rest(&self, to: Version, config: &Config) -> Option<Instant> {
+        let forward = self.default.is_some_and(|now| to >= now) && self.pin != Some(to);
+        let until = self.last_swap.filter(|_| forward)?.checked_add(config.registry.min_swap_interval)?;
+        Some(until).filter(|until| Instant::now() < *until)
+    }
+
     /// Whether any of `wanted` is loaded.
     pub(super) fn serves_any(&self, wanted: &[Version]) -> bool {
         wanted.iter().any(|version| self.loaded.contains_key(version))
@@ -145,7 +152,13 @@ impl Loader {
     pub(super) fn arrange(&mut self, name: &ModelName, config: &Config) {
         let (goal, wanted) = (self.goal(name, config), self.wanted(name, config));
         let Some(model) = self.models.get_mut(name) else { return };
-        let default = model.choice(goal, &wanted);
+        let mut default = model.choice(goal, &wanted);
+        // What serves may serve on until the interval is over, if it may serve at all.
+        let may_stay = model.default.is_some_and(|now| model.loaded.contains_key(&now) && model.lists(now))
+            && model.default.is_none_or(|now| !model.unsigned.contains_key(&now));
+        if may_stay && default != model.default && default.is_some_and(|to| model.rest(to, config).is_some()) {
+            default = model.default;
+        }
         let swapped = default != model.default;
         if swapped {
             let former = std::mem::replace(&mut model.default, default);
@@ -198,8 +211,17 @@ impl Loader {
         }
         crate::failpoint::at("record");
         match cache.keep_served(name, record) {
-            Ok(()) => model.remembered = Some(record.clone()),
-            Err(error) => tracing::warn!(model = %name, %error, "the cache cannot be written"),
+            Ok(()) => {
+                crate::failpoint::at("recorded");
+                model.remembered = Some(record.clone());
+            }
+            // It is tried again with every look, and said once.
+            Err(error) => {
+                if model.unkept.as_ref() != Some(record) {
+                    tracing::warn!(model = %name, %error, "the cache cannot be written");
+                }
+                model.unkept = Some(record.clone());
+            }
         }
     }
 

@@ -37,12 +37,12 @@ impl Loader {
 
     /// Stores what people see, and whether this process is ready.
     pub(super) fn publish_status(&self, config: &Config) {
-        let stale = self.registry_seen.map_or(0.0, |at| at.elapsed().as_secs_f64());
-        self.metrics.registry_staleness.set(stale);
+        let stale = self.registry_seen.unwrap_or(self.started).elapsed();
+        self.metrics.registry_staleness.set(stale.as_secs_f64());
         self.serving.status.store(Arc::new(Status {
             models: self.models.iter().map(|(name, model)| model.status(name)).collect(),
             not_ready: self.not_ready(config),
-            registry_up: self.outage.is_none(),
+            registry_up: self.outage.is_none() && self.registry_seen.is_some(),
             registry_seen: self.registry_seen,
         }));
         // The default model may have changed by a reload without any swap.

@@ -2,7 +2,7 @@
 
 use super::{Gone, Loader, Origin};
 use crate::config::Config;
-use crate::model::{ModelName, Version};
+use crate::model::{ModelName, Reason, Version};
 use crate::registry::cache::Served;
 use crate::registry::{Catalog, Listed, Registry, Source};
 
@@ -28,27 +28,54 @@ impl Loader {
         let config = self.config.load_full();
         let names = cache.models().into_iter().filter(|name| super::is_chosen(name, &config));
         for name in names.take(config.registry.max_models) {
-            if self.models.get(&name).is_some_and(|model| model.default.is_some()) {
-                continue;
-            }
-            let catalog = Registry::remembered(&cache, &name).or_else(|| bare(&cache.served(&name)?));
-            let Some(catalog) = catalog else { continue };
-            self.known(&name).catalog = catalog;
-            self.check_signatures(&name, &config);
-            for version in self.wanted(&name, &config) {
-                if self.models[&name].unsigned.contains_key(&version) {
-                    continue;
-                }
-                self.load(&name, version, Origin::Cache, &config)?;
-            }
-            self.arrange(&name, &config);
-            self.stand_in(&name, &config)?;
-            let model = self.known(&name);
-            // The store may have what the cache has not.
-            model.failed.clear();
-            model.tried |= model.default.is_some();
+            self.recall_model(&name, &config)?;
         }
         self.publish_status(&config);
+        Ok(())
+    }
+
+    /// Loads what the cache holds of a model of which nothing serves. Once: it does not get more.
+    pub(super) fn recall_model(&mut self, name: &ModelName, config: &Config) -> Result<(), Gone> {
+        let Some(cache) = self.cache.clone().filter(|_| self.remote) else { return Ok(()) };
+        if self.models.get(name).is_some_and(|m| m.default.is_some() || m.stopped || m.recalled) {
+            return Ok(());
+        }
+        if self.models.get(name).is_none_or(|model| model.catalog.is_empty()) {
+            let catalog = Registry::remembered(&cache, name).or_else(|| bare(&cache.served(name)?));
+            let Some(catalog) = catalog else { return Ok(()) };
+            self.known(name).catalog = catalog;
+        }
+        self.known(name).recalled = true;
+        self.check_signatures(name, config);
+        for version in self.wanted(name, config) {
+            let model = &self.models[name];
+            // The store may be about to deliver one of them.
+            if !model.unsigned.contains_key(&version) && model.loading != Some(version) {
+                self.load(name, version, Origin::Cache, config)?;
+            }
+        }
+        self.arrange(name, config);
+        self.stand_in(name, config)?;
+        let model = self.known(name);
+        // The store may have what the cache has not.
+        model.failed.retain(|_, failed| failed.error.code == Reason::Quarantined);
+        model.tried |= model.default.is_some();
+        Ok(())
+    }
+
+    /// Loads what operators pinned while the store was away, where the cache has it.
+    pub(super) fn recall_pins(&mut self, config: &Config) -> Result<(), Gone> {
+        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        names.iter().try_for_each(|name| self.recall_pin(name, config))
+    }
+
+    /// See [`Loader::recall_pins`].
+    pub(super) fn recall_pin(&mut self, name: &ModelName, config: &Config) -> Result<(), Gone> {
+        let Some(model) = self.models.get(name).filter(|_| self.remote) else { return Ok(()) };
+        let lacks = |pin: &Version| !model.loaded.contains_key(pin) && !model.failed.contains_key(pin);
+        let Some(pin) = model.pin.filter(lacks) else { return Ok(()) };
+        self.load(name, pin, Origin::Cache, config)?;
+        self.arrange(name, config);
         Ok(())
     }
 
@@ -66,11 +93,13 @@ impl Loader {
         if config.registry.require_signature && !signed() {
             return Ok(());
         }
-        let broken = model.failed.contains_key(&version);
-        if version == goal && (broken || model.loaded.contains_key(&version)) {
+        let out_of_reach = |code| matches!(code, Reason::MissingFile | Reason::Unreachable);
+        let broken = model.failed.get(&version).is_some_and(|failed| !out_of_reach(failed.error.code));
+        let listed = entry(&served, version);
+        let aside = self.quarantine(name, &listed).is_some();
+        if aside || version == goal && (broken || model.loaded.contains_key(&version)) {
             return Ok(());
         }
-        let listed = entry(&served, version);
         let cached = cache.clone();
         let (of, record) = (name.clone(), served.clone());
         let ticket = self.bench.ask(move |_| Source::recall(&cached, &of, &record, &mut || ()));

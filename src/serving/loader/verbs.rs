@@ -1,14 +1,13 @@
 //! What operators of this one sidecar ask for: sync, unload, pin, rollback. None of them needs the registry to answer.
 
-use std::time::Instant;
-
-use super::{Command, Gone, Loader, OpenSync, Refused, Reply, SYNC_WAIT};
+use super::{Command, Gone, Loader, ModelState, OpenSync, Refused, Reply, SYNC_WAIT};
 use crate::model::{ModelName, Version};
 use crate::registry::clock::{self, Clock as _};
 
 impl Loader {
     /// A look out of turn, at one model or at all; what had failed is tried again.
-    pub(super) fn sync(&mut self, name: Option<ModelName>, reply: Reply) -> Result<(), Gone> {
+    pub(super) fn sync(&mut self, open: OpenSync) -> Result<(), Gone> {
+        let name = open.name.clone();
         let mut quarantined = Vec::new();
         for (known, model) in self.models.iter_mut().filter(|(n, _)| name.as_ref().is_none_or(|w| w == *n)) {
             model.stopped = false;
@@ -20,7 +19,7 @@ impl Loader {
         if let Some(cache) = self.cache.as_ref().filter(|_| name.is_some()) {
             quarantined.iter().for_each(|(name, version, token)| cache.release(name, *version, token));
         }
-        self.syncs.push(OpenSync { name: name.clone(), since: Instant::now(), reply });
+        self.syncs.push(open);
         self.look(name.as_ref())
     }
 
@@ -83,7 +82,7 @@ impl Loader {
             drop(reply.send(Ok(())));
             self.hurry = true;
         } else {
-            self.syncs.push(OpenSync { name: Some(name), since: Instant::now(), reply });
+            self.syncs.push(OpenSync::new(Some(name), reply));
         }
     }
 
@@ -106,10 +105,27 @@ impl Loader {
         }
     }
 
-    /// The first model, or the named one, with a version that is due and not loaded yet, and why.
+    /// Answers the syncs that waited long enough for the store. What it is asked for goes on.
+    pub(super) fn give_up_syncs(&mut self) {
+        let loading = self.models.iter().find_map(|(name, model)| Some((name, model.loading?)));
+        let text = match loading {
+            Some((name, version)) => format!("the registry has not delivered version {version} of `{name}` yet"),
+            None => "the registry has not answered yet".to_owned(),
+        };
+        let text = format!("{text}; what is loaded keeps serving");
+        let is_late = |sync: &OpenSync| sync.since.elapsed() >= SYNC_WAIT;
+        let (late, open) = std::mem::take(&mut self.syncs).into_iter().partition(is_late);
+        let (unheard, later): (Vec<_>, _) = std::mem::take(&mut self.later).into_iter().partition(is_late);
+        (self.syncs, self.later) = (open, later.into());
+        for sync in unheard.into_iter().chain::<Vec<_>>(late) {
+            drop(sync.reply.send(Err(Refused::Unreachable(text.clone()))));
+        }
+    }
+
+    /// The first model, or the named one, with a version that is due and does not serve yet, and why.
     pub(super) fn pending(&self, name: Option<&ModelName>) -> Option<(&ModelName, &'static str)> {
         let mut models = self.models.iter().filter(|(n, _)| name.is_none_or(|name| name == *n));
-        models.find_map(|(name, model)| Some((name, model.pending?)))
+        models.find_map(|(name, model)| Some((name, model.pending.or_else(|| model.pin_pending())?)))
     }
 
     /// What to answer a sync or a pin with.
@@ -138,6 +154,17 @@ impl Loader {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl ModelState {
+    /// A pinned version that was not looked for yet.
+    fn pin_pending(&self) -> Option<&'static str> {
+        if self.problem.is_some() {
+            return None;
+        }
+        let pin = self.pin.filter(|pin| !self.loaded.contains_key(pin) && !self.failed.contains_key(pin))?;
+        self.catalog.listed(pin).map(|_| "the pinned version was not loaded yet")
     }
 }
 

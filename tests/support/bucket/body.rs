@@ -18,6 +18,8 @@ pub(crate) struct Shaped {
     state: Arc<State>,
     shape: Shape,
     sent: usize,
+    /// Since the last pause of a trickle.
+    ticked: usize,
     rest: Bytes,
     pause: Option<Pin<Box<Sleep>>>,
     ending: bool,
@@ -37,7 +39,7 @@ const TICK: Duration = Duration::from_millis(20);
 
 impl Shaped {
     pub(crate) fn new(inner: s3s::Body, state: Arc<State>, shape: Shape) -> Self {
-        Self { inner, state, shape, sent: 0, rest: Bytes::new(), pause: None, ending: false }
+        Self { inner, state, shape, sent: 0, ticked: 0, rest: Bytes::new(), pause: None, ending: false }
     }
 }
 
@@ -55,7 +57,7 @@ impl Body for Shaped {
         }
         let most = match self.shape {
             Shape::Whole => usize::MAX,
-            Shape::Trickle(rate) => (rate as f64 * TICK.as_secs_f64()).ceil() as usize,
+            Shape::Trickle(rate) => (rate as f64 * TICK.as_secs_f64()).ceil() as usize - self.ticked,
             Shape::Cut(at) | Shape::Stall(at) => at - self.sent,
         };
         if most == 0 {
@@ -78,12 +80,16 @@ impl Body for Shaped {
                 Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
             }
         }
-        let most = most.min(self.rest.len());
-        let piece = self.rest.split_to(most);
+        let count = most.min(self.rest.len());
+        let piece = self.rest.split_to(count);
         self.sent += piece.len();
         *self.state.sent.lock().unwrap() += piece.len() as u64;
         if let Shape::Trickle(_) = self.shape {
-            self.pause = Some(Box::pin(sleep(TICK)));
+            self.ticked += piece.len();
+            if piece.len() == most {
+                self.ticked = 0;
+                self.pause = Some(Box::pin(sleep(TICK)));
+            }
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }

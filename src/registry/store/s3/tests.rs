@@ -393,6 +393,16 @@ fn an_object_is_settled_by_the_clock_of_the_server() {
 }
 
 #[test]
+fn a_file_dropped_into_the_folder_is_the_object_whatever_was_written_before() {
+    let bucket = Bucket::start();
+    let store = store(&bucket, 1, usual());
+    let written = store.write(KEY, Body::Bytes(b"written"), Condition::Absent).unwrap();
+    drop_in(&bucket, KEY, b"dropped");
+    let Read::Object { bytes, token } = store.read(KEY, 9, Some(&written)).unwrap() else { panic!() };
+    assert_eq!((bytes.as_slice(), token != written), (&b"dropped"[..], true));
+}
+
+#[test]
 fn a_bucket_that_is_not_there_is_named() {
     let bucket = Bucket::start();
     let options = S3Options { bucket: "nowhere".into(), ..options(&bucket, 1) };
