@@ -44,6 +44,8 @@ mod process;
 mod protocol;
 #[path = "it/raw_http.rs"]
 mod raw_http;
+#[path = "it/registry_cli.rs"]
+mod registry_cli;
 #[cfg(feature = "s3")]
 #[path = "it/seaweed.rs"]
 mod seaweed;
