@@ -306,7 +306,9 @@ fn who_did_it_is_in_the_audit() {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
     let register = |user: Option<&str>, args: &[&str]| {
         let mut command = command(desk.0.path(), None);
-        ["USER", "LOGNAME"].iter().for_each(|name| drop(command.env_remove(name)));
+        for name in ["USER", "LOGNAME"] {
+            command.env_remove(name);
+        }
         command.envs(user.map(|user| ("USER", user)));
         ended(&command.args([&words("registry register m 1.onnx")[..], args].concat()).output().unwrap(), 0);
         desk.json("registry log m -n 1")["entries"][0]["by"].as_str().unwrap().to_owned()

@@ -124,8 +124,7 @@ mod tests {
             .into(),
             size: Sizes { version1: Some(2048), version2: None, difference: None },
         };
-        let expected = "\
-         VERSION 6             VERSION 7
+        let expected = "         VERSION 6             VERSION 7
 stage    Archived              Production
 created  2026-11-23T00:00:00Z  2026-11-23T00:00:00Z
 size     2.0 KiB               -
