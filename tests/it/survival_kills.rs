@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::bucket::{Fault, Rule};
+use super::super::client::request;
 use super::super::harness::{Server, Setup, wait};
 use super::super::onnx::{constant, slow};
 use super::{SOON, Site, answered, is_ready, padded, sync};
@@ -223,11 +224,11 @@ fn x3_sigterm_in_a_download_or_a_load_ends_within_two_seconds_and_leaves_nothing
     drop(server);
     // In the trial load.
     let server = site.with_config(toml).start();
-    site.version_of("m", 1, &slow(768, 6));
+    site.version_of("m", 1, &slow(512, 4));
     fs::rename(site.bucket.folder().join("m/1"), site.bucket.folder().join("m/3")).unwrap();
     site.repository.rewrite("m/3/manifest.json", |text| text.replace("\"version\":1", "\"version\":3"));
     site.promote("m", 3);
-    wait("the trial load", SOON, || (!children(server.pid()).is_empty()).then_some(()));
+    wait("the trial load", SOON * 2, || (!children(server.pid()).is_empty()).then_some(()));
     end(server, "trial load");
     let server = site.setup().start();
     wait("version 3", SOON, || (server.version("m", 3)["state"] == "serving").then_some(()));
@@ -262,6 +263,8 @@ fn x5_without_a_usable_cache_folder_everything_serves_from_memory() {
         let pin = format!("{{\"version\": {version}}}");
         assert_eq!(server.admin().post("/models/m/pin", pin).status, 200, "{name}");
         assert_eq!(answered(&server, "m"), Some(version), "{name}");
+        let unpin = request("DELETE", "/models/m/pin", &[], b"");
+        assert_eq!(server.admin().send(&unpin).status, 200, "{name}");
         std::thread::sleep(Duration::from_millis(500));
         let warnings = server.log().matches("the cache cannot be written").count();
         assert!(warnings <= 20, "{name}: {warnings} warnings");

@@ -66,6 +66,22 @@ fn r6_a_slow_or_stalled_body_is_taken_up_again_and_fails_nobody() {
 }
 
 #[test]
+fn r6_a_new_model_that_comes_slowly_takes_no_readiness_away() {
+    let site = Site::serving(&["m"]);
+    let server = site.setup().start();
+    site.bucket.set_rules(vec![
+        Rule::new(Fault::Delay(Duration::from_secs(2))).method("GET").key("/new/1/model.onnx"),
+    ]);
+    site.publish("new", 1);
+    wait("the load", SOON, || (server.version("new", 1)["state"] == "loading").then_some(()));
+    while server.version("new", 1)["state"] == "loading" {
+        assert!(is_ready(&server), "{}", server.admin().get("/readyz").text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.wait_served("new", 1, SOON);
+}
+
+#[test]
 fn r7_a_body_of_the_wrong_length_or_content_never_serves() {
     type Spoil = fn(&Site, u64);
     fn rule(site: &Site, fault: Fault) {
@@ -136,10 +152,11 @@ fn r9_a_missing_object_holds_up_its_own_model_and_a_restart_serves_the_last_good
         // The bucket comes back without that object, before any sidecar saw it.
         let path = site.bucket.folder().join("m/2").join(missing);
         fs::remove_file(&path).unwrap();
-        site.publish("z", 2);
+        // Of other content, or the cache would have it for both.
+        site.publish("z", 5);
         site.bucket.heal();
         let check = |server: &Server| {
-            server.wait_served("z", 2, SOON);
+            server.wait_served("z", 5, SOON);
             server.wait_served("m", 1, SOON);
             failed_with(server, "m", 2, &["missing_file"]);
             assert!(is_ready(server), "without {missing}");
@@ -150,8 +167,8 @@ fn r9_a_missing_object_holds_up_its_own_model_and_a_restart_serves_the_last_good
         drop(server);
         let server = site.setup().start();
         check(&server);
-        site.publish("z", 3);
-        server.wait_served("z", 3, SOON);
+        site.publish("z", 6);
+        server.wait_served("z", 6, SOON);
         site.version("m", 2);
         assert_eq!(sync(&server, "/models/m/sync").status, 200);
         assert_eq!(answered(&server, "m"), Some(2), "with {missing}");
@@ -269,7 +286,10 @@ fn r16_a_rollback_to_what_is_in_memory_is_routed_within_100_ms_and_downloads_not
     let server = site.with_config("registry.poll_interval_ms = 600000\n").start();
     let clients = load(&server, "m");
     site.publish("m", 2);
-    assert_eq!(sync(&server, "/models/m/sync").status, 200);
+    wait("version 2", SOON, || {
+        sync(&server, "/models/m/sync");
+        (answered(&server, "m") == Some(2)).then_some(())
+    });
     site.bucket.take_requests();
     let mut times = Vec::new();
     // A busy machine may be slow; a slow rollback is slow every time. The default interval between swaps holds none

@@ -13,7 +13,7 @@ use crate::registry::{Catalog, Registry, Survey, unreachable};
 /// Every so many looks a remote registry is read in full, whatever its hint says.
 const FULL_LOOK: u32 = 20;
 /// How long a store may take at a start before the cache answers in its place.
-const HEAD_START: Duration = Duration::from_millis(500);
+const HEAD_START: Duration = Duration::from_millis(300);
 /// Why a swap waits.
 const RESTS: &str = "registry.min_swap_interval_ms is not over";
 
@@ -78,9 +78,14 @@ impl Loader {
             self.models.keys().filter(|name| !survey.models.contains(name)).cloned().collect();
         gone.iter().for_each(|name| self.missing(name));
         let names = survey.models.into_iter().filter(|name| is_chosen(name, config));
+        let names: Vec<ModelName> = names.collect();
+        // Known from here on, so that nobody takes the first ones for all of them.
+        for name in names.iter().take(config.registry.max_models) {
+            self.known(name);
+        }
         // Whether the store answers at all, and whether it kept silent last.
         let (mut answered, mut silent) = (survey.answered, false);
-        for (position, name) in names.enumerate() {
+        for (position, name) in names.into_iter().enumerate() {
             if only.is_some_and(|only| *only != name) {
                 continue;
             }
@@ -96,7 +101,7 @@ impl Loader {
                 }
                 Err(error) => {
                     let refused = matches!(error.fault, Fault::Denied(_) | Fault::Refused(_));
-                    if !answered || silent {
+                    if !answered || silent && !refused {
                         self.lost(&error);
                         return Ok(());
                     }

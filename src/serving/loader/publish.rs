@@ -77,11 +77,13 @@ impl Loader {
                 }
             }
         }
+        // What cannot be asked for now is not waited for, and what is new takes nothing from what serves.
+        let was_ready = self.serving.status.load().not_ready.is_none();
+        let untried = self.models.iter().find(|(_, model)| !model.tried);
+        let waiting = untried.filter(|_| self.outage.is_none() && !was_ready);
         if self.models.values().any(|model| model.default.is_some()) {
-            let waiting = self.models.iter().find(|(_, model)| !model.tried);
             return waiting.map(|(name, _)| format!("model `{name}` is still loading"));
         }
-        let waiting = self.models.iter().find(|(_, model)| !model.tried);
         let error = waiting.or_else(|| self.models.iter().next()).map(|(name, model)| why(name, model));
         Some(self.outage_text().or(error).unwrap_or_else(|| "the registry holds no model".into()))
     }

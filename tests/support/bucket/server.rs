@@ -15,6 +15,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::RwLock;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
@@ -32,9 +33,9 @@ struct Server {
 
 /// Starts a thread that serves the buckets below `root`.
 pub(crate) fn start(root: &Path, state: Arc<State>) -> (SocketAddr, JoinHandle<()>) {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let address = listener.local_addr().unwrap();
+    // It keeps the port while nobody listens: another test's server must not answer in the bucket's place.
+    let kept = socket(([127, 0, 0, 1], 0).into());
+    let address = kept.local_addr().unwrap().as_socket().unwrap();
     let root = root.to_owned();
     let disk = Disk {
         files: FileSystem::new(&root).unwrap(),
@@ -47,16 +48,32 @@ pub(crate) fn start(root: &Path, state: Arc<State>) -> (SocketAddr, JoinHandle<(
     let server = Server { service: builder.build(), root, state };
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        LocalSet::new().block_on(&runtime, accept(listener, Rc::new(server)));
+        LocalSet::new().block_on(&runtime, accept(address, Rc::new(server)));
+        drop(kept);
         runtime.shutdown_background();
     };
     (address, std::thread::Builder::new().name("bucket".into()).spawn(run).unwrap())
 }
 
-async fn accept(listener: std::net::TcpListener, server: Rc<Server>) {
-    let address = listener.local_addr().unwrap();
+/// A socket at an address that it may share with others of this kind.
+fn socket(address: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket
+}
+
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = socket(address);
+    socket.listen(1024).unwrap();
+    TcpListener::from_std(socket.into()).unwrap()
+}
+
+async fn accept(address: SocketAddr, server: Rc<Server>) {
     let state = server.state.clone();
-    let mut listener = Some(TcpListener::from_std(listener).unwrap());
+    let mut listener = None;
     let mut connections: Vec<AbortHandle> = Vec::new();
     while !state.ended.load(Ordering::SeqCst) {
         if state.down.load(Ordering::SeqCst) {
@@ -65,16 +82,7 @@ async fn accept(listener: std::net::TcpListener, server: Rc<Server>) {
             state.changed.notified().await;
             continue;
         }
-        let listening = match &mut listener {
-            Some(listening) => listening,
-            None => match TcpListener::bind(address).await {
-                Ok(bound) => listener.insert(bound),
-                Err(_) => {
-                    sleep(std::time::Duration::from_millis(5)).await;
-                    continue;
-                }
-            },
-        };
+        let listening = listener.get_or_insert_with(|| listen(address));
         tokio::select! {
             accepted = listening.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
