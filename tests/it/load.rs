@@ -42,11 +42,23 @@ impl Load {
         manners: &[Manner],
         judge: impl Fn(&Answer) -> Result<u64, String> + Clone + Send + 'static,
     ) -> Self {
+        Self::paced(target, request, manners, Duration::ZERO, judge)
+    }
+
+    /// As [`Load::start`], with a pause after each request, for tests of what runs in the processor's spare time.
+    pub(crate) fn paced(
+        target: &Target,
+        request: &[u8],
+        manners: &[Manner],
+        pause: Duration,
+        judge: impl Fn(&Answer) -> Result<u64, String> + Clone + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicU64::new(0));
         let client = |manner: &Manner| {
             let (target, request, judge) = (target.clone(), request.to_vec(), judge.clone());
-            let client = Client { target, request, stop: stop.clone(), done: done.clone(), manner: *manner };
+            let (stop, done) = (stop.clone(), done.clone());
+            let client = Client { target, request, stop, done, manner: *manner, pause };
             std::thread::spawn(move || client.run(judge))
         };
         let clients = manners.iter().map(client).collect();
@@ -81,6 +93,7 @@ struct Client {
     stop: Arc<AtomicBool>,
     done: Arc<AtomicU64>,
     manner: Manner,
+    pause: Duration,
 }
 
 impl Client {
@@ -133,6 +146,7 @@ impl Client {
             if matches!(self.manner, Manner::KeepAlive) && !closes {
                 connection = Some(open);
             }
+            std::thread::sleep(self.pause);
         }
         tally
     }

@@ -9,7 +9,7 @@ use super::super::bucket::{Fault, Rule};
 use super::super::client::request;
 use super::super::harness::{Server, Setup, wait};
 use super::super::onnx::{constant, slow};
-use super::{SOON, Site, answered, is_ready, padded, sync};
+use super::{SOON, Site, answered, is_ready, padded, synced};
 
 /// Places outside a load, in the order in which a start comes by them.
 const BESIDE: [&str; 13] = [
@@ -151,8 +151,7 @@ fn x4_a_version_that_kills_its_process_is_set_aside_until_somebody_wants_it_trie
                     let looks = before.site.bucket.requests().len() + 8;
                     wait("more looks", SOON, || (before.site.bucket.requests().len() > looks).then_some(()));
                     assert!(refused() <= count + 1, "{place}: {}", server.log());
-                    let answer = sync(&server, "/models/m/sync");
-                    assert_eq!(answer.status, 200, "{place}: {}", answer.text());
+                    synced(&server, "m");
                     assert_eq!(answered(&server, "m"), Some(2), "{place}");
                 }
             }

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use super::super::bucket::{Fault, Rule};
 use super::super::client::{Answer, request};
 use super::super::harness::{Server, wait};
-use super::{SOON, Site, answered, is_ready, load, sync, unharmed};
+use super::{SOON, Site, answered, is_ready, load, sync, synced, unharmed};
 
 fn pin(server: &Server, version: u64) -> Answer {
     server.admin().post("/models/m/pin", format!("{{\"version\": \"{version}\"}}"))
@@ -85,7 +85,7 @@ fn a_pin_that_ends_is_followed_soon_whatever_the_interval_between_looks() {
     let server = site.with_config(toml).start();
     assert_eq!(pin(&server, 1).status, 200);
     site.publish("m", 2);
-    assert_eq!(sync(&server, "/models/m/sync").status, 200);
+    synced(&server, "m");
     assert_eq!(answered(&server, "m"), Some(1));
     assert_eq!(unpin(&server).status, 200);
     server.wait_served("m", 2, SOON);
