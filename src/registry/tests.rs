@@ -215,6 +215,26 @@ fn an_index_never_goes_back() {
 }
 
 #[test]
+fn a_model_that_lost_its_index_does_not_fall_back_to_whatever_is_there() {
+    let root = tempfile::tempdir().unwrap();
+    let name = "m".parse().unwrap();
+    put(root.path(), "m/model.json", index_of(1, 7, "a").as_bytes());
+    put(root.path(), "m/9/model.onnx", b"of somebody who is not done yet");
+    let mut registry = Registry::new(Box::new(Folder::new(root.path())), None);
+    assert!(registry.catalog(&name).unwrap().is_ok());
+    std::fs::remove_file(root.path().join("m/model.json")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(registry.catalog(&name).unwrap().unwrap_err().code, Reason::Stale);
+    }
+    put(root.path(), "m/model.json", index_of(1, 8, "b").as_bytes());
+    assert!(registry.catalog(&name).unwrap().is_ok());
+    // What never had one is bare.
+    let mut registry = Registry::new(Box::new(Folder::new(root.path())), None);
+    std::fs::remove_file(root.path().join("m/model.json")).unwrap();
+    assert_eq!(registry.catalog(&name).unwrap().unwrap().versions.len(), 1);
+}
+
+#[test]
 fn hands_that_edit_an_index_need_not_count() {
     let root = tempfile::tempdir().unwrap();
     let mut registry = managed(root.path(), b"model");

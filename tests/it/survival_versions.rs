@@ -176,6 +176,49 @@ fn r9_a_missing_object_holds_up_its_own_model_and_a_restart_serves_the_last_good
 }
 
 #[test]
+fn r9_a_model_json_that_cannot_be_had_holds_up_its_own_model() {
+    let site = Site::serving(&["a", "m", "z"]);
+    let mut server = site.setup().start();
+    for (fault, version) in
+        [(Fault::Answer(403, "AccessDenied"), 2), (Fault::Answer(500, "InternalError"), 3)]
+    {
+        site.bucket.set_rules(vec![Rule::new(fault.clone()).key("/m/model.json")]);
+        for restarted in [false, true] {
+            if restarted {
+                drop(server);
+                server = site.setup().start();
+            }
+            wait_problem(&server, "m", "unreachable");
+            ["a", "z"].iter().for_each(|model| site.publish(model, 2 * version + u64::from(restarted)));
+            ["a", "z"].iter().for_each(|model| {
+                server.wait_served(model, 2 * version + u64::from(restarted), SOON);
+            });
+            assert_eq!(answered(&server, "m"), Some(version - 1), "{fault:?}, restarted: {restarted}");
+            assert!(is_ready(&server) && server.metric("sidegate_registry_up") == 1.0, "{fault:?}");
+        }
+        site.publish("m", version);
+        site.bucket.heal();
+        server.wait_served("m", version, SOON);
+        assert_eq!(problem(&server, "m"), "");
+    }
+}
+
+#[test]
+fn r9_a_hint_that_cannot_be_had_is_done_without() {
+    let toml = "registry.models = [\"a\", \"m\"]\nregistry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\n";
+    let site = Site::serving(&["a", "m"]);
+    site.repository.replace("_index.json", b"{}");
+    let denied = Fault::Answer(403, "AccessDenied");
+    for (fault, version) in [(denied, 2), (Fault::Length(500 << 20), 3)] {
+        site.bucket.set_rules(vec![Rule::new(fault).method("GET").key("/_index.json")]);
+        let server = site.with_config(toml).start();
+        site.publish("m", version);
+        server.wait_served("m", version, SOON);
+        assert_eq!(server.metric("sidegate_registry_up"), 1.0);
+    }
+}
+
+#[test]
 fn r10_an_older_model_json_is_ignored_before_and_after_a_restart_and_a_higher_epoch_is_followed() {
     let site = Site::serving(&["m"]);
     site.version("m", 2);
