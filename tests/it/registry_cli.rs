@@ -158,7 +158,7 @@ fn what_is_there_is_listed_and_shown() {
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(line(&list, "MODEL"), "MODEL SERVES PRODUCTION STAGING ALIASES VERSIONS GENERATION HOLD");
-    assert_eq!(line(&list, "m "), "m 2 2 3 champion=2, challenger=3 3 8 -");
+    assert_eq!(line(&list, "m "), "m 2 2 3 champion=2, challenger=3 3 10 -");
     assert_eq!(line(&list, "bare "), "bare 4 - - - 1 - -");
     assert!(line(&list, "note: broken: ").contains("model.json"), "{list}");
     let list = desk.json("registry ls");
@@ -190,7 +190,7 @@ fn what_is_there_is_listed_and_shown() {
     }
     let page = desk.done("registry show m");
     assert!(
-        page.contains("m: generation 8, epoch 1\n") && page.contains("champion=2, challenger=3"),
+        page.contains("m: generation 10, epoch 1\n") && page.contains("champion=2, challenger=3"),
         "{page}"
     );
     assert!(desk.ends("registry show m@9", 1).contains("its versions are 1, 2, 3"));
@@ -266,7 +266,7 @@ fn what_cannot_be_done_is_refused_with_its_exit_code() {
         ("registry promote m 9 --stage Production", 1, "no version 9; it has 1, 2"),
         ("registry promote m 2 --stage Staging --rollout 10m", 1, "rollout is to Production"),
         ("registry promote m 2 --stage Live", 2, "None, Staging, Production or Archived"),
-        ("registry promote m 2", 2, "--stage"),
+        ("registry promote m 2", 2, "--stage <STAGE>|--alias <ALIAS>"),
         ("registry promote nobody 1 --stage Production", 1, "no model.json of `nobody`"),
         ("registry rollback m --to 7", 1, "no version 7"),
         ("registry hold m --release", 1, "not held"),
