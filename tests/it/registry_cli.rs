@@ -112,12 +112,12 @@ fn a_version_is_registered_promoted_served_and_rolled_back() {
     let said = with(&server, &["registry", "rollback", "m", "--why", "refunds doubled"], 0);
     assert!(said.contains("version 1 of m is in Production") && said.contains("held"), "{said}");
     server.wait_served("m", 1, SOON);
-    let before = fs::read(server.path("models/m/model.json")).unwrap();
+    let before = fs::read_to_string(server.path("models/m/model.json")).unwrap();
     let said = with(&server, &words("registry promote m 2 --stage Production"), 1);
     for part in ["held at version 1 by ", "refunds doubled", "sidegate registry hold m --release"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert_eq!(fs::read(server.path("models/m/model.json")).unwrap(), before, "nothing was changed");
+    assert_eq!(fs::read_to_string(server.path("models/m/model.json")).unwrap(), before, "nothing was changed");
     let at = does("registry log m --at 2026-01-01");
     assert!(at.contains("no version of m was in Production"), "{at}");
     let at: Value =
@@ -376,13 +376,13 @@ fn damage_is_found() {
 #[test]
 fn old_versions_go_when_their_grace_is_over() {
     let desk = Desk::with(4);
-    let before = fs::read(desk.path("models/m/model.json")).unwrap();
+    let before = fs::read_to_string(desk.path("models/m/model.json")).unwrap();
     let said = desk.done("registry gc --keep 1 --grace 0s --dry-run");
     assert!(
         said.contains("m      1, 2    -        -        1, 2\n") && said.contains("nothing was changed"),
         "{said}"
     );
-    assert_eq!(fs::read(desk.path("models/m/model.json")).unwrap(), before);
+    assert_eq!(fs::read_to_string(desk.path("models/m/model.json")).unwrap(), before);
     assert!(desk.path("models/m/1/model.onnx").exists());
     assert!(
         desk.done("registry gc m --keep 1").contains("m      1, 2    -        -        -\n"),
