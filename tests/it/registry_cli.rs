@@ -158,7 +158,7 @@ fn what_is_there_is_listed_and_shown() {
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(line(&list, "MODEL"), "MODEL SERVES PRODUCTION STAGING ALIASES VERSIONS GENERATION HOLD");
-    assert_eq!(line(&list, "m "), "m 2 2 3 champion=2, challenger=3 3 8 -");
+    assert_eq!(line(&list, "m "), "m 2 2 3 champion=2, challenger=3 3 10 -");
     assert_eq!(line(&list, "bare "), "bare 4 - - - 1 - -");
     assert!(line(&list, "note: broken: ").contains("model.json"), "{list}");
     let list = desk.json("registry ls");
@@ -190,7 +190,7 @@ fn what_is_there_is_listed_and_shown() {
     }
     let page = desk.done("registry show m");
     assert!(
-        page.contains("m: generation 8, epoch 1\n") && page.contains("champion=2, challenger=3"),
+        page.contains("m: generation 10, epoch 1\n") && page.contains("champion=2, challenger=3"),
         "{page}"
     );
     assert!(desk.ends("registry show m@9", 1).contains("its versions are 1, 2, 3"));

@@ -253,7 +253,7 @@ fn x5_without_a_usable_cache_folder_everything_serves_from_memory() {
     for (number, (name, change)) in cases.into_iter().enumerate() {
         let version = number as u64 + 1;
         let server = change(site.setup()).start();
-        assert_eq!(answered(&server, "m"), Some(version), "{name}");
+        server.wait_served("m", version, SOON);
         server.wait_log("the cache cannot be written");
         site.version_of("m", version + 1, &padded(constant(version as f32 + 1.0), 8000));
         site.promote("m", version + 1);
@@ -293,7 +293,8 @@ fn x5_what_the_cache_holds_is_verified_at_every_read() {
             fs::write(blob, bytes).unwrap();
         }
     };
-    let changes: [(&str, &dyn Fn(&mut Vec<u8>)); 4] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut Vec<u8>));
+    let changes: [Change<'_>; 4] = [
         ("a bit", &flip),
         ("cut off", &|bytes| bytes.truncate(bytes.len() / 2)),
         ("empty", &Vec::clear),
