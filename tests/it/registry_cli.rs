@@ -117,7 +117,11 @@ fn a_version_is_registered_promoted_served_and_rolled_back() {
     for part in ["held at version 1 by ", "refunds doubled", "sidegate registry hold m --release"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert_eq!(fs::read_to_string(server.path("models/m/model.json")).unwrap(), before, "nothing was changed");
+    assert_eq!(
+        fs::read_to_string(server.path("models/m/model.json")).unwrap(),
+        before,
+        "nothing was changed"
+    );
     let at = does("registry log m --at 2026-01-01");
     assert!(at.contains("no version of m was in Production"), "{at}");
     let at: Value =
