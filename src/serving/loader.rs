@@ -245,7 +245,6 @@ impl Loader {
         self.look(None).or_else(|gone| self.go_on(gone))?;
         // From here on requests may be served: whatever a load costs, it takes the processor's spare time.
         drop(self.bench.ask(|_| crate::native::lower_priority()));
-        drop(self.registry.ask(|_| crate::native::lower_priority()));
         let mut next = Instant::now() + self.pause();
         loop {
             let looked = if let Some(open) = self.later.pop_front() {

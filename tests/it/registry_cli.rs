@@ -112,12 +112,16 @@ fn a_version_is_registered_promoted_served_and_rolled_back() {
     let said = with(&server, &["registry", "rollback", "m", "--why", "refunds doubled"], 0);
     assert!(said.contains("version 1 of m is in Production") && said.contains("held"), "{said}");
     server.wait_served("m", 1, SOON);
-    let before = fs::read(server.path("models/m/model.json")).unwrap();
+    let before = fs::read_to_string(server.path("models/m/model.json")).unwrap();
     let said = with(&server, &words("registry promote m 2 --stage Production"), 1);
     for part in ["held at version 1 by ", "refunds doubled", "sidegate registry hold m --release"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert_eq!(fs::read(server.path("models/m/model.json")).unwrap(), before, "nothing was changed");
+    assert_eq!(
+        fs::read_to_string(server.path("models/m/model.json")).unwrap(),
+        before,
+        "nothing was changed"
+    );
     let at = does("registry log m --at 2026-01-01");
     assert!(at.contains("no version of m was in Production"), "{at}");
     let at: Value =
@@ -158,7 +162,7 @@ fn what_is_there_is_listed_and_shown() {
         line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(line(&list, "MODEL"), "MODEL SERVES PRODUCTION STAGING ALIASES VERSIONS GENERATION HOLD");
-    assert_eq!(line(&list, "m "), "m 2 2 3 champion=2, challenger=3 3 8 -");
+    assert_eq!(line(&list, "m "), "m 2 2 3 champion=2, challenger=3 3 10 -");
     assert_eq!(line(&list, "bare "), "bare 4 - - - 1 - -");
     assert!(line(&list, "note: broken: ").contains("model.json"), "{list}");
     let list = desk.json("registry ls");
@@ -190,7 +194,7 @@ fn what_is_there_is_listed_and_shown() {
     }
     let page = desk.done("registry show m");
     assert!(
-        page.contains("m: generation 8, epoch 1\n") && page.contains("champion=2, challenger=3"),
+        page.contains("m: generation 10, epoch 1\n") && page.contains("champion=2, challenger=3"),
         "{page}"
     );
     assert!(desk.ends("registry show m@9", 1).contains("its versions are 1, 2, 3"));
@@ -266,7 +270,7 @@ fn what_cannot_be_done_is_refused_with_its_exit_code() {
         ("registry promote m 9 --stage Production", 1, "no version 9; it has 1, 2"),
         ("registry promote m 2 --stage Staging --rollout 10m", 1, "rollout is to Production"),
         ("registry promote m 2 --stage Live", 2, "None, Staging, Production or Archived"),
-        ("registry promote m 2", 2, "--stage"),
+        ("registry promote m 2", 2, "--stage <STAGE>|--alias <ALIAS>"),
         ("registry promote nobody 1 --stage Production", 1, "no model.json of `nobody`"),
         ("registry rollback m --to 7", 1, "no version 7"),
         ("registry hold m --release", 1, "not held"),
@@ -376,13 +380,13 @@ fn damage_is_found() {
 #[test]
 fn old_versions_go_when_their_grace_is_over() {
     let desk = Desk::with(4);
-    let before = fs::read(desk.path("models/m/model.json")).unwrap();
+    let before = fs::read_to_string(desk.path("models/m/model.json")).unwrap();
     let said = desk.done("registry gc --keep 1 --grace 0s --dry-run");
     assert!(
         said.contains("m      1, 2    -        -        1, 2\n") && said.contains("nothing was changed"),
         "{said}"
     );
-    assert_eq!(fs::read(desk.path("models/m/model.json")).unwrap(), before);
+    assert_eq!(fs::read_to_string(desk.path("models/m/model.json")).unwrap(), before);
     assert!(desk.path("models/m/1/model.onnx").exists());
     assert!(
         desk.done("registry gc m --keep 1").contains("m      1, 2    -        -        -\n"),

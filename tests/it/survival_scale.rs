@@ -49,7 +49,7 @@ fn with_a_hint_an_idle_look_costs_one_request_and_without_it_one_for_every_model
     let hinted = names[..SERVED - 1].iter().map(|name| (name.clone(), generation(&site, name))).collect();
     write_hint(&site, &hinted);
     let server = site.setup().start();
-    names.iter().for_each(|name| assert_eq!(answered(&server, name), Some(1), "{name}"));
+    names.iter().for_each(|name| server.wait_served(name, 1, SOON));
     let requests = rounds(&site.bucket, 2, "/_index.json");
     let looks = requests.iter().filter(|request| is_of(request, "/_index.json")).count();
     let lists = requests.iter().filter(|request| is_of(request, "list-type=2")).count();

@@ -35,7 +35,7 @@ pub struct WriterArgs {
     /// Where it is.
     #[command(flatten)]
     pub place: PlaceArgs,
-    /// Who does this, as the audit will say [default: user@host]
+    /// Who does this, as the audit will say (default: user@host)
     #[arg(long, value_name = "WHO", value_parser = NonEmptyStringValueParser::new())]
     pub by: Option<String>,
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::ArgGroup;
 use serde_json::json;
 
 use super::place::{self, WriterArgs};
@@ -25,6 +26,7 @@ own within that time. A held model is not promoted: end that with `sidegate regi
 
 /// Flags of `sidegate registry promote`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(group(ArgGroup::new("aim").args(["stage", "alias"]).required(true).multiple(true)))]
 pub struct PromoteArgs {
     /// The model
     #[arg(value_name = "MODEL")]
@@ -33,7 +35,7 @@ pub struct PromoteArgs {
     #[arg(value_name = "VERSION")]
     pub version: Version,
     /// Where to: None, Staging, Production or Archived
-    #[arg(long, value_name = "STAGE", value_parser = stage, required_unless_present = "alias")]
+    #[arg(long, value_name = "STAGE", value_parser = stage)]
     pub stage: Option<Stage>,
     /// Let this alias mean the version
     #[arg(long, value_name = "ALIAS", value_parser = alias)]

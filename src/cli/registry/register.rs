@@ -77,7 +77,7 @@ pub struct RegisterArgs {
     /// Say that changed inputs or outputs are meant; without it readers refuse them
     #[arg(long)]
     pub breaking: bool,
-    /// Put it into this stage at once
+    /// Put it into this stage at once: Staging, Production or Archived
     #[arg(long, value_name = "STAGE", value_parser = stage, default_value = "None", hide_default_value = true)]
     pub stage: Stage,
     /// Let this alias mean it

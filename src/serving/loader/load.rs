@@ -167,7 +167,6 @@ impl Loader {
     }
 
     /// Turns verified bytes into a version that can serve, and into what the cache is to keep of it.
-    #[expect(clippy::type_complexity, reason = "a result within a result, once")]
     fn build(
         &mut self,
         name: &ModelName,

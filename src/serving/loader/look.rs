@@ -122,7 +122,6 @@ impl Loader {
     }
 
     /// What a model offers; see [`Registry::catalog`].
-    #[expect(clippy::type_complexity, reason = "a result within a result, once")]
     fn catalog(
         &mut self,
         name: &ModelName,

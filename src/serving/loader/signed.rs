@@ -1,7 +1,5 @@
 //! Where signatures are required: which versions must not serve.
 
-use std::path::PathBuf;
-
 use super::{Loader, ModelState};
 use crate::config::Config;
 use crate::model::{LoadError, ModelName, Reason, Version};
@@ -10,7 +8,7 @@ use crate::registry::signature::Keys;
 impl Loader {
     /// Reads the trusted keys again: they may be exchanged at any time. A folder that cannot be read changes nothing.
     pub(super) fn refresh_keys(&mut self, config: &Config) {
-        let folder = config.registry.public_keys_dir.clone().unwrap_or_else(PathBuf::new);
+        let folder = config.registry.public_keys_dir.clone().unwrap_or_default();
         if !config.registry.require_signature {
             return;
         }
@@ -81,7 +79,7 @@ impl ModelState {
         // A pin is an operator's of this sidecar; a rollout stays with what this sidecar serves already.
         let by_stage = is_goal
             && self.pin != Some(version)
-            && !index.rollout.as_ref().is_some_and(|r| r.from == version.get());
+            && index.rollout.as_ref().is_none_or(|r| r.from != version.get());
         let promoted = by_stage.then_some(listed.stage);
         let verified = keys.check(index, name, version, manifest, promoted, seen)?;
         Ok(verified.promotion_generation)
