@@ -244,10 +244,11 @@ fn x5_without_a_usable_cache_folder_everything_serves_from_memory() {
     let file = site.cache.path().join("file");
     fs::write(&file, b"no folder").unwrap();
     let full = "trap '' XFSZ; ulimit -f 4";
-    let cases: [(&str, &dyn Fn(Setup) -> Setup); 3] = [
+    let cases: [(&str, &dyn Fn(Setup) -> Setup); 4] = [
         ("a file in its place", &|setup| setup.variable("XDG_CACHE_HOME", file.to_str().unwrap())),
         ("below what cannot be written", &|setup| setup.variable("XDG_CACHE_HOME", "/proc/1")),
         ("a disk that is full soon", &|setup| setup.before(full)),
+        ("a disk that is full", &|setup| setup.before("trap '' XFSZ; ulimit -f 0")),
     ];
     for (number, (name, change)) in cases.into_iter().enumerate() {
         let version = number as u64 + 1;

@@ -142,7 +142,6 @@ fn r8_an_object_replaced_while_it_is_read_is_read_again() {
 }
 
 #[test]
-#[ignore = "open in the issue of the registry: after a restart m/1 does not stand in within 15 s"]
 fn r9_a_missing_object_holds_up_its_own_model_and_a_restart_serves_the_last_good_version() {
     for missing in ["manifest.json", "model.onnx", "golden.json"] {
         let site = Site::serving(&["m", "z"]);
@@ -325,7 +324,6 @@ fn r15_what_is_deleted_from_the_bucket_serves_on_from_memory_and_after_a_restart
 }
 
 #[test]
-#[ignore = "open in the issue of the registry: a sync under load is sometimes answered 503 after 5 s"]
 fn r16_a_rollback_to_what_is_in_memory_is_routed_within_100_ms_and_downloads_nothing() {
     let site = Site::serving(&["m"]);
     let server = site.with_config("registry.poll_interval_ms = 600000\n").start();
