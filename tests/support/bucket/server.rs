@@ -36,6 +36,7 @@ pub(crate) fn start(root: &Path, state: Arc<State>) -> (SocketAddr, JoinHandle<(
     // It keeps the port while nobody listens: another test's server must not answer in the bucket's place.
     let kept = socket(([127, 0, 0, 1], 0).into());
     let address = kept.local_addr().unwrap().as_socket().unwrap();
+    let listener = listen(address);
     let root = root.to_owned();
     let disk = Disk {
         files: FileSystem::new(&root).unwrap(),
@@ -48,7 +49,7 @@ pub(crate) fn start(root: &Path, state: Arc<State>) -> (SocketAddr, JoinHandle<(
     let server = Server { service: builder.build(), root, state };
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        LocalSet::new().block_on(&runtime, accept(address, Rc::new(server)));
+        LocalSet::new().block_on(&runtime, accept(listener, Rc::new(server)));
         drop(kept);
         runtime.shutdown_background();
     };
@@ -65,15 +66,16 @@ fn socket(address: SocketAddr) -> Socket {
     socket
 }
 
-fn listen(address: SocketAddr) -> TcpListener {
+fn listen(address: SocketAddr) -> std::net::TcpListener {
     let socket = socket(address);
     socket.listen(1024).unwrap();
-    TcpListener::from_std(socket.into()).unwrap()
+    socket.into()
 }
 
-async fn accept(address: SocketAddr, server: Rc<Server>) {
+async fn accept(listener: std::net::TcpListener, server: Rc<Server>) {
+    let address = listener.local_addr().unwrap();
     let state = server.state.clone();
-    let mut listener = None;
+    let mut listener = Some(TcpListener::from_std(listener).unwrap());
     let mut connections: Vec<AbortHandle> = Vec::new();
     while !state.ended.load(Ordering::SeqCst) {
         if state.down.load(Ordering::SeqCst) {
@@ -82,7 +84,7 @@ async fn accept(address: SocketAddr, server: Rc<Server>) {
             state.changed.notified().await;
             continue;
         }
-        let listening = listener.get_or_insert_with(|| listen(address));
+        let listening = listener.get_or_insert_with(|| TcpListener::from_std(listen(address)).unwrap());
         tokio::select! {
             accepted = listening.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
