@@ -5,6 +5,7 @@
 //! leaves what served before, with its reason code in log, metric and status. The loader's own thread decides and waits;
 //! two hands do what takes long, so that a pin or a rollback is heard at any time.
 
+mod build;
 mod hand;
 mod load;
 mod look;
