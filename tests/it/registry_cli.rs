@@ -238,7 +238,7 @@ fn versions_are_compared_and_traced() {
             &json!("m"),
             json!({"version": "2", "stage": "None", "created": null, "run_id": null,
             "data_sources": ["a.csv", "b.csv"], "training_params": {"depth": 8, "kind": "gbdt"},
-            "performance_metrics": {"auc": 0.82, "zero": 0.1}, "tags": {"team": "growth"}, "parent": "1", "code": "git:4f2c"})
+            "performance_metrics": {"auc": 0.82, "zero": 0.1}, "tags": {"team": "growth"}, "parent": "1", "code": "git:4f2c", "gate": {}})
         )
     );
     let first = &lineage["versions"][0];
@@ -328,11 +328,31 @@ fn who_did_it_is_in_the_audit() {
 }
 
 #[test]
+fn what_a_registration_rests_on_is_in_the_audit() {
+    let desk = Desk::with(1);
+    desk.done("registry register m 2.onnx --stage Production --why better --evidence run:118");
+    let log = desk.json("registry log m");
+    let entries = log["entries"].as_array().unwrap().iter().filter(|entry| entry["evidence"] == "run:118");
+    let mut verbs: Vec<&str> = entries.map(|entry| entry["verb"].as_str().unwrap()).collect();
+    verbs.sort_unstable();
+    assert_eq!(verbs, ["archive", "promote", "register"], "{log}");
+    let output = run(desk.0.path(), &["registry", "log", "m", "--at", "0s ago"]);
+    assert!(ended(&output, 0).contains("run:118"));
+}
+
+#[test]
 fn the_folder_of_a_version_is_registered_with_what_it_says() {
     let desk = Desk::with(1);
     desk.done(
         "registry register m 2.onnx --golden 2.json --columns a,b,c,d --prediction y --metric auc=0.8 --tag team=growth --breaking",
     );
+    // What no flag says, and what this program does not know.
+    let path = desk.path("models/m/2/manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["gate"] = json!({"rule": "auc >= champion", "champion": 0.79});
+    manifest["later"] = json!([1, {"a": null}]);
+    manifest["stage"] = json!("what model.json says");
+    fs::write(&path, manifest.to_string()).unwrap();
     let said = desk.done("registry register other models/m/2 --metric auc=0.9 --registry elsewhere");
     assert!(
         said.contains("next: sidegate registry promote other 1 --stage Production --registry elsewhere\n"),
@@ -351,6 +371,17 @@ fn the_folder_of_a_version_is_registered_with_what_it_says() {
         ]
     );
     assert!(shown["files"]["golden.json"].is_object(), "{shown}");
+    assert_eq!((&shown["gate"], &shown["later"]), (&manifest["gate"], &manifest["later"]));
+    assert_eq!((&shown["stage"], shown.get("format")), (&json!("None"), None));
+    let page = desk.done("registry show other@1 --registry elsewhere");
+    assert!(page.contains("gate        champion=0.79 rule=auc >= champion\n"), "{page}");
+    let lineage = desk.json("registry lineage other --registry elsewhere");
+    assert_eq!(lineage["versions"][0]["gate"], manifest["gate"]);
+    let written = fs::read(desk.path("elsewhere/other/1/manifest.json")).unwrap();
+    let written: Value = serde_json::from_slice(&written).unwrap();
+    let fields = ["format", "stage", "later", "gate"].map(|name| &written[name]);
+    let expected = [&json!(1), &manifest["stage"], &manifest["later"], &manifest["gate"]];
+    assert_eq!(fields, expected);
 }
 
 #[test]
