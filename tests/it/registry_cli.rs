@@ -270,7 +270,12 @@ fn what_cannot_be_done_is_refused_with_its_exit_code() {
         ("registry promote m 9 --stage Production", 1, "no version 9; it has 1, 2"),
         ("registry promote m 2 --stage Staging --rollout 10m", 1, "rollout is to Production"),
         ("registry promote m 2 --stage Live", 2, "None, Staging, Production or Archived"),
-        ("registry promote m 2", 2, "--stage <STAGE>|--alias <ALIAS>"),
+        ("registry promote m 2", 2, "--stage <STAGE>|--alias <ALIAS>|--remove-alias <ALIAS>"),
+        ("registry promote m --stage Production", 2, "VERSION"),
+        ("registry promote m 2 --remove-alias old", 2, "cannot be used with"),
+        ("registry promote m --alias a --remove-alias old", 2, "cannot be used with"),
+        ("registry promote m 2 --alias a --override-hold", 2, "--stage"),
+        ("registry hold m 2 --release", 2, "cannot be used with"),
         ("registry promote nobody 1 --stage Production", 1, "no model.json of `nobody`"),
         ("registry rollback m --to 7", 1, "no version 7"),
         ("registry hold m --release", 1, "not held"),
@@ -382,6 +387,43 @@ fn the_folder_of_a_version_is_registered_with_what_it_says() {
     let fields = ["format", "stage", "later", "gate"].map(|name| &written[name]);
     let expected = [&json!(1), &manifest["stage"], &manifest["later"], &manifest["gate"]];
     assert_eq!(fields, expected);
+}
+
+#[test]
+fn a_hold_names_a_version_and_a_person_overrides_it() {
+    let desk = Desk::with(2);
+    let said = desk.ends("registry hold m 1 --why fair", 1);
+    assert!(said.contains("not version 1"), "{said}");
+    desk.done("registry promote m 1 --stage Production --keep-existing");
+    assert_eq!(desk.done("registry hold m 1 --why fair"), "m is held at version 1\n");
+    assert_eq!(desk.json("registry show m")["hold"]["version"], 1);
+    let said = desk.done("registry promote m 2 --stage Production --override-hold --why sure");
+    assert!(
+        said.contains("note: the hold on version 1 by ") && said.contains("(fair) was released"),
+        "{said}"
+    );
+    assert_eq!(desk.json("registry show m")["hold"], Value::Null);
+    let log = desk.json("registry log m -n 2");
+    let said = log["entries"].as_array().unwrap().iter().map(|entry| (&entry["verb"], &entry["why"]));
+    assert!(said.clone().any(|said| said == (&json!("release"), &json!("overridden"))), "{log}");
+}
+
+#[test]
+fn an_alias_is_taken_away_and_means_nothing_any_more() {
+    let desk = Desk::with(2);
+    desk.done("registry promote m 1 --alias old");
+    let output =
+        run(desk.0.path(), &["registry", "promote", "m", "--remove-alias", "old", "--why", "unused"]);
+    assert_eq!(ended(&output, 0), "m@old means nothing any more; it meant version 1\n");
+    assert!(desk.ends("registry show m@old", 1).contains("no alias `old`"));
+    assert!(desk.ends("registry promote m --remove-alias old", 1).contains("no alias `old`; it has none"));
+    let log = desk.json("registry log m -n 1");
+    let entry = ["verb", "alias", "from", "why"].map(|name| &log["entries"][0][name]);
+    assert_eq!(entry, [&json!("alias"), &json!("old"), &json!("1"), &json!("unused")]);
+    desk.done("registry promote m 1 --alias old");
+    let taken = desk.json("registry promote m --remove-alias old");
+    let told = ["model", "alias", "version", "before"].map(|name| &taken[name]);
+    assert_eq!(told, [&json!("m"), &json!("old"), &Value::Null, &json!(1)]);
 }
 
 #[test]
