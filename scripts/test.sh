@@ -30,7 +30,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
                (scripts/prove-trees.sh with few rows)
   speed        a short form of the speed table: answers equal those of ONNX Runtime and of
                compiled peers; the figures are printed, not judged
-  clients      the real binary and real clients: tritonclient, requests, promtool
+  clients      the real binary and real clients: tritonclient, requests, promtool, which
+               tests the alerting rules too
   kserve       the same with the KServe SDK
 
   -h, --help   this text

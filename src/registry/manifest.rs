@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
 use super::format::{self, FORMAT};
@@ -12,6 +12,7 @@ use crate::model::{LoadError, ModelName, Reason, Signature, TensorSpec, Version,
 /// `manifest.json`: what a version consists of and how it is meant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Manifest {
+    format: u64,
     model: String,
     version: u64,
     /// When it was made, RFC 3339.
@@ -45,6 +46,12 @@ pub struct Manifest {
     /// Where it came from.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub lineage: Value,
+    /// What it was measured against before it was let through.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub gate: Value,
+    /// What a newer program wrote.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// One entry of [`Manifest::files`].
@@ -54,14 +61,6 @@ pub struct ManifestFile {
     pub sha256: String,
     /// Size in bytes.
     pub bytes: u64,
-}
-
-/// A manifest as it is stored.
-#[derive(Serialize)]
-struct Stored<'a> {
-    format: u64,
-    #[serde(flatten)]
-    manifest: &'a Manifest,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,6 +87,7 @@ impl Manifest {
             outputs: tensors(&signature.outputs),
         });
         Self {
+            format: FORMAT,
             model: model.to_string(),
             version: version.get(),
             created: Some(created),
@@ -101,12 +101,14 @@ impl Manifest {
             params: Value::Null,
             tags: Value::Null,
             lineage: Value::Null,
+            gate: Value::Null,
+            rest: Map::new(),
         }
     }
 
     /// The stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(&Stored { format: FORMAT, manifest: self }).unwrap_or_default()
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Reads the manifest of a version.

@@ -90,7 +90,7 @@ fn case(bytes: &[u8], signature: &Signature) -> Result<Case, DecodeError> {
     Ok(Case { inputs: request.inputs, outputs })
 }
 
-/// Says how `got` differs from `want`; `None` when it does not.
+/// Says how `got` differs from `want`; `None` when it does not. What is not finite has no distance: it has to be the same.
 pub(super) fn difference(name: &str, got: &Tensor, want: &Tensor, tolerance: Tolerance) -> Option<String> {
     if got.datatype() != want.datatype() {
         return Some(format!("output `{name}` is {}, expected {}", got.datatype(), want.datatype()));
@@ -100,7 +100,11 @@ pub(super) fn difference(name: &str, got: &Tensor, want: &Tensor, tolerance: Tol
         return Some(format!("output `{name}` has shape {:?}, expected {:?}", got.shape, want.shape));
     }
     let close = |a: f64, b: f64| {
-        a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance.atol + tolerance.rtol * b.abs()
+        if a.is_finite() && b.is_finite() {
+            (a - b).abs() <= tolerance.atol + tolerance.rtol * b.abs()
+        } else {
+            a == b || (a.is_nan() && b.is_nan())
+        }
     };
     let numbers = |get: &dyn Fn(usize) -> (f64, f64)| {
         (0..got.data.len())
@@ -143,5 +147,20 @@ mod tests {
         let golden = Golden::parse(stored, &signature).unwrap();
         assert_eq!((golden.cases.len(), golden.tolerance.rtol, golden.tolerance.atol), (1, 1e-4, 1e-6));
         assert_eq!(golden.cases[0].inputs[0].data, Data::Fp32(vec![0.1, 0.2]));
+    }
+
+    #[test]
+    fn an_infinite_answer_is_near_nothing_but_itself() {
+        let tensor = |value| Tensor { shape: [1].as_slice().into(), data: Data::Fp64(vec![value]) };
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        let same =
+            [(inf, inf), (-inf, -inf), (nan, nan), (-nan, nan), (1.0, 1.0 + 1e-6), (f64::MAX, f64::MAX)];
+        let apart =
+            [(-inf, inf), (0.0, inf), (f64::MAX, inf), (inf, f64::MAX), (inf, -inf), (nan, 0.0), (0.0, nan)];
+        let cases = same.map(|pair| (pair, true)).into_iter().chain(apart.map(|pair| (pair, false)));
+        for ((got, want), is_same) in cases {
+            let found = difference("y", &tensor(got), &tensor(want), ENGINES);
+            assert_eq!(found.is_none(), is_same, "{got}, expected {want}: {found:?}");
+        }
     }
 }

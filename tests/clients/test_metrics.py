@@ -4,12 +4,15 @@ import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import requests
 
 from sidegate import Server
 
+HERE = Path(__file__).parent
+ALERTS = HERE.parent.parent / "docs/examples/prometheus/alerts.yml"
 # Of interface.md and the README; the process collector's own are Prometheus's.
 FAMILIES = {
     "model_predictions_total": "counter",
@@ -48,17 +51,35 @@ def traffic(server: Server) -> None:
         assert session.post(f"{server.url}/v2/models/nobody-{os.getpid()}/infer", json=GOOD).status_code == 404
 
 
-def test_promtool_finds_nothing_to_say(server: Server) -> None:
-    promtool = shutil.which("promtool")
-    if not promtool:
+def promtool(*arguments: str | Path, given: str = "") -> tuple[int, str, str]:
+    program = shutil.which("promtool")
+    if not program:
         if os.environ.get("SIDEGATE_WITHOUT_PROMTOOL") == "1":
-            pytest.skip("SIDEGATE_WITHOUT_PROMTOOL=1: the metrics were NOT checked by promtool")
+            pytest.skip("SIDEGATE_WITHOUT_PROMTOOL=1: NOT checked by promtool")
         pytest.fail("promtool is missing: install Prometheus, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without")
+    said = subprocess.run([program, *arguments], input=given, capture_output=True, text=True, timeout=60)
+    return said.returncode, said.stdout, said.stderr
+
+
+def test_promtool_finds_nothing_to_say(server: Server) -> None:
     traffic(server)
-    said = subprocess.run(
-        [promtool, "check", "metrics"], input=scrape(server), capture_output=True, text=True, timeout=60
-    )
-    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+    assert promtool("check", "metrics", given=scrape(server)) == (0, "", "")
+
+
+def test_alerts_fire_for_what_they_are_about_and_for_nothing_else() -> None:
+    for arguments in (("check", "rules", ALERTS), ("test", "rules", HERE / "alerts.yml")):
+        status, out, err = promtool(*arguments)
+        assert (status, err) == (0, "") and "SUCCESS" in out, out + err
+
+
+def test_alerts_are_about_metrics_that_there_are(server: Server) -> None:
+    traffic(server)
+    text = scrape(server)
+    names = set(re.findall(r"\b(?:model|sidegate)_[a-z_]+", ALERTS.read_text()))
+    assert len(names) > 5
+    missing = [name for name in names if not re.search(f"^{name}[{{ ]", text, re.MULTILINE)]
+    # A histogram is written as its buckets.
+    assert [name for name in missing if f"{name}_bucket{{" not in text] == []
 
 
 def test_every_family_has_its_type_and_help(server: Server) -> None:

@@ -238,7 +238,7 @@ fn versions_are_compared_and_traced() {
             &json!("m"),
             json!({"version": "2", "stage": "None", "created": null, "run_id": null,
             "data_sources": ["a.csv", "b.csv"], "training_params": {"depth": 8, "kind": "gbdt"},
-            "performance_metrics": {"auc": 0.82, "zero": 0.1}, "tags": {"team": "growth"}, "parent": "1", "code": "git:4f2c"})
+            "performance_metrics": {"auc": 0.82, "zero": 0.1}, "tags": {"team": "growth"}, "parent": "1", "code": "git:4f2c", "gate": {}})
         )
     );
     let first = &lineage["versions"][0];
@@ -270,7 +270,12 @@ fn what_cannot_be_done_is_refused_with_its_exit_code() {
         ("registry promote m 9 --stage Production", 1, "no version 9; it has 1, 2"),
         ("registry promote m 2 --stage Staging --rollout 10m", 1, "rollout is to Production"),
         ("registry promote m 2 --stage Live", 2, "None, Staging, Production or Archived"),
-        ("registry promote m 2", 2, "--stage <STAGE>|--alias <ALIAS>"),
+        ("registry promote m 2", 2, "--stage <STAGE>|--alias <ALIAS>|--remove-alias <ALIAS>"),
+        ("registry promote m --stage Production", 2, "VERSION"),
+        ("registry promote m 2 --remove-alias old", 2, "cannot be used with"),
+        ("registry promote m --alias a --remove-alias old", 2, "cannot be used with"),
+        ("registry promote m 2 --alias a --override-hold", 2, "--stage"),
+        ("registry hold m 2 --release", 2, "cannot be used with"),
         ("registry promote nobody 1 --stage Production", 1, "no model.json of `nobody`"),
         ("registry rollback m --to 7", 1, "no version 7"),
         ("registry hold m --release", 1, "not held"),
@@ -328,11 +333,31 @@ fn who_did_it_is_in_the_audit() {
 }
 
 #[test]
+fn what_a_registration_rests_on_is_in_the_audit() {
+    let desk = Desk::with(1);
+    desk.done("registry register m 2.onnx --stage Production --why better --evidence run:118");
+    let log = desk.json("registry log m");
+    let entries = log["entries"].as_array().unwrap().iter().filter(|entry| entry["evidence"] == "run:118");
+    let mut verbs: Vec<&str> = entries.map(|entry| entry["verb"].as_str().unwrap()).collect();
+    verbs.sort_unstable();
+    assert_eq!(verbs, ["archive", "promote", "register"], "{log}");
+    let output = run(desk.0.path(), &["registry", "log", "m", "--at", "0s ago"]);
+    assert!(ended(&output, 0).contains("run:118"));
+}
+
+#[test]
 fn the_folder_of_a_version_is_registered_with_what_it_says() {
     let desk = Desk::with(1);
     desk.done(
         "registry register m 2.onnx --golden 2.json --columns a,b,c,d --prediction y --metric auc=0.8 --tag team=growth --breaking",
     );
+    // What no flag says, and what this program does not know.
+    let path = desk.path("models/m/2/manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    manifest["gate"] = json!({"rule": "auc >= champion", "champion": 0.79});
+    manifest["later"] = json!([1, {"a": null}]);
+    manifest["stage"] = json!("what model.json says");
+    fs::write(&path, manifest.to_string()).unwrap();
     let said = desk.done("registry register other models/m/2 --metric auc=0.9 --registry elsewhere");
     assert!(
         said.contains("next: sidegate registry promote other 1 --stage Production --registry elsewhere\n"),
@@ -351,6 +376,54 @@ fn the_folder_of_a_version_is_registered_with_what_it_says() {
         ]
     );
     assert!(shown["files"]["golden.json"].is_object(), "{shown}");
+    assert_eq!((&shown["gate"], &shown["later"]), (&manifest["gate"], &manifest["later"]));
+    assert_eq!((&shown["stage"], shown.get("format")), (&json!("None"), None));
+    let page = desk.done("registry show other@1 --registry elsewhere");
+    assert!(page.contains("gate        champion=0.79 rule=auc >= champion\n"), "{page}");
+    let lineage = desk.json("registry lineage other --registry elsewhere");
+    assert_eq!(lineage["versions"][0]["gate"], manifest["gate"]);
+    let written = fs::read(desk.path("elsewhere/other/1/manifest.json")).unwrap();
+    let written: Value = serde_json::from_slice(&written).unwrap();
+    let fields = ["format", "stage", "later", "gate"].map(|name| &written[name]);
+    let expected = [&json!(1), &manifest["stage"], &manifest["later"], &manifest["gate"]];
+    assert_eq!(fields, expected);
+}
+
+#[test]
+fn a_hold_names_a_version_and_a_person_overrides_it() {
+    let desk = Desk::with(2);
+    let said = desk.ends("registry hold m 1 --why fair", 1);
+    assert!(said.contains("not version 1"), "{said}");
+    desk.done("registry promote m 1 --stage Production --keep-existing");
+    assert_eq!(desk.done("registry hold m 1 --why fair"), "m is held at version 1\n");
+    assert_eq!(desk.json("registry show m")["hold"]["version"], 1);
+    let said = desk.done("registry promote m 2 --stage Production --override-hold --why sure");
+    assert!(
+        said.contains("note: the hold on version 1 by ") && said.contains("(fair) was released"),
+        "{said}"
+    );
+    assert_eq!(desk.json("registry show m")["hold"], Value::Null);
+    let log = desk.json("registry log m -n 2");
+    let said = log["entries"].as_array().unwrap().iter().map(|entry| (&entry["verb"], &entry["why"]));
+    assert!(said.clone().any(|said| said == (&json!("release"), &json!("overridden"))), "{log}");
+}
+
+#[test]
+fn an_alias_is_taken_away_and_means_nothing_any_more() {
+    let desk = Desk::with(2);
+    desk.done("registry promote m 1 --alias old");
+    let output =
+        run(desk.0.path(), &["registry", "promote", "m", "--remove-alias", "old", "--why", "unused"]);
+    assert_eq!(ended(&output, 0), "m@old means nothing any more; it meant version 1\n");
+    assert!(desk.ends("registry show m@old", 1).contains("no alias `old`"));
+    assert!(desk.ends("registry promote m --remove-alias old", 1).contains("no alias `old`; it has none"));
+    let log = desk.json("registry log m -n 1");
+    let entry = ["verb", "alias", "from", "why"].map(|name| &log["entries"][0][name]);
+    assert_eq!(entry, [&json!("alias"), &json!("old"), &json!("1"), &json!("unused")]);
+    desk.done("registry promote m 1 --alias old");
+    let taken = desk.json("registry promote m --remove-alias old");
+    let told = ["model", "alias", "version", "before"].map(|name| &taken[name]);
+    assert_eq!(told, [&json!("m"), &json!("old"), &Value::Null, &json!(1)]);
 }
 
 #[test]

@@ -279,30 +279,54 @@ fn r3_an_outage_fails_no_prediction_and_is_over_when_it_is_over() {
     assert_eq!(server.metric("sidegate_registry_up"), 1.0);
 }
 
+/// How many requests come within `span` of an outage, from the one that noticed it; predictions are answered meanwhile.
+#[track_caller]
+fn requests_of_an_outage(site: &Site, server: &Server, span: Duration) -> usize {
+    site.bucket.set_fault(Fault::Answer(503, "ServiceUnavailable"));
+    wait("the outage", Duration::from_secs(60), || {
+        (registry_errors(server, "unreachable") > 0.0).then_some(())
+    });
+    // Those that came before it was noticed here count too.
+    let start = Instant::now();
+    let noticed = registry_errors(server, "unreachable") as usize;
+    site.bucket.take_requests();
+    let mut predictions = 0_u64;
+    while start.elapsed() < span {
+        assert_eq!(answered(server, "m"), Some(1));
+        assert!(predictions % 10 != 0 || is_ready(server));
+        predictions += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let requests = noticed + site.bucket.take_requests().len();
+    println!("R3: {requests} requests in {span:?}, {predictions} predictions");
+    requests
+}
+
+#[test]
+fn r3_an_outage_costs_no_more_requests_than_doubled_pauses_allow() {
+    let (span, poll) = (Duration::from_secs(8), Duration::from_millis(50));
+    let site = Site::serving(&["m"]);
+    let server = site.setup().start();
+    let requests = requests_of_an_outage(&site, &server, span);
+    // Each pause is twice the one before, so that n of them take 2^n - 1 of the first, a fifth less at the least.
+    let least = |pauses: u32| poll.mul_f64(0.8) * (2_u32.pow(pauses) - 1);
+    let most = 1 + (1..).take_while(|pauses| least(*pauses) < span).count();
+    assert_eq!(most, 8);
+    // One may have been on its way when the requests were counted.
+    assert!((3..=most + 1).contains(&requests), "{requests} requests in {span:?}, not {most}");
+}
+
 /// `SIDEGATE_OUTAGE_SECONDS=1800 cargo test --test it r3_ -- --nocapture` takes as long as it says.
 #[test]
 fn r3_half_an_hour_without_the_bucket_costs_thirty_requests_at_most() {
     let Ok(seconds) = std::env::var("SIDEGATE_OUTAGE_SECONDS") else {
         return println!("skipped: SIDEGATE_OUTAGE_SECONDS says how long; 1800 is the half hour");
     };
-    let seconds: u64 = seconds.parse().unwrap();
+    let seconds: usize = seconds.parse().unwrap();
     let site = Site::serving(&["m"]);
     // With the intervals that users have.
     let server = site.with_config("").start();
-    site.bucket.set_fault(Fault::Answer(503, "ServiceUnavailable"));
-    wait("the outage", Duration::from_secs(60), || {
-        (registry_errors(&server, "unreachable") > 0.0).then_some(())
-    });
-    site.bucket.take_requests();
-    let (start, mut asked) = (Instant::now(), 0_u64);
-    while start.elapsed() < Duration::from_secs(seconds) {
-        assert_eq!(answered(&server, "m"), Some(1));
-        assert!(asked % 10 != 0 || is_ready(&server));
-        asked += 1;
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let requests = 1 + site.bucket.take_requests().len() as u64;
-    println!("R3: {requests} requests in {seconds} s, {asked} predictions");
+    let requests = requests_of_an_outage(&site, &server, Duration::from_secs(seconds as u64));
     assert!(requests <= seconds.div_ceil(60).max(5), "{requests} requests in {seconds} s");
 }
 

@@ -3,12 +3,13 @@
 use super::place::WriterArgs;
 use super::{changed, print, text};
 use crate::cli::failure::Failure;
-use crate::model::ModelName;
+use crate::model::{ModelName, Version};
 use crate::registry::operations::{hold, release};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   sidegate registry hold churn --why \"month-end closing\"
+  sidegate registry hold churn 7 --why \"7 and no other\"   refused unless 7 is in Production
   sidegate registry hold churn --release            promotions to Production are possible again
 
 While a model is held, promotions that change what is in Production are refused. Rollbacks are a person's decision and
@@ -20,6 +21,9 @@ pub struct HoldArgs {
     /// The model
     #[arg(value_name = "MODEL")]
     pub model: ModelName,
+    /// The version, which must be in Production; without it the highest that is
+    #[arg(value_name = "VERSION", conflicts_with = "release")]
+    pub version: Option<Version>,
     /// Why, for the audit and for those who meet the hold
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
@@ -41,7 +45,7 @@ pub(super) fn run(args: &HoldArgs) -> Result<(), Failure> {
     let done = if args.release {
         release(&writer, model, why)?
     } else {
-        hold(&writer, model, None, why.unwrap_or("no reason given"))?
+        hold(&writer, model, args.version, why.unwrap_or("no reason given"))?
     };
     print(args.json, &changed(model, &done), || {
         let held = &done.value;

@@ -1,4 +1,4 @@
-//! `sidegate registry promote`: a version into a stage, an alias to a version.
+//! `sidegate registry promote`: a version into a stage, an alias to a version or away.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::{changed, print, remark, span, stage, text};
 use crate::cli::failure::Failure;
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::index::is_alias;
-use crate::registry::operations::{Promoted, Promotion, promote, set_alias};
+use crate::registry::operations::{Promoted, Promotion, promote, remove_alias, set_alias};
 use crate::registry::writer::{Done, Writer};
 
 pub(super) const EXAMPLES: &str = "\
@@ -20,32 +20,41 @@ Examples:
   sidegate registry promote churn 7 --alias challenger
   sidegate registry promote churn 7 --stage Production --why \"auc 0.81, was 0.79\" --evidence run:118
   sidegate registry promote churn 7 --stage Production --rollout 10m --alias champion
+  sidegate registry promote churn 7 --stage Production --override-hold --why \"ann agrees\"
+  sidegate registry promote churn --remove-alias challenger
 
 What was in Production goes to Archived, unless --keep-existing. With --rollout each sidecar follows at a moment of its
-own within that time. A held model is not promoted: end that with `sidegate registry hold MODEL --release`.";
+own within that time. A held model is not promoted: end that with `sidegate registry hold MODEL --release`, or in the
+same change with --override-hold, which is for people and not for automation.";
 
 /// Flags of `sidegate registry promote`.
 #[derive(Clone, Debug, clap::Args)]
-#[command(group(ArgGroup::new("aim").args(["stage", "alias"]).required(true).multiple(true)))]
+#[command(group(ArgGroup::new("aim").args(["stage", "alias", "remove_alias"]).required(true).multiple(true)))]
 pub struct PromoteArgs {
     /// The model
     #[arg(value_name = "MODEL")]
     pub model: ModelName,
     /// The version
-    #[arg(value_name = "VERSION")]
-    pub version: Version,
+    #[arg(value_name = "VERSION", required_unless_present = "remove_alias")]
+    pub version: Option<Version>,
     /// Where to: None, Staging, Production or Archived
     #[arg(long, value_name = "STAGE", value_parser = stage)]
     pub stage: Option<Stage>,
     /// Let this alias mean the version
     #[arg(long, value_name = "ALIAS", value_parser = alias)]
     pub alias: Option<String>,
+    /// Take this alias away
+    #[arg(long, value_name = "ALIAS", value_parser = alias, conflicts_with_all = ["version", "stage", "alias"])]
+    pub remove_alias: Option<String>,
     /// Leave what is in Production there
     #[arg(long, requires = "stage")]
     pub keep_existing: bool,
     /// Let sidecars follow one after another within this time, such as 10m
     #[arg(long, value_name = "TIME", value_parser = span::duration, requires = "stage")]
     pub rollout: Option<Duration>,
+    /// Release a hold on the model, which the audit says
+    #[arg(long, requires = "stage")]
+    pub override_hold: bool,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
@@ -67,14 +76,19 @@ pub struct PromoteArgs {
 pub(super) fn run(args: &PromoteArgs) -> Result<(), Failure> {
     let key = place::key(args.key.as_deref())?;
     let writer = args.writer.open()?;
-    let Some(stage) = args.stage else { return name(args, &writer) };
+    if let Some(alias) = &args.remove_alias {
+        return take_away(args, alias, &writer);
+    }
+    let Some(version) = args.version else { return Ok(()) };
+    let Some(stage) = args.stage else { return name(args, version, &writer) };
     let promotion = Promotion {
         archive_existing: !args.keep_existing,
         alias: args.alias.clone(),
         rollout: args.rollout,
         why: args.why.clone(),
         evidence: args.evidence.clone(),
-        ..Promotion::new(args.version, stage)
+        override_hold: args.override_hold,
+        ..Promotion::new(version, stage)
     };
     let done = promote(&writer, &args.model, &promotion, key.as_ref())?;
     print(args.json, &changed(&args.model, &done), || render(args, &done));
@@ -83,15 +97,26 @@ pub(super) fn run(args: &PromoteArgs) -> Result<(), Failure> {
 }
 
 /// Moves an alias and nothing else.
-fn name(args: &PromoteArgs, writer: &Writer) -> Result<(), Failure> {
+fn name(args: &PromoteArgs, version: Version, writer: &Writer) -> Result<(), Failure> {
     let Some(alias) = &args.alias else { return Ok(()) };
-    let done = set_alias(writer, &args.model, alias, args.version, args.why.as_deref())?;
+    let done = set_alias(writer, &args.model, alias, version, args.why.as_deref())?;
     let (done, before) = done.split();
-    let done = done.with(json!({"version": args.version.get(), "alias": alias, "before": before}));
+    let done = done.with(json!({"version": version.get(), "alias": alias, "before": before}));
     print(args.json, &changed(&args.model, &done), || {
-        let before = before.filter(|before| *before != args.version.get());
+        let before = before.filter(|before| *before != version.get());
         let before = before.map(|before| format!(", and no longer {before}")).unwrap_or_default();
-        format!("{}@{alias} means version {}{before}{}\n", args.model, args.version, unchanged(&done))
+        format!("{}@{alias} means version {version}{before}{}\n", args.model, unchanged(&done))
+    });
+    Ok(())
+}
+
+/// Takes an alias away and does nothing else.
+fn take_away(args: &PromoteArgs, alias: &str, writer: &Writer) -> Result<(), Failure> {
+    let done = remove_alias(writer, &args.model, alias, args.why.as_deref())?;
+    let (done, before) = done.split();
+    let done = done.with(json!({"version": null, "alias": alias, "before": before}));
+    print(args.json, &changed(&args.model, &done), || {
+        format!("{}@{alias} means nothing any more; it meant version {before}\n", args.model)
     });
     Ok(())
 }

@@ -22,6 +22,7 @@ Examples:
   sidegate registry register churn ./model.onnx
   sidegate registry register churn ./model.onnx --golden golden.json --metric auc=0.81 --run 118 --parent 7
   sidegate registry register churn ./model.onnx --stage Staging --alias challenger --tag team=growth
+  sidegate registry register churn ./model.onnx --stage Production --why \"auc 0.81, was 0.79\" --evidence run:118
   sidegate registry register churn models/churn/7 --registry other-models
 
 The model file (.onnx, .ubj or .json of XGBoost, .txt of LightGBM) is read first: what could not be served is refused,
@@ -89,6 +90,9 @@ pub struct RegisterArgs {
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
+    /// What that rests on, for the audit: run:118, a report, a ticket
+    #[arg(long, value_name = "TEXT")]
+    pub evidence: Option<String>,
     /// Register it even if this sidegate could not serve it
     #[arg(long)]
     pub no_check: bool,

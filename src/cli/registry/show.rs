@@ -107,10 +107,10 @@ fn version(offer: &Offer, detail: &Detail) -> Value {
     let mut value = json!({"model": offer.summary.model});
     let Value::Object(fields) = &mut value else { return value };
     fields.extend(json!(detail).as_object().cloned().unwrap_or_default());
-    let own = ["model", "version", "created"];
-    let of_manifest =
-        manifest.as_object().into_iter().flatten().filter(|(name, _)| !own.contains(&name.as_str()));
-    fields.extend(of_manifest.map(|(name, value)| (name.clone(), value.clone())));
+    // Where both say something `model.json` has the last word, also over what only a newer program knows.
+    for (name, value) in manifest.as_object().into_iter().flatten().filter(|(name, _)| *name != "format") {
+        fields.entry(name).or_insert_with(|| value.clone());
+    }
     let signed = offer.index.iter().flat_map(|index| &index.signatures).filter_map(|entry| entry.known());
     let signed = signed.filter(|signed| signed.version.to_string() == detail.summary.version);
     let signed: Vec<Value> =
@@ -153,6 +153,7 @@ fn version_page(value: &Value) -> String {
         ("params", text::pairs(&value["params"])),
         ("tags", text::pairs(&value["tags"])),
         ("lineage", text::pairs(&value["lineage"])),
+        ("gate", text::pairs(&value["gate"])),
     ] {
         lines.extend((text != "-").then_some((name, text)));
     }

@@ -37,6 +37,8 @@ pub struct LineageVersion {
     pub parent: Option<String>,
     /// The code that made it.
     pub code: Option<String>,
+    /// What it was measured against before it was let through.
+    pub gate: Value,
     /// Why its manifest could not be read, in which case little is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -76,6 +78,7 @@ pub fn lineage(store: &dyn Store, model: &ModelName) -> Result<Lineage, LoadErro
             performance_metrics: of(|manifest| &manifest.metrics),
             parent: named("parent"),
             code: named("code"),
+            gate: of(|manifest| &manifest.gate),
             tags,
             problem,
         });

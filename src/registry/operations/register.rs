@@ -48,6 +48,10 @@ pub struct Registration {
     pub params: Map<String, Value>,
     /// Where it comes from: data, code, parent, run.
     pub lineage: Map<String, Value>,
+    /// What it was measured against before it was let through.
+    pub gate: Map<String, Value>,
+    /// Fields of the manifest that this program does not know.
+    pub rest: Map<String, Value>,
     /// The training run, which goes into the lineage.
     pub run_id: Option<String>,
     /// Feature names of a model with one tensor input, in order.
@@ -98,6 +102,8 @@ impl Registration {
             metrics: Map::new(),
             params: Map::new(),
             lineage: Map::new(),
+            gate: Map::new(),
+            rest: Map::new(),
             run_id: None,
             columns: Vec::new(),
             prediction: None,
@@ -126,6 +132,8 @@ impl Registration {
         manifest.params = Value::Object(self.params.clone());
         manifest.tags = Value::Object(self.tags.clone());
         manifest.lineage = Value::Object(lineage);
+        manifest.gate = Value::Object(self.gate.clone());
+        manifest.rest = self.rest.clone();
         manifest
     }
 

@@ -69,6 +69,8 @@ impl Files {
             metrics: object(|manifest| &manifest.metrics),
             params: object(|manifest| &manifest.params),
             lineage: object(|manifest| &manifest.lineage),
+            gate: object(|manifest| &manifest.gate),
+            rest: manifest.map(|manifest| manifest.rest.clone()).unwrap_or_default(),
             run_id: args.run.clone(),
             columns: list(&args.columns, |manifest| &manifest.columns),
             prediction,
@@ -76,6 +78,7 @@ impl Files {
             breaking: args.breaking || manifest.is_some_and(|manifest| manifest.breaking),
             signature: self.signature.clone(),
             why: args.why.clone(),
+            evidence: args.evidence.clone(),
             ..Registration::new(&self.model)
         };
         registration.tags.extend(args.tag.iter().map(|(name, text)| (name.clone(), json!(text))));
