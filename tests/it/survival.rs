@@ -4,6 +4,8 @@
 //!
 //! Rows R12 to R14 are in `tests/simulation.rs`, R18 is beside the back-off (`serving/loader/outage.rs`).
 
+#[path = "survival_following.rs"]
+mod following;
 #[path = "survival_kills.rs"]
 mod kills;
 #[path = "survival_scale.rs"]
