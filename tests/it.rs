@@ -28,6 +28,9 @@ mod bad_input;
 #[cfg(feature = "s3")]
 #[path = "it/buckets.rs"]
 mod buckets;
+#[cfg(feature = "s3")]
+#[path = "it/credentials.rs"]
+mod credentials;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/hot_load.rs"]
