@@ -47,6 +47,9 @@ mod process;
 mod protocol;
 #[path = "it/raw_http.rs"]
 mod raw_http;
+#[cfg(feature = "s3")]
+#[path = "it/registry_bucket.rs"]
+mod registry_bucket;
 #[path = "it/registry_cli.rs"]
 mod registry_cli;
 #[cfg(feature = "s3")]

@@ -13,6 +13,8 @@ use super::super::bucket::{ACCESS_KEY, Bucket, Fault as Wire, Rule, SECRET_KEY};
 use super::super::suite;
 use super::*;
 
+mod changes;
+
 const KEY: &str = "m/1/model.onnx";
 /// Two parts and a bit.
 const LARGE: usize = (4 << 20) + 12_345;
