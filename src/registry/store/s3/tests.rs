@@ -14,6 +14,7 @@ use super::super::suite;
 use super::*;
 
 mod changes;
+mod real;
 
 const KEY: &str = "m/1/model.onnx";
 /// Two parts and a bit.
