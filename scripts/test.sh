@@ -25,7 +25,7 @@ packages. The first run takes a while to compile; later ones use target/ and the
   lint         cargo clippy on every target, warnings are errors
   doc          cargo doc, warnings are errors
   test         unit and integration tests, by cargo-nextest when it is installed
-  bucket       the real binary on a real object store, SeaweedFS
+  bucket       the store and the real binary on a real object store, SeaweedFS
   proof        the trees engine against ONNX Runtime, on models converted for it
                (scripts/prove-trees.sh with few rows)
   speed        a short form of the speed table: answers equal those of ONNX Runtime and of
@@ -171,7 +171,7 @@ step_test() {
 
 step_bucket() {
     pinned bucket
-    SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked --test it seaweed
+    SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked --lib --test it seaweed
 }
 
 step_proof() {

@@ -3,7 +3,9 @@
 //! A version's series are looked up once, when it loads ([`VersionMetrics`]), so that the data path touches
 //! only atomics. Labels come from the registry and the configuration, never from a request.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -21,6 +23,9 @@ const LATENCY_BUCKETS: [f64; 20] = [
 
 /// Label value for models and versions beyond `metrics.max_series`.
 const OTHER: &str = "__other__";
+
+/// Label sets of a model's loads: two results, every reason, swaps.
+const MODEL_SERIES: usize = 3 + REASONS.len();
 
 /// How a request ended; the `outcome` label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +67,8 @@ pub struct Metrics {
     dropped_labels: IntCounter,
     /// Label sets in use by models and versions, against `metrics.max_series`.
     series: AtomicUsize,
+    /// Whether a model's loads are counted under its own name.
+    models: Mutex<BTreeMap<String, bool>>,
     /// 1 while the registry answers.
     pub registry_up: IntGauge,
     /// Questions without an answer.
@@ -152,9 +159,10 @@ impl Metrics {
             )?,
             dropped_labels: IntCounter::new(
                 "sidegate_dropped_labels_total",
-                "Versions counted under __other__ because metrics.max_series was reached",
+                "Models and versions counted under __other__ because metrics.max_series was reached",
             )?,
             series: AtomicUsize::new(0),
+            models: Mutex::default(),
             registry_up: IntGauge::new("sidegate_registry_up", "1 while the registry answers")?,
             registry_errors: counter(
                 "sidegate_registry_errors_total",
@@ -275,6 +283,7 @@ impl Metrics {
     /// Counts a load attempt; `reason` is the published code of a refusal.
     pub fn count_load(&self, model: &str, reason: Option<crate::model::Reason>) {
         let result = if reason.is_some() { "error" } else { "ok" };
+        let model = self.label(model);
         self.loads.with_label_values(&[model, result]).inc();
         if let Some(reason) = reason {
             self.load_failures.with_label_values(&[model, reason.name()]).inc();
@@ -286,8 +295,23 @@ impl Metrics {
         self.registry_errors.with_label_values(&[reason]).inc();
     }
 
-    /// Makes a model's load series visible before anything was loaded.
-    pub fn announce_model(&self, model: &str) {
+    /// Makes a model's load series visible before anything was loaded. They may take half of the room: what a version
+    /// answers is worth more. A model that was not announced is counted under `__other__`, so that a registry may have
+    /// thousands of which this process serves a few.
+    pub fn announce_model(&self, model: &str, max_series: usize) {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if models.contains_key(model) {
+            return;
+        }
+        let own = models.values().filter(|own| **own).count();
+        let fits = (own + 1) * MODEL_SERIES <= max_series / 2;
+        models.insert(model.to_owned(), fits);
+        drop(models);
+        if !fits {
+            self.dropped_labels.inc();
+            return;
+        }
+        self.series.fetch_add(MODEL_SERIES, Ordering::Relaxed);
         for result in ["ok", "error"] {
             self.loads.with_label_values(&[model, result]);
         }
@@ -297,9 +321,14 @@ impl Metrics {
         self.swaps.with_label_values(&[model]);
     }
 
+    fn label<'a>(&self, model: &'a str) -> &'a str {
+        let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        if models.get(model) == Some(&true) { model } else { OTHER }
+    }
+
     /// Counts a change of the served version.
     pub fn count_swap(&self, model: &str) {
-        self.swaps.with_label_values(&[model]).inc();
+        self.swaps.with_label_values(&[self.label(model)]).inc();
     }
 
     /// Everything in the Prometheus text format.
@@ -376,6 +405,33 @@ mod tests {
             rendered.contains(r#"sidegate_prediction_rows_total{model="__other__",version="__other__"} 3"#)
         );
         assert!(rendered.contains("sidegate_dropped_labels_total 1"));
+    }
+
+    #[test]
+    fn models_beyond_half_of_the_cap_and_those_nobody_announced_share_one_label() {
+        let metrics = Metrics::new().unwrap();
+        let cap = 4 * MODEL_SERIES;
+        for model in ["a", "a", "b", "c", "d"] {
+            metrics.announce_model(model, cap);
+        }
+        for model in ["a", "b", "c", "d", "nobody"] {
+            metrics.count_load(model, Some(crate::model::Reason::Parse));
+            metrics.count_swap(model);
+        }
+        // There is room for versions still.
+        metrics.version(&VersionLabels { model: "d", ..LABELS }, cap).rows.inc_by(3);
+        let rendered = text(&metrics);
+        for expected in [
+            r#"sidegate_model_loads_total{model="b",result="error"} 1"#,
+            r#"sidegate_model_loads_total{model="__other__",result="error"} 3"#,
+            r#"sidegate_model_load_failures_total{model="__other__",reason="parse"} 3"#,
+            r#"sidegate_model_swaps_total{model="__other__"} 3"#,
+            r#"sidegate_prediction_rows_total{model="d",version="1"} 3"#,
+            "sidegate_dropped_labels_total 2",
+        ] {
+            assert!(rendered.contains(expected), "{expected}: {rendered}");
+        }
+        assert!(!rendered.contains(r#"model="c""#) && !rendered.contains("nobody"), "{rendered}");
     }
 
     #[test]

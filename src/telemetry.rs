@@ -1,6 +1,7 @@
 //! Log set-up. Logs go to standard error; they hold names and numbers, never feature values.
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
@@ -18,7 +19,8 @@ pub fn start(log: &Log) -> LevelHandle {
         // Control characters are escaped by the encoding, so a name cannot forge a line.
         LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).boxed(),
     };
-    drop(tracing_subscriber::registry().with(filter).with(output).try_init());
+    let lines = tracing_subscriber::registry().with(filter).with(filter_fn(is_discreet)).with(output);
+    drop(lines.try_init());
     LevelHandle(handle)
 }
 
@@ -27,6 +29,12 @@ impl LevelHandle {
     pub fn set(&self, log: &Log) {
         drop(self.0.reload(level(log.level)));
     }
+}
+
+/// At its most talkative the SDK writes out whole requests: with the token that the metadata service of a machine
+/// takes for a password.
+fn is_discreet(line: &Metadata<'_>) -> bool {
+    *line.level() != Level::TRACE || !line.target().starts_with("aws_")
 }
 
 const fn level(level: LogLevel) -> LevelFilter {

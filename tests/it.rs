@@ -28,6 +28,9 @@ mod bad_input;
 #[cfg(feature = "s3")]
 #[path = "it/buckets.rs"]
 mod buckets;
+#[cfg(feature = "s3")]
+#[path = "it/credentials.rs"]
+mod credentials;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/hot_load.rs"]
@@ -44,6 +47,9 @@ mod process;
 mod protocol;
 #[path = "it/raw_http.rs"]
 mod raw_http;
+#[cfg(feature = "s3")]
+#[path = "it/registry_bucket.rs"]
+mod registry_bucket;
 #[path = "it/registry_cli.rs"]
 mod registry_cli;
 #[cfg(feature = "s3")]

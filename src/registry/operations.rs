@@ -35,12 +35,12 @@ use super::index::{AuditEntry, Index, IndexVersion, State};
 use super::manifest::Manifest;
 use super::store::Store;
 use super::writer::{ChangeError, Done, Draft, Writer, absent};
-use super::{MAX_JSON_BYTES, digest::Digest, layout, missing, unreachable};
+use super::{MAX_INDEX_BYTES, MAX_JSON_BYTES, digest::Digest, layout, missing, unreachable};
 use crate::model::{LoadError, ModelName, Reason, Stage, Version};
 
 /// A model's index, for those who only read.
 fn index(store: &dyn Store, model: &ModelName) -> Result<Index, LoadError> {
-    let read = store.read(&layout::index(model), MAX_JSON_BYTES, None).map_err(unreachable)?;
+    let read = store.read(&layout::index(model), MAX_INDEX_BYTES, None).map_err(unreachable)?;
     let bytes = read.bytes().ok_or_else(|| LoadError::new(Reason::MissingFile, absent(model)))?;
     Index::parse_of(model, &bytes)
 }

@@ -7,7 +7,7 @@ use super::cache::Cache;
 use super::hint::Hint;
 use super::index::Index;
 use super::store::{Fault, Read, Store, StoreError};
-use super::{Catalog, Listed, MAX_JSON_BYTES, Source, layout, unreachable};
+use super::{Catalog, Listed, MAX_INDEX_BYTES, Source, layout, unreachable};
 use crate::format::FORMATS;
 use crate::model::{LoadError, ModelName, Reason, Version};
 
@@ -112,7 +112,7 @@ impl Registry {
 
     fn read_hint(&mut self) -> Result<(), StoreError> {
         let known = self.hint.as_ref().map(|known| known.token.as_str());
-        let read = match self.store.read(layout::HINT, MAX_JSON_BYTES, known) {
+        let read = match self.store.read(layout::HINT, MAX_INDEX_BYTES, known) {
             Ok(read) => read,
             Err(error) => {
                 self.without_hint(&answer_of(error)?);
@@ -166,7 +166,7 @@ impl Registry {
     pub fn catalog(&mut self, model: &ModelName) -> Result<Result<Catalog, LoadError>, StoreError> {
         let known = self.known.get(model);
         let token = known.map(|known| known.token.as_str());
-        let read = match self.store.read(&layout::index(model), MAX_JSON_BYTES, token) {
+        let read = match self.store.read(&layout::index(model), MAX_INDEX_BYTES, token) {
             Ok(read) => read,
             Err(error) => return answer_of(error).map(Err),
         };

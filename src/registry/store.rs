@@ -11,6 +11,10 @@ mod folder;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(test)]
+#[cfg(feature = "s3")]
+#[path = "../../tests/support/seaweed.rs"]
+pub(crate) mod seaweed;
+#[cfg(test)]
 mod suite;
 
 use std::fmt;

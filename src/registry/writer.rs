@@ -21,7 +21,7 @@ use super::audit::{self, Segment};
 use super::clock::{Clock, SystemClock};
 use super::index::{AuditEntry, Index};
 use super::store::{Body, Condition, Fault, Read, Store, StoreError};
-use super::{MAX_JSON_BYTES, layout};
+use super::{MAX_INDEX_BYTES, MAX_JSON_BYTES, layout};
 use crate::model::{LoadError, ModelName, Reason};
 
 /// Most faults of the store that one change sits out, with pauses that double up to the longest.
@@ -162,6 +162,7 @@ impl Writer {
             }
             let first_seq = draft.first_seq();
             let bytes = draft.finish().to_bytes();
+            check_size(model, bytes.len() as u64)?;
             let condition = match &base {
                 _ if !conditional => Condition::None,
                 Some(token) => Condition::Token(token),
@@ -205,7 +206,7 @@ impl Writer {
     /// A model's index and its token; a new index without a token when there is none.
     fn look(&self, model: &ModelName, faults: &mut u32) -> Result<(Index, Option<String>), ChangeError> {
         let key = layout::index(model);
-        match self.patiently(faults, || self.store.read(&key, MAX_JSON_BYTES, None))? {
+        match self.patiently(faults, || self.store.read(&key, MAX_INDEX_BYTES, None))? {
             Read::Object { bytes, token } => Ok((Index::parse_of(model, &bytes)?, Some(token))),
             Read::Absent | Read::Unchanged => Ok((Index::new(model), None)),
         }
@@ -323,6 +324,17 @@ impl<T> Sent<T> {
         let Self { generation, epoch, value, .. } = self;
         Done { value, generation, epoch, mutation: Some(id.to_owned()) }
     }
+}
+
+/// Refuses what readers would.
+fn check_size(model: &ModelName, bytes: u64) -> Result<(), ChangeError> {
+    if bytes <= MAX_INDEX_BYTES {
+        return Ok(());
+    }
+    Err(ChangeError::refused(format!(
+        "model.json of `{model}` would have {bytes} bytes, and sidecars read at most {MAX_INDEX_BYTES}; take old versions \
+         out first: sidegate registry gc {model}"
+    )))
 }
 
 /// Says that a model has no `model.json`, and what to do.

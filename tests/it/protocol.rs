@@ -16,7 +16,7 @@ fn infer(model: &str) -> String {
 
 /// Whether numbers agree within the tolerance of the golden examples, and everything else exactly.
 #[track_caller]
-fn same(got: &Value, want: &Value) {
+pub(crate) fn same(got: &Value, want: &Value) {
     match (got.as_array(), want.as_array()) {
         (Some(got), Some(want)) => {
             assert_eq!(got.len(), want.len());

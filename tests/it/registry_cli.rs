@@ -596,23 +596,3 @@ fn every_example_runs_as_typed() {
     }
     assert!(count > 35, "{count} examples");
 }
-
-#[cfg(feature = "s3")]
-#[test]
-fn a_bucket_is_written_on_conditions() {
-    let bucket = super::bucket::Bucket::start();
-    let desk = Desk::new();
-    let ask = |line: &str, code| {
-        let mut command = command(desk.0.path(), None);
-        command.envs(bucket.environment()).args(words(line)).args(["--registry", &bucket.url()]);
-        ended(&command.output().unwrap(), code)
-    };
-    let said = ask("registry register m 1.onnx --golden 1.json", 0);
-    assert!(said.contains(&format!("--stage Production --registry {}", bucket.url())), "{said}");
-    ask("registry promote m 1 --stage Production", 0);
-    assert!(ask("registry ls", 0).contains("m      1       1"), "{}", ask("registry ls", 0));
-    assert_eq!(ask("registry verify", 0), "nothing is wrong\n");
-    bucket.set_fault(super::bucket::Fault::Answer(403, "AccessDenied"));
-    let said = ask("registry promote m 1 --stage Archived", 1);
-    assert!(said.contains("access was denied") && said.contains("nothing was changed"), "{said}");
-}

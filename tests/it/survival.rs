@@ -189,7 +189,7 @@ fn synced(server: &Server, model: &str) {
 }
 
 /// A model file that answers the same and is so many bytes longer.
-fn padded(mut bytes: Vec<u8>, more: usize) -> Vec<u8> {
+pub(crate) fn padded(mut bytes: Vec<u8>, more: usize) -> Vec<u8> {
     // A field that ONNX does not know.
     bytes.extend([0xfa, 0x3f]);
     let mut length = more;

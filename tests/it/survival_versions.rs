@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::bucket::{Fault, Rule};
 use super::super::client::request;
@@ -211,12 +211,19 @@ fn r9_a_hint_that_cannot_be_had_is_done_without() {
     let site = Site::serving(&["a", "m"]);
     site.repository.replace("_index.json", b"{}");
     let denied = Fault::Answer(403, "AccessDenied");
-    for (fault, version) in [(denied, 2), (Fault::Length(500 << 20), 3)] {
-        site.bucket.set_rules(vec![Rule::new(fault).method("GET").key("/_index.json")]);
+    for (fault, version) in [(Some(denied), 2), (Some(Fault::Length(500 << 20)), 3), (None, 4)] {
+        let rule = |fault| Rule::new(fault).method("GET").key("/_index.json");
+        site.bucket.set_rules(fault.map(rule).into_iter().collect());
+        if version == 4 {
+            // A good one, but for its size.
+            let hint = json!({"format": 1, "models": {}, "long": "x".repeat(5 << 20)});
+            site.repository.replace("_index.json", hint.to_string().as_bytes());
+        }
         let server = site.with_config(toml).start();
         site.publish("m", version);
         server.wait_served("m", version, SOON);
         assert_eq!(server.metric("sidegate_registry_up"), 1.0);
+        assert_eq!(server.log().contains("the hint cannot be used"), version > 2, "{}", server.log());
     }
 }
 
@@ -266,8 +273,13 @@ fn r11_a_monstrous_model_json_leaves_the_last_good_one_in_force() {
         versions.push(versions[0].clone());
     };
     let deep = |index: &mut Value| index["deep"] = "@".into();
-    let spoiled: [(&str, &str); 4] =
-        [("500 MB", "too_large"), ("deep", "parse"), ("twice", "parse"), ("gone", "stale")];
+    let spoiled: [(&str, &str); 5] = [
+        ("500 MB", "too_large"),
+        ("5 MB", "too_large"),
+        ("deep", "parse"),
+        ("twice", "parse"),
+        ("gone", "stale"),
+    ];
     for (round, (name, code)) in spoiled.into_iter().enumerate() {
         let peak = server.peak();
         site.promote("m", 1);
@@ -276,6 +288,8 @@ fn r11_a_monstrous_model_json_leaves_the_last_good_one_in_force() {
                 site.bucket
                     .set_rules(vec![Rule::new(Fault::Length(500 << 20)).method("GET").key("/m/model.json")]);
             }
+            // No lie, and good but for its size.
+            "5 MB" => site.edit("m", |index| index["long"] = "x".repeat(5 << 20).into()),
             "deep" => {
                 site.edit("m", deep);
                 let depth = 100_000;

@@ -80,6 +80,8 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// The header `range`.
     pub(crate) range: Option<String>,
+    /// Every header, names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// What the server and its owner share.
@@ -87,11 +89,25 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     requests: Mutex<Vec<Request>>,
     sent: Mutex<u64>,
-    credentials: Mutex<(String, String)>,
+    /// Keys and secrets; the first pair is the one that [`Bucket::environment`] hands out.
+    credentials: Mutex<Vec<(String, String)>>,
     not_modified: AtomicBool,
     down: AtomicBool,
     ended: AtomicBool,
     changed: Notify,
+}
+
+// === impl Request ===
+
+impl Request {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The access key it was signed with.
+    pub(crate) fn signer(&self) -> Option<&str> {
+        self.header("authorization")?.split_once("Credential=")?.1.split('/').next()
+    }
 }
 
 // === impl Rule ===
@@ -137,7 +153,7 @@ impl Bucket {
             rules: Mutex::default(),
             requests: Mutex::default(),
             sent: Mutex::default(),
-            credentials: Mutex::new((ACCESS_KEY.into(), SECRET_KEY.into())),
+            credentials: Mutex::new(vec![(ACCESS_KEY.into(), SECRET_KEY.into())]),
             not_modified: AtomicBool::new(false),
             down: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -167,7 +183,7 @@ impl Bucket {
 
     /// Variables for a process that uses the bucket, and nothing else that this machine may know of AWS.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let (key, secret) = self.state.credentials.lock().unwrap().clone();
+        let (key, secret) = self.state.credentials.lock().unwrap()[0].clone();
         let endpoint = self.endpoint();
         [
             ("AWS_ACCESS_KEY_ID", key.as_str()),
@@ -216,7 +232,13 @@ impl Bucket {
 
     /// The credentials that count from now on.
     pub(crate) fn set_credentials(&self, key: &str, secret: &str) {
-        *self.state.credentials.lock().unwrap() = (key.to_owned(), secret.to_owned());
+        self.state.credentials.lock().unwrap().clear();
+        self.add_credentials(key, secret);
+    }
+
+    /// Credentials that count as well from now on.
+    pub(crate) fn add_credentials(&self, key: &str, secret: &str) {
+        self.state.credentials.lock().unwrap().push((key.to_owned(), secret.to_owned()));
     }
 
     /// The requests since the last call of this.

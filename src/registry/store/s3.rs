@@ -208,11 +208,11 @@ impl Session<'_> {
     }
 
     /// What a failed request means.
-    fn fault(&self, failure: fault::Failure) -> Fault {
+    fn fault(&self, failure: fault::Failure, asked: fault::Asked) -> Fault {
         if failure.lacks_bucket() {
             return Fault::Refused(format!("there is no bucket `{}`", self.options.bucket));
         }
-        failure.into()
+        failure.into_fault(asked)
     }
 
     /// What the keys of everything below `prefix` begin with in the bucket; empty for all of it.

@@ -4,7 +4,7 @@ use super::Writer;
 use crate::model::ModelName;
 use crate::registry::hint::Hint;
 use crate::registry::store::{Body, Condition, Fault, Read, StoreError};
-use crate::registry::{MAX_JSON_BYTES, layout};
+use crate::registry::{MAX_INDEX_BYTES, layout};
 
 /// How often others may come first. The next change of any model does it as well.
 const ATTEMPTS: u32 = 4;
@@ -25,7 +25,7 @@ impl Writer {
     }
 
     fn try_hint(&self, model: &ModelName, epoch: u64, generation: u64) -> Result<(), StoreError> {
-        let (mut hint, base) = match self.store.read(layout::HINT, MAX_JSON_BYTES, None)? {
+        let (mut hint, base) = match self.store.read(layout::HINT, MAX_INDEX_BYTES, None)? {
             // One of a newer program is left to newer programs.
             Read::Object { bytes, token } => match Hint::parse(&bytes) {
                 Ok(hint) => (hint, Some(token)),
@@ -41,6 +41,11 @@ impl Writer {
             Some(token) => Condition::Token(token),
             None => Condition::Absent,
         };
-        self.store.write(layout::HINT, Body::Bytes(&hint.to_bytes()), condition).map(drop)
+        let bytes = hint.to_bytes();
+        if bytes.len() as u64 > MAX_INDEX_BYTES {
+            tracing::debug!("the hint has too many models to be read; readers look at each of theirs");
+            return Ok(());
+        }
+        self.store.write(layout::HINT, Body::Bytes(&bytes), condition).map(drop)
     }
 }

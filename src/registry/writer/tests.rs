@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::registry::hint::Hint;
+use crate::registry::index::IndexVersion;
+use crate::registry::signature::SignatureEntry;
 use crate::registry::store::{Folder, Stat};
 
 /// What becomes of a write of `model.json`.
@@ -235,6 +237,49 @@ fn what_readers_would_refuse_is_not_written() {
     });
     assert!(error.unwrap_err().to_string().contains("names version 9"));
     assert!(bench.store().keys("").unwrap().is_empty());
+}
+
+#[test]
+fn a_model_json_is_written_as_long_as_it_can_be_read_and_a_thousand_signed_versions_are_far_from_that() {
+    let bench = Bench::new([]);
+    let hex = |digits: usize| "a".repeat(digits);
+    let version = |number: u64| -> IndexVersion {
+        serde_json::from_value(serde_json::json!({"version": number, "stage": "Archived", "state": "ready",
+            "manifest": format!("sha256:{}", hex(64)), "created": "2026-11-23T00:00:00.000Z"}))
+        .unwrap()
+    };
+    let signature = |number: u64, kind: &str| -> SignatureEntry {
+        serde_json::from_value(serde_json::json!({"kind": kind, "version": number, "stage": "Production",
+            "digest": format!("sha256:{}", hex(64)), "generation": number, "epoch": 1, "key": hex(16), "sig": hex(128)}))
+        .unwrap()
+    };
+    let grow = |to: u64| {
+        bench.writer().mutate(&churn(), |draft| {
+            let index = &mut draft.index;
+            for number in index.versions.len() as u64 + 1..=to {
+                index.versions.push(version(number));
+                index.signatures.extend(["version", "promotion"].map(|kind| signature(number, kind)));
+            }
+            for _ in 0..90 {
+                draft.note(AuditEntry {
+                    verb: "promote".into(),
+                    why: Some(hex(200)),
+                    ..AuditEntry::default()
+                });
+            }
+            Ok(())
+        })
+    };
+    grow(1000).unwrap();
+    let path = bench.root.path().join("churn/model.json");
+    let bytes = std::fs::metadata(&path).unwrap().len();
+    assert!(bytes < MAX_INDEX_BYTES / 4, "{bytes} bytes");
+    let error = grow(10_000).unwrap_err();
+    assert_eq!(error.outcome, Outcome::Unchanged);
+    let text = error.to_string();
+    assert!(text.contains("at most 4194304") && text.contains("registry gc churn"), "{text}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), bytes);
+    assert_eq!(bench.index().versions.len(), 1000);
 }
 
 #[test]

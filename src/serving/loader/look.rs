@@ -288,9 +288,11 @@ impl Loader {
 
     /// What is known of a model; nothing yet, if it is new.
     pub(super) fn known(&mut self, name: &ModelName) -> &mut ModelState {
-        if !self.models.contains_key(name) {
-            self.metrics.announce_model(name.as_str());
-        }
+        self.metrics.announce_model(name.as_str(), self.config.load().metrics.max_series);
+        self.state(name)
+    }
+
+    fn state(&mut self, name: &ModelName) -> &mut ModelState {
         let pin = || self.cache.as_ref().and_then(|cache| cache.pin(name));
         self.models.entry(name.clone()).or_insert_with(|| ModelState { pin: pin(), ..ModelState::default() })
     }
@@ -327,7 +329,7 @@ impl Loader {
 
     /// Says of a model whose folder is gone, or never was, that it serves on what is loaded.
     fn missing(&mut self, name: &ModelName) {
-        let model = self.known(name);
+        let model = self.state(name);
         let detail = if model.loaded.is_empty() {
             format!("model `{name}` is not in the registry")
         } else {
@@ -343,11 +345,12 @@ impl Loader {
     fn leave_out(&mut self, name: &ModelName, cap: usize) {
         let detail =
             format!("beyond registry.max_models = {cap}; raise it or name models in registry.models");
-        let model = self.models.entry(name.clone()).or_default();
-        if model.problem.is_none() {
+        // Not announced: a model that is left out has no series of its own.
+        if self.state(name).problem.is_none() {
             tracing::warn!(model = %name, %detail, "model is left out");
             self.metrics.count_load(name.as_str(), Some(Reason::Unsupported));
         }
+        let model = self.state(name);
         model.problem = Some(LoadError::new(Reason::Unsupported, detail));
         (model.pending, model.rests_until, model.tried) = (None, None, true);
     }

@@ -24,7 +24,7 @@ pub(crate) struct Disk {
     pub(crate) lock: RwLock<()>,
 }
 
-/// The one pair of credentials that counts.
+/// The credentials that count.
 pub(crate) struct Guard(pub(crate) Arc<State>);
 
 impl Disk {
@@ -122,8 +122,9 @@ impl S3 for Disk {
 #[async_trait::async_trait]
 impl S3Auth for Guard {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let (key, secret) = self.0.credentials.lock().unwrap().clone();
-        if key == access_key { Ok(secret.into()) } else { Err(s3_error!(InvalidAccessKeyId)) }
+        let pairs = self.0.credentials.lock().unwrap();
+        let secret = pairs.iter().find(|(key, _)| key == access_key).map(|(_, secret)| secret.clone());
+        secret.map(Into::into).ok_or_else(|| s3_error!(InvalidAccessKeyId))
     }
 }
 

@@ -109,6 +109,11 @@ impl Server {
             method: request.method().to_string(),
             target: request.uri().to_string(),
             range: request.headers().get("range").and_then(|range| range.to_str().ok()).map(str::to_owned),
+            headers: request
+                .headers()
+                .iter()
+                .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+                .collect(),
         };
         let is_head = noted.method == "HEAD";
         let fault = self.state.fault_for(noted);

@@ -9,7 +9,7 @@ use super::{Findings, Severity};
 use crate::registry::hint::Hint;
 use crate::registry::index::{Index, State};
 use crate::registry::signature::Keys;
-use crate::registry::{MAX_JSON_BYTES, clock, layout};
+use crate::registry::{MAX_INDEX_BYTES, clock, layout};
 
 /// Uploads that ran out.
 pub(super) fn uploads(index: &Index, now: OffsetDateTime, findings: &mut Findings<'_>) {
@@ -46,7 +46,7 @@ pub(super) fn folders(
 
 /// A hint that is behind, or that comes from a state which is lost.
 pub(super) fn hint(store: &dyn Store, index: &Index, findings: &mut Findings<'_>) -> Result<(), LoadError> {
-    let read = store.read(layout::HINT, MAX_JSON_BYTES, None).map_err(unreachable)?;
+    let read = store.read(layout::HINT, MAX_INDEX_BYTES, None).map_err(unreachable)?;
     let hint = match read.bytes().map(|bytes| Hint::parse(&bytes)) {
         None => return Ok(()),
         Some(Err(error)) => {

@@ -41,6 +41,35 @@ pub(super) enum Failure {
     Silent(Fault),
 }
 
+/// What was asked, for what it takes to be allowed it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asked {
+    List,
+    /// `GET` and `HEAD`.
+    Get,
+    Put,
+    /// A write on the condition that the object is still the known one.
+    Replace,
+    Delete,
+}
+
+// === impl Asked ===
+
+impl Asked {
+    /// What a policy has to allow.
+    fn permissions(self) -> &'static str {
+        match self {
+            Self::List => "s3:ListBucket",
+            // Without the second one S3 says so of an object that is not there.
+            Self::Get => "s3:GetObject, and s3:ListBucket for objects that may be missing",
+            Self::Put => "s3:PutObject",
+            // S3 compares for nobody who may not read.
+            Self::Replace => "s3:PutObject and s3:GetObject",
+            Self::Delete => "s3:DeleteObject",
+        }
+    }
+}
+
 // === impl Failure ===
 
 impl Failure {
@@ -84,45 +113,45 @@ impl Failure {
     pub(super) fn is_absent(&self) -> bool {
         matches!(self, Self::Answered { code, .. } if code == "NoSuchKey")
     }
-}
 
-impl From<Failure> for Fault {
-    fn from(failure: Failure) -> Self {
-        let (status, code) = match failure {
-            Failure::Silent(fault) => return fault,
-            Failure::Answered { status, code } => (status, code),
+    /// In the words of the store's user.
+    pub(super) fn into_fault(self, asked: Asked) -> Fault {
+        let (status, code) = match self {
+            Self::Silent(fault) => return fault,
+            Self::Answered { status, code } => (status, code),
         };
         let said =
             if code.is_empty() { format!("status {status}") } else { format!("{code} (status {status})") };
         let code = code.as_str();
         match status {
-            _ if THROTTLED.contains(&code) => Self::Throttled(said),
-            _ if DENIED.contains(&code) => Self::Denied(said + way_in(code)),
-            _ if ILL.contains(&code) => Self::Unreachable(said),
-            401 | 403 => Self::Denied(said + way_in(code)),
+            _ if THROTTLED.contains(&code) => Fault::Throttled(said),
+            _ if DENIED.contains(&code) => Fault::Denied(said + &way_in(code, asked)),
+            _ if ILL.contains(&code) => Fault::Unreachable(said),
+            401 | 403 => Fault::Denied(said + &way_in(code, asked)),
             // An expired token is a 400, and the answer to a `HEAD` has no room for the code.
-            400 if code.is_empty() => Self::Denied(said + "; are credentials and region right?"),
-            408 => Self::Unreachable(said),
-            429 => Self::Throttled(said),
-            501 => Self::Refused(format!("{said}: it does not know such requests")),
-            500.. => Self::Unreachable(said),
-            300..400 => Self::Refused(format!(
+            400 if code.is_empty() => Fault::Denied(said + "; are credentials and region right?"),
+            408 => Fault::Unreachable(said),
+            429 => Fault::Throttled(said),
+            501 => Fault::Refused(format!("{said}: it does not know such requests")),
+            500.. => Fault::Unreachable(said),
+            300..400 => Fault::Refused(format!(
                 "{said}: redirects to other hosts are not followed; set registry.region or registry.endpoint"
             )),
-            404 => Self::Refused(format!("{said}: is registry.endpoint that of an object store?")),
-            _ => Self::Refused(said),
+            404 => Fault::Refused(format!("{said}: is registry.endpoint that of an object store?")),
+            _ => Fault::Refused(said),
         }
     }
 }
 
 /// What a user can do about a code.
-fn way_in(code: &str) -> &'static str {
-    match code {
+fn way_in(code: &str, asked: Asked) -> String {
+    let way = match code {
         "RequestTimeTooSkewed" => "; set this machine's clock",
         "ExpiredToken" | "RequestExpired" | "TokenRefreshRequired" => "; renew the credentials",
         "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => "; are the credentials right?",
-        _ => "; do the credentials allow it?",
-    }
+        _ => return format!("; do the credentials allow {}?", asked.permissions()),
+    };
+    way.to_owned()
 }
 
 /// The words for a request without an answer.

@@ -8,7 +8,7 @@ use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 
-use super::fault::Failure;
+use super::fault::{Asked, Failure};
 use super::transfer::{Clock, Part};
 use super::{Fault, Read, Session, Stat};
 
@@ -62,7 +62,9 @@ impl Session<'_> {
                 .set_prefix(Some(folder.to_owned()).filter(|folder| !folder.is_empty()))
                 .set_delimiter(delimiter.map(str::to_owned))
                 .set_continuation_token(next.clone());
-            let page = Box::pin(request.send()).await.map_err(|error| self.fault(Failure::of(error)))?;
+            let page = Box::pin(request.send())
+                .await
+                .map_err(|error| self.fault(Failure::of(error), Asked::List))?;
             take(&page);
             match page.next_continuation_token() {
                 Some(token) if page.is_truncated() == Some(true) => next = Some(token.to_owned()),
@@ -81,7 +83,7 @@ impl Session<'_> {
                 Ok(head) => head,
                 // The answer to a HEAD has no body: it does not say whether it is the bucket that is missing.
                 Err(failure) if failure.status() == 404 => return Ok(None),
-                Err(failure) => return Err(self.fault(failure)),
+                Err(failure) => return Err(self.fault(failure, Asked::Get)),
             };
         let written = head.last_modified().and_then(|time| SystemTime::try_from(*time).ok());
         // By the server's own clock, where it shows one.
@@ -102,7 +104,7 @@ impl Session<'_> {
             Ok(answer) => answer,
             Err(failure) if failure.status() == 304 => return Ok(Read::Unchanged),
             Err(failure) if failure.is_absent() => return Ok(Read::Absent),
-            Err(failure) => return Err(self.fault(failure)),
+            Err(failure) => return Err(self.fault(failure, Asked::Get)),
         };
         let token = token(answer.e_tag())?;
         // Not every server knows the condition.
@@ -125,7 +127,7 @@ impl Session<'_> {
         match Box::pin(request.send()).await.map_err(Failure::of) {
             Ok(_) => Ok(()),
             Err(failure) if failure.is_absent() => Ok(()),
-            Err(failure) => Err(self.fault(failure)),
+            Err(failure) => Err(self.fault(failure, Asked::Delete)),
         }
     }
 }

@@ -13,6 +13,9 @@ use super::super::bucket::{ACCESS_KEY, Bucket, Fault as Wire, Rule, SECRET_KEY};
 use super::super::suite;
 use super::*;
 
+mod changes;
+mod real;
+
 const KEY: &str = "m/1/model.onnx";
 /// Two parts and a bit.
 const LARGE: usize = (4 << 20) + 12_345;
@@ -113,7 +116,7 @@ fn answers_that_refuse_say_what_to_do() {
         (500, "InternalError", "unreachable", "InternalError (status 500)"),
         (503, "ServiceUnavailable", "unreachable", "ServiceUnavailable"),
         (400, "RequestTimeout", "unreachable", "RequestTimeout"),
-        (403, "AccessDenied", "auth", "do the credentials allow it?"),
+        (403, "AccessDenied", "auth", "do the credentials allow s3:"),
         (403, "InvalidAccessKeyId", "auth", "are the credentials right?"),
         (403, "SignatureDoesNotMatch", "auth", "are the credentials right?"),
         (403, "RequestTimeTooSkewed", "auth", "set this machine's clock"),
@@ -137,6 +140,31 @@ fn answers_that_refuse_say_what_to_do() {
             assert_eq!(fault(store.stat(KEY)).0, label, "{code}");
         }
     }
+}
+
+#[test]
+fn a_denial_names_the_permission() {
+    let bucket = with_object();
+    let store = store(&bucket, 1, usual());
+    bucket.set_fault(Wire::Answer(403, "AccessDenied"));
+    let read = "allow s3:GetObject, and s3:ListBucket for objects that may be missing?";
+    for ((label, text), words) in [
+        (fault(store.list("m")), "allow s3:ListBucket?"),
+        (fault(store.keys("m")), "allow s3:ListBucket?"),
+        (fault(store.stat(KEY)), read),
+        (fault(store.read(KEY, 9, None)), read),
+        (fault(store.write("x", Body::Bytes(b"x"), Condition::Absent)), "allow s3:PutObject?"),
+        (
+            fault(store.write("x", Body::Bytes(b"x"), Condition::Token("t"))),
+            "allow s3:PutObject and s3:GetObject?",
+        ),
+        (fault(store.delete(KEY)), "allow s3:DeleteObject?"),
+    ] {
+        assert!(label == "auth" && text.ends_with(words), "{text}");
+    }
+    bucket.set_rules(vec![Rule::new(Wire::Answer(403, "AccessDenied")).method("GET")]);
+    let (_, text) = fault(store.download(KEY, LARGE as u64, &mut io::sink()));
+    assert!(text.ends_with(read), "{text}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use std::time::Duration;
 use aws_sdk_s3::primitives::ByteStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::fault::{Failure, root};
+use super::fault::{Asked, Failure, root};
 use super::object::{length, token};
 use super::{Fault, Session, Stat};
 
@@ -129,7 +129,7 @@ impl Session<'_> {
             Err(failure) if matches!(failure.status(), 412 | 416) || failure.is_absent() => {
                 return Err(Fault::Changed);
             }
-            Err(failure) => return Err(self.fault(failure)),
+            Err(failure) => return Err(self.fault(failure, Asked::Get)),
         };
         // Not every server knows the condition.
         if token(answer.e_tag())? != part.token {

@@ -4,7 +4,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use tokio::time::sleep;
 
 use super::client::patient;
-use super::fault::Failure;
+use super::fault::{Asked, Failure};
 use super::object::token;
 use super::{Body, Condition, Fault, Session};
 
@@ -48,10 +48,10 @@ impl Session<'_> {
             }
         };
         let request = self.client.put_object().bucket(&self.options.bucket).key(self.key(key)).body(body);
-        let request = match condition {
-            Condition::None => request,
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Token(token) => request.if_match(token),
+        let (request, asked) = match condition {
+            Condition::None => (request, Asked::Put),
+            Condition::Absent => (request.if_none_match("*"), Asked::Put),
+            Condition::Token(token) => (request.if_match(token), Asked::Replace),
         };
         let request = request.customize().config_override(patient(self.limits, size));
         match Box::pin(request.send()).await.map_err(Failure::of) {
@@ -60,7 +60,7 @@ impl Session<'_> {
             Err(failure) if matches!(failure.status(), 409 | 412) || failure.is_absent() => {
                 Err(Fault::Conflict)
             }
-            Err(failure) => Err(self.fault(failure)),
+            Err(failure) => Err(self.fault(failure, asked)),
         }
     }
 }
