@@ -7,16 +7,22 @@
 //! A p-value or an interval exists, or the answer is a [`Lack`]: no function returns NaN for numbers that are none.
 //! They refuse only what has no definition; how many values are worth a report is the caller's rule ([`MIN_WINDOW`]).
 
+pub mod assign;
 pub mod bins;
 pub mod chi2;
 pub mod divergence;
+pub mod growthbook;
 pub mod ks;
 pub mod mann_whitney;
 pub mod moments;
 pub mod multiplicity;
+pub mod ratio;
+pub mod sequential;
 pub mod special;
+pub mod srm;
 pub mod tails;
 pub mod wasserstein;
+pub mod welch;
 
 pub use bins::Edges;
 pub use moments::{Joint, Moments};
