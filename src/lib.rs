@@ -8,6 +8,10 @@
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
 //! - [`cli`]: the commands
 
+// The tests of `stats` share a file with an example, to which the crate is `sidegate`.
+#[cfg(test)]
+extern crate self as sidegate;
+
 pub mod booster;
 pub mod cli;
 pub mod config;

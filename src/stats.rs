@@ -24,6 +24,9 @@ pub mod tails;
 pub mod wasserstein;
 pub mod welch;
 
+#[cfg(test)]
+mod tests;
+
 pub use bins::Edges;
 pub use moments::{Joint, Moments};
 

@@ -71,6 +71,12 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_are_numpys_to_the_bit() {
+        // numpy.quantile([0.54, 0.75], 2/3); 0.54 + 0.21 · 2/3 is one bit less.
+        assert_eq!(Edges::quantiles(&[0.54, 0.75], 3).unwrap().as_slice()[1], 0.68);
+    }
+
+    #[test]
     fn a_constant_has_one_edge_and_nothing_has_none() {
         assert_eq!(Edges::quantiles(&[3.0; 9], 10).unwrap().as_slice(), [3.0]);
         assert_eq!(Edges::quantiles(&[0.0, -0.0, 0.0], 10).unwrap().as_slice(), [0.0]);

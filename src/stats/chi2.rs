@@ -122,6 +122,9 @@ mod tests {
         // Expected counts of the smaller row are half of these columns: 50, 4.5, 3, 2.
         let table = Table::new(&[50, 4, 3, 2], &[50, 5, 3, 2]).pooled();
         assert_eq!(table.columns, [[50, 50], [9, 10]]);
+        // Of equal totals the one with the smaller reference goes first.
+        let table = Table::new(&[100, 0, 1, 8, 5], &[100, 8, 7, 0, 4]).pooled();
+        assert_eq!(table.columns, [[100, 100], [13, 4], [1, 15]]);
     }
 
     proptest! {

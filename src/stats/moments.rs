@@ -169,6 +169,7 @@ mod tests {
         assert_eq!([none.variance(), one.variance()], [Err(Lack::InsufficientData); 2]);
         assert_eq!(none.population_deviation(), Err(Lack::InsufficientData));
         assert_eq!(one.population_deviation(), Ok(0.0));
+        assert_eq!(merged(&Joint::default(), &Joint::default()), Joint::default());
         assert_eq!([(1.0, 2.0)].into_iter().collect::<Joint>().covariance(), Err(Lack::InsufficientData));
     }
 

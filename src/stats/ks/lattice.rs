@@ -46,8 +46,8 @@ fn band(h: i64, n: i64, m: i64) -> f64 {
             return 1.0;
         }
         let (from, until) = (low as usize + 1, high as usize + 2);
+        // What fell out of the band is outside; above it nothing was written yet.
         now[from - 1] = 1.0;
-        now[until] = 1.0;
         step(&mut now[from..until], &last[from - 1..until], low as f64, s as f64);
         std::mem::swap(&mut last, &mut now);
     }
