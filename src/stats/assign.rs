@@ -9,7 +9,7 @@ use twox_hash::xxhash3_64::{RawHasher, SecretBuffer};
 /// Slots that ranges of variants and coverage are given in.
 pub const SLOTS: u32 = 1_000_000;
 
-/// Between salt and key, which hold no such byte, so that no two pairs make the same text.
+/// Between salt and key: no two pairs make the same text as long as salts hold no such byte.
 const SEPARATOR: &str = "\x1f";
 /// What makes the slot of enrolment independent of that of the variant.
 const ENROL: &str = "#enrol";
