@@ -3,6 +3,7 @@
 //! `cargo bench --bench hot_path [-- FILTER]`. Every row interleaves ours with its reference and prints the medians, so that a
 //! machine whose speed drifts does not favour either. No figure here is a test.
 
+use std::hash::Hasher;
 use std::hint::black_box;
 use std::io::Write;
 use std::time::Instant;
@@ -14,6 +15,8 @@ use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
 use sidegate::model::{Signature, TensorSpec};
 use sidegate::protocol::oip::{AnswerHead, decode, encode};
 use sidegate::protocol::{Policy, Request};
+use sidegate::stats::assign::{Salt, slot};
+use sidegate::stats::{Edges, Moments, ks};
 use sidegate::tensor::{Data, Datatype, Tensor};
 
 const POLICY: Policy = Policy { max_rows: 100_000, reject_non_finite: false };
@@ -177,8 +180,48 @@ fn whole(path: &str) {
     row(&format!("whole {name} ({}) / run alone", loaded.kind.name()), &mut ours, &mut alone);
 }
 
+/// A thousand steps of what experiments and monitors do per request, so that a line's µs are nanoseconds per step.
+fn statistics() {
+    let keys: Vec<String> = (0..1000).map(|unit| format!("{unit:08x}-0000-4000-8000-000000000000")).collect();
+    let salt = Salt::new("checkout-button");
+    let mut ours = || {
+        for key in &keys {
+            black_box(slot(salt.hash(key)));
+        }
+    };
+    let mut reference = || {
+        for key in &keys {
+            let mut hasher = std::hash::DefaultHasher::new();
+            hasher.write(b"checkout-button");
+            hasher.write(key.as_bytes());
+            black_box(hasher.finish());
+        }
+    };
+    row("assign 52 bytes x1000 / SipHash", &mut ours, &mut reference);
+    let numbers: Vec<f64> = values(1000).into_iter().map(f64::from).collect();
+    let mut moments = || {
+        black_box(black_box(&numbers).iter().copied().collect::<Moments>());
+    };
+    let mut sum = || {
+        black_box(black_box(&numbers).iter().sum::<f64>());
+    };
+    row("moments x1000 / sum", &mut moments, &mut sum);
+    let edges = Edges::quantiles(&numbers, 32).expect("there are values");
+    let mut counts = vec![0_u64; edges.cells()];
+    let mut bins = || black_box(&numbers).iter().for_each(|value| counts[edges.cell(*value)] += 1);
+    row("bins 32 x1000 / sum", &mut bins, &mut sum);
+    let mut exact = || {
+        black_box(ks::exact(black_box(30_000_000), 10_000, 9_999));
+    };
+    let mut square = || {
+        black_box(ks::exact(black_box(30_000_000), 10_000, 10_000));
+    };
+    row("exact KS 10000x9999 / 10000x10000", &mut exact, &mut square);
+}
+
 fn main() {
     sidegate::native::prepare_environment();
+    statistics();
     decoding();
     encoding();
     for model in ["breast-cancer", "wine"] {

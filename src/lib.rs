@@ -3,10 +3,14 @@
 //! The code map, from the bottom up (ARCHITECTURE.md says how requests, models and signals flow through it, and
 //! `tests/architecture.rs` keeps the directions):
 //!
-//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`]
+//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`], [`stats`]
 //! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
 //! - [`cli`]: the commands
+
+// The tests of `stats` share a file with an example, to which the crate is `sidegate`.
+#[cfg(test)]
+extern crate self as sidegate;
 
 pub mod booster;
 pub mod cli;
@@ -25,6 +29,7 @@ pub mod protocol;
 pub mod registry;
 pub mod score;
 pub mod serving;
+pub mod stats;
 pub mod task;
 pub mod telemetry;
 pub mod tensor;

@@ -1,13 +1,16 @@
 //! How good predictions are: one table of metrics, computed as scikit-learn does.
 
+mod binary;
 mod classification;
 mod regression;
+mod tally;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use classification::Classes;
 pub use regression::Numbers;
+pub use tally::{Average, Tally};
 
 /// What is predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

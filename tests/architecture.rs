@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("booster", &["json", "model", "tensor"]),
     ("format", &["booster", "model", "onnx"]),
     ("score", &[]),
+    ("stats", &[]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
@@ -265,7 +266,7 @@ fn the_core_does_no_io_and_knows_no_clock() {
     for source in sources().iter().filter(|s| {
         matches!(
             top(&s.path),
-            "tensor" | "model" | "json" | "protocol" | "onnx" | "booster" | "format" | "score"
+            "tensor" | "model" | "json" | "protocol" | "onnx" | "booster" | "format" | "score" | "stats"
         )
     }) {
         wrong.extend(

@@ -1,5 +1,7 @@
 //! Metrics of classes.
 
+use super::tally::{Average, Tally};
+
 /// True and predicted classes as numbers, and what the model thinks of each class.
 #[derive(Clone, Debug, Default)]
 pub struct Classes {
@@ -13,14 +15,6 @@ pub struct Classes {
     pub width: usize,
 }
 
-/// What is counted of one class.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    truth: usize,
-    predicted: usize,
-    both: usize,
-}
-
 // === impl Classes ===
 
 impl Classes {
@@ -29,8 +23,7 @@ impl Classes {
     /// # Errors
     /// Never; the others of the family can fail.
     pub fn accuracy(&self) -> Result<f64, String> {
-        let hits = self.truth.iter().zip(&self.predicted).filter(|(truth, predicted)| truth == predicted);
-        Ok(hits.count() as f64 / self.truth.len() as f64)
+        Ok(self.tally().accuracy())
     }
 
     /// Share of those predicted that are right, by class, weighted by how often a class comes.
@@ -38,7 +31,7 @@ impl Classes {
     /// # Errors
     /// Never.
     pub fn precision(&self) -> Result<f64, String> {
-        Ok(self.weighted(|counts| ratio(counts.both, counts.predicted)))
+        Ok(self.tally().precision(Average::Weighted))
     }
 
     /// Share of those there that are found, by class, weighted by how often a class comes.
@@ -46,7 +39,7 @@ impl Classes {
     /// # Errors
     /// Never.
     pub fn recall(&self) -> Result<f64, String> {
-        Ok(self.weighted(|counts| ratio(counts.both, counts.truth)))
+        Ok(self.tally().recall(Average::Weighted))
     }
 
     /// Harmonic mean of precision and recall, by class, weighted by how often a class comes.
@@ -54,42 +47,7 @@ impl Classes {
     /// # Errors
     /// Never.
     pub fn f1(&self) -> Result<f64, String> {
-        Ok(self.weighted(|counts| ratio(2 * counts.both, counts.truth + counts.predicted)))
-    }
-
-    /// Area under the ROC curve of the second of two classes; equal probabilities count half.
-    ///
-    /// # Errors
-    /// For other than two classes, without probabilities, and where only one class comes.
-    pub fn auc(&self) -> Result<f64, String> {
-        self.need_probabilities()?;
-        if self.width != 2 || self.truth.iter().any(|class| *class > 1) {
-            return Err("auc is for two classes; use log_loss or f1".to_owned());
-        }
-        let mut scored: Vec<(f64, bool)> = self
-            .probabilities
-            .chunks_exact(2)
-            .zip(&self.truth)
-            .map(|(row, class)| (row[1], *class == 1))
-            .collect();
-        if scored.iter().any(|(score, _)| score.is_nan()) {
-            return Err("a probability is NaN".to_owned());
-        }
-        scored.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let positives = scored.iter().filter(|(_, positive)| *positive).count();
-        let negatives = scored.len() - positives;
-        if positives == 0 || negatives == 0 {
-            return Err("the data has only one of the two classes".to_owned());
-        }
-        // Mann and Whitney: positives above negatives, ties half.
-        let (mut below, mut wins) = (0, 0.0);
-        for tied in scored.chunk_by(|a, b| a.0 == b.0) {
-            let up = tied.iter().filter(|(_, positive)| *positive).count();
-            let down = tied.len() - up;
-            wins += up as f64 * (below as f64 + down as f64 / 2.0);
-            below += down;
-        }
-        Ok(wins / (positives as f64 * negatives as f64))
+        Ok(self.tally().f1(Average::Weighted))
     }
 
     /// Mean negative logarithm of the probability of the class that came, which is kept off 0 and 1 by the precision
@@ -107,28 +65,25 @@ impl Classes {
         Ok(losses.sum::<f64>() / self.truth.len() as f64)
     }
 
-    fn need_probabilities(&self) -> Result<(), String> {
+    pub(super) fn need_probabilities(&self) -> Result<(), String> {
         let whole = self.width > 0 && self.probabilities.len() == self.width * self.truth.len();
         if whole { Ok(()) } else { Err("the model has no output with a probability per class".to_owned()) }
     }
 
-    /// The mean over classes of what `of` makes of them, weighted by their true number.
-    fn weighted(&self, of: impl Fn(Counts) -> f64) -> f64 {
+    /// Rows by true class and, within it, by predicted class.
+    pub fn confusion(&self) -> Vec<Vec<u64>> {
         let highest = self.truth.iter().chain(&self.predicted).max().map_or(0, |class| class + 1);
-        let mut counts = vec![Counts::default(); highest];
-        for (truth, predicted) in self.truth.iter().zip(&self.predicted) {
-            counts[*truth].truth += 1;
-            counts[*predicted].predicted += 1;
-            counts[*truth].both += usize::from(truth == predicted);
-        }
-        let sum: f64 = counts.into_iter().map(|counts| counts.truth as f64 * of(counts)).sum();
-        sum / self.truth.len() as f64
+        let mut counts = vec![vec![0; highest]; highest];
+        self.truth.iter().zip(&self.predicted).for_each(|(truth, predicted)| counts[*truth][*predicted] += 1);
+        counts
     }
-}
 
-/// 0 where there is nothing to divide by, as in scikit-learn.
-fn ratio(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    /// What the metrics without probabilities are computed from.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        self.truth.iter().zip(&self.predicted).for_each(|(truth, predicted)| tally.push(*truth, *predicted));
+        tally
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,31 @@ impl Numbers {
         self.mean(|truth, predicted| (truth - predicted).abs())
     }
 
+    /// Median absolute error; NaN of no rows.
+    pub fn median_ae(&self) -> f64 {
+        let mut errors: Vec<f64> = self.errors().collect();
+        errors.sort_by(f64::total_cmp);
+        match (errors.len() / 2, errors.len() % 2) {
+            (0, 0) => f64::NAN,
+            (middle, 0) => (errors[middle - 1] + errors[middle]) / 2.0,
+            (middle, _) => errors[middle],
+        }
+    }
+
+    /// Largest absolute error; NaN of no rows.
+    pub fn max_error(&self) -> f64 {
+        self.errors().fold(f64::NAN, f64::max)
+    }
+
+    /// Mean absolute error by the absolute truth, which is kept off 0 by the precision of `f64`: 0.1 is ten percent.
+    pub fn mape(&self) -> f64 {
+        self.mean(|truth, predicted| (truth - predicted).abs() / truth.abs().max(f64::EPSILON))
+    }
+
+    fn errors(&self) -> impl Iterator<Item = f64> + '_ {
+        self.truth.iter().zip(&self.predicted).map(|(truth, predicted)| (truth - predicted).abs())
+    }
+
     /// Share of the variance that is explained; NaN for fewer than two rows. Where the truth does not vary, 1 if it
     /// is met exactly, else 0.
     pub fn r2(&self) -> f64 {
@@ -61,6 +86,21 @@ mod tests {
             let close = (got - want).abs() <= 1e-9 * want.abs() + 1e-12 || (got.is_nan() && want.is_nan());
             assert!(close, "{got} and not {want}");
         }
+    }
+
+    #[test]
+    fn errors_have_a_middle_a_largest_and_a_share_of_the_truth() {
+        let numbers = |truth: &[f64], predicted: &[f64]| Numbers {
+            truth: truth.to_vec(),
+            predicted: predicted.to_vec(),
+        };
+        let even = numbers(&[1.0, 2.0, 4.0, -8.0], &[2.0, 2.0, 1.0, 0.0]);
+        assert_eq!([even.median_ae(), even.max_error(), even.mape()], [2.0, 8.0, 0.6875]);
+        let odd = numbers(&[1.0, 2.0, 4.0], &[2.0, 2.0, 1.0]);
+        assert_eq!([odd.median_ae(), odd.max_error()], [1.0, 3.0]);
+        assert_eq!(numbers(&[0.0], &[1.0]).mape(), 1.0 / f64::EPSILON);
+        let none = Numbers::default();
+        assert!([none.median_ae(), none.max_error(), none.mape()].iter().all(|value| value.is_nan()));
     }
 
     #[test]
