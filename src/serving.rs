@@ -156,15 +156,9 @@ impl Snapshot {
         let Some(served) = self.models.get(model) else {
             return Err(NotServed::Model(crate::model::shorten(model)));
         };
-        served.resolve(selector).ok_or_else(|| NotServed::Version {
-            model: model.to_owned(),
-            selector: match selector {
-                Selector::Default => "the default version".into(),
-                Selector::Version(version) => version.to_string(),
-                Selector::Stage(stage) => stage.name().into(),
-                Selector::Alias(alias) => alias.clone(),
-            },
-        })
+        served
+            .resolve(selector)
+            .ok_or_else(|| NotServed::Version { model: model.to_owned(), selector: selector.to_string() })
     }
 
     /// The model of a founding endpoint that names none: the default one, else the only one.

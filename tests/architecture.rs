@@ -16,12 +16,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("booster", &["json", "model", "tensor"]),
     ("format", &["booster", "model", "onnx"]),
     ("score", &[]),
+    ("stats", &[]),
+    ("experiment", &["json", "model", "stats"]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
     ("process", &[]),
     ("failpoint", &[]),
-    ("config", &["format", "model", "process", "native"]),
+    ("config", &["experiment", "format", "model", "process", "native"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
     ("registry", &["config", "failpoint", "format", "json", "model", "score", "tensor"]),
@@ -31,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "experiment",
             "failpoint",
             "format",
             "json",
@@ -49,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "experiment",
             "json",
             "metrics",
             "model",
@@ -67,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "experiment",
             "format",
             "gateway",
             "json",
@@ -265,7 +270,16 @@ fn the_core_does_no_io_and_knows_no_clock() {
     for source in sources().iter().filter(|s| {
         matches!(
             top(&s.path),
-            "tensor" | "model" | "json" | "protocol" | "onnx" | "booster" | "format" | "score"
+            "tensor"
+                | "model"
+                | "json"
+                | "protocol"
+                | "onnx"
+                | "booster"
+                | "format"
+                | "score"
+                | "stats"
+                | "experiment"
         )
     }) {
         wrong.extend(
