@@ -197,6 +197,9 @@ impl Experiment {
 // === impl Hash ===
 
 impl Hash {
+    /// Every hash.
+    pub const ALL: &[Self] = &[Self::Xxh3, Self::GrowthBook];
+
     /// The name in configurations and reports.
     pub const fn name(self) -> &'static str {
         match self {
