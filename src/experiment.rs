@@ -194,6 +194,20 @@ impl Experiment {
     }
 }
 
+/// What to say of experiments that another configuration changes so that units change hands.
+pub fn moved(before: &[Experiment], after: &[Experiment]) -> Vec<String> {
+    let pairs = after.iter().filter_map(|now| Some((now, before.iter().find(|was| was.name == now.name)?)));
+    let moved = pairs.map(|(now, was)| (&now.name, now.moved_slots(was))).filter(|(_, slots)| *slots > 0);
+    let text = |(name, slots)| {
+        format!(
+            "experiment `{name}`: {slots} of {} slots go from one variant to another; what was observed of their units \
+             counts for neither, so choose another salt or leave slots where they were",
+            assign::SLOTS
+        )
+    };
+    moved.map(text).collect()
+}
+
 // === impl Hash ===
 
 impl Hash {

@@ -51,8 +51,9 @@ impl Check<'_> {
         }
         let written = keys.iter().find(|key| self.origins.contains_key(**key)).or(keys.first());
         let Some(key) = written else { return };
-        let origin =
-            self.origins.get(*key).cloned().or_else(table).unwrap_or(Origin::Default);
+        // What is missing is missing in a table.
+        let table = || self.origins.get(key.rsplit_once('.')?.0).cloned();
+        let origin = self.origins.get(*key).cloned().or_else(table).unwrap_or(Origin::Default);
         self.problems.push(problem::Problem { origin, key: Some((*key).into()), text });
     }
 

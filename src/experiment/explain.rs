@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::field::{Field, Fields, cookie};
 use super::{Condition, Experiment, Reason};
+use crate::model::shorten;
 
 /// A request as somebody describes it.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,30 @@ pub struct Explanation {
 }
 
 // === impl Given ===
+
+impl Given {
+    /// Adds a part of the request as somebody writes it: `unit` and `body` with a value, `header` and `cookie` with
+    /// `NAME=VALUE`.
+    ///
+    /// # Errors
+    /// When there is no such part, or no value.
+    pub fn add(&mut self, experiment: &Experiment, part: &str, value: &str) -> Result<(), String> {
+        let pair = || {
+            let (name, value) = value.split_once('=').filter(|(name, _)| !name.is_empty())?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        let pair =
+            || pair().ok_or_else(|| format!("expected {part} as NAME=VALUE, got `{}`", shorten(value)));
+        match part {
+            "unit" => self.unit = Some((experiment.unit.clone(), value.to_owned())),
+            "body" => value.clone_into(&mut self.body),
+            "header" => self.headers.push(pair().map(|(name, value)| (name.to_ascii_lowercase(), value))?),
+            "cookie" => self.cookies.push(pair()?),
+            other => return Err(format!("expected unit, header, cookie or body, got `{}`", shorten(other))),
+        }
+        Ok(())
+    }
+}
 
 impl Fields for Given {
     fn header(&self, name: &str) -> Option<&[u8]> {
