@@ -28,6 +28,8 @@ mod bad_input;
 #[cfg(feature = "s3")]
 #[path = "it/buckets.rs"]
 mod buckets;
+#[path = "it/experiments.rs"]
+mod experiments;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/hot_load.rs"]
