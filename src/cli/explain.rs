@@ -132,11 +132,13 @@ fn render(explanation: &Value) -> String {
             lines.push((name, format!("{} : {holds}", table::cell(&held["text"]))));
         }
     }
-    if let (Some(slot), Some(coverage)) = (number("enrol_slot"), number("coverage_slots")) {
+    // What a rule or the segment has decided, no slot decides.
+    let by_slot = !["rule", "hold_out", "segment"].contains(&cell("reason").as_str());
+    if let (Some(slot), Some(coverage), true) = (number("enrol_slot"), number("coverage_slots"), by_slot) {
         let below = if slot < coverage { "below" } else { "not below" };
         lines.push(("coverage", format!("enrol slot {slot} is {below} {coverage}")));
     }
-    if let Some(slot) = number("slot") {
+    if let Some(slot) = number("slot").filter(|_| by_slot) {
         let range = match explanation["range"].as_str() {
             Some(_) => format!("in {}", cell("range")),
             None => "in no range".into(),
@@ -147,8 +149,11 @@ fn render(explanation: &Value) -> String {
         Some(_) => format!("{}, which serves {}", cell("variant"), cell("serve")),
         None => "none: what the model's name means".into(),
     };
-    let enrolled = if explanation["enrolled"] == true { "enrolled" } else { "not enrolled" };
-    lines.push(("variant", format!("{variant}; {enrolled} ({})", cell("reason"))));
+    let enrolled = match cell("reason") {
+        reason if explanation["enrolled"] == true => reason,
+        reason => format!("not enrolled ({reason})"),
+    };
+    lines.push(("variant", format!("{variant}; {enrolled}")));
     if let Some(answer) = explanation["answer"].as_object() {
         let cell = |name: &str| table::cell(answer.get(name).unwrap_or(&Value::Null));
         lines.push((
@@ -191,6 +196,10 @@ variant     control, which serves 1; not enrolled (coverage)
 answers     version 1 as variant control (coverage)
 ";
         assert_eq!(render(&explanation), expected);
+        let forced = json!({"rules": [{"text": "a", "holds": true}], "slot": 9, "enrol_slot": 7, "coverage_slots": 8,
+            "reason": "rule", "variant": "b", "serve": "2", "enrolled": false});
+        let text = render(&forced);
+        assert!(text.contains("a : decides\n") && !text.contains("slot"), "{text}");
         let none = json!({"unit_from": "cookie:u", "reason": "no_unit", "range": null});
         let text = render(&none);
         assert!(
