@@ -46,12 +46,13 @@ type Answer = Response<Full<Bytes>>;
 /// Serves a port until the process ends.
 pub async fn serve(listener: TcpListener, port: Port) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    // Requests beyond the limit wait here, not in the data path; what waits too long is given up.
+    // Requests beyond the limit wait here, not in the data path; what waits too long is given up. Probes do not wait.
+    let probes = port.clone();
     let answer = move |request: Request<Incoming>| {
         let port = port.clone();
         async move { Ok::<_, BoxError>(port.answer(request).await) }
     };
-    let limited = ServiceBuilder::new().timeout(TIMEOUT).concurrency_limit(MAX_CONCURRENT).service_fn(answer);
+    let limited = ServiceBuilder::new().concurrency_limit(MAX_CONCURRENT).service_fn(answer);
     let service: BoxCloneSyncService<Request<Incoming>, Answer, BoxError> = BoxCloneSyncService::new(limited);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -63,14 +64,17 @@ pub async fn serve(listener: TcpListener, port: Port) {
                 continue;
             }
         };
-        let service = service.clone();
-        let service = hyper::service::service_fn(move |request| {
-            let service = service.clone();
+        let (service, probes) = (service.clone(), probes.clone());
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let (service, probes) = (service.clone(), probes.clone());
             async move {
-                let busy = |_| {
-                    failure(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the admin port is overloaded")
-                };
-                Ok::<_, Infallible>(service.oneshot(request).await.unwrap_or_else(busy))
+                if is_probe(request.uri().path()) {
+                    return Ok::<_, Infallible>(probes.answer(request).await);
+                }
+                let busy =
+                    || failure(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "the admin port is overloaded");
+                let answer = tokio::time::timeout(TIMEOUT, service.oneshot(request)).await;
+                Ok(answer.ok().and_then(Result::ok).unwrap_or_else(busy))
             }
         });
         crate::task::spawn("admin", async move {
@@ -86,11 +90,15 @@ pub async fn serve(listener: TcpListener, port: Port) {
     }
 }
 
+/// What tells an orchestrator how this process is.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/livez" | "/readyz" | "/startupz")
+}
+
 impl Port {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let probe = matches!(path.as_str(), "/livez" | "/readyz" | "/startupz");
-        if let Err(answer) = self.check(&request, probe) {
+        if let Err(answer) = self.check(&request, is_probe(&path)) {
             return answer;
         }
         if (method == Method::GET || method == Method::HEAD)

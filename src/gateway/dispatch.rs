@@ -306,7 +306,7 @@ impl Control {
     pub(super) async fn perform(self, gateway: &Gateway, work: &mut Workspace) -> Answer {
         let (reply, result) = oneshot::channel();
         let (command, name, verb) = match self {
-            Self::Load(name) => (Command::Sync(Some(name.clone()), reply), name, "load"),
+            Self::Load(name) => (Command::Load(name.clone(), reply), name, "load"),
             Self::Unload(name) => (Command::Unload(name.clone(), reply), name, "unload"),
         };
         let sent = gateway.loader.send(command).is_ok();

@@ -8,10 +8,12 @@
 mod blobs;
 mod notes;
 
+use std::cmp::Reverse;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -94,13 +96,17 @@ impl Cache {
         self.replace(&self.path("indexes", model.as_str()), bytes)
     }
 
-    /// Models of which something is kept that can serve, in order.
+    /// Models of which something is kept that can serve, those first that served last.
     pub fn models(&self) -> Vec<ModelName> {
-        let entries = fs::read_dir(self.root.join("served")).into_iter().flatten();
-        let mut names: Vec<ModelName> =
-            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-        names.sort();
-        names
+        let entries = fs::read_dir(self.root.join("served")).into_iter().flatten().flatten();
+        let mut models: Vec<(Reverse<SystemTime>, ModelName)> = entries
+            .filter_map(|entry| {
+                let name = entry.file_name().to_str()?.parse().ok()?;
+                Some((Reverse(entry.metadata().ok()?.modified().ok()?), name))
+            })
+            .collect();
+        models.sort();
+        models.into_iter().map(|(_, name)| name).collect()
     }
 
     /// What served a model last.

@@ -311,10 +311,13 @@ pub fn is_alias(text: &str) -> bool {
 
 impl Rollout {
     /// Whether the moment of the sidecar called `pod` has come at `now`: a fixed share of the span, from a hash of pod,
-    /// model and version. A start that cannot be read holds nobody back.
+    /// model and version. A start that cannot be read, or a moment beyond the calendar, holds nobody back.
     pub fn has_reached(&self, pod: &str, model: &ModelName, now: OffsetDateTime) -> bool {
         let Some(start) = clock::parse(&self.start) else { return true };
         let share = Digest::of(format!("{pod}\n{model}\n{}", self.version).as_bytes(), &mut || ()).share();
-        now >= start + Duration::from_secs(self.seconds).mul_f64(share)
+        let moment = time::Duration::try_from(Duration::from_secs(self.seconds).mul_f64(share))
+            .ok()
+            .and_then(|span| start.checked_add(span));
+        moment.is_none_or(|moment| now >= moment)
     }
 }

@@ -113,12 +113,16 @@ impl Trial<'_> {
         compared.find_map(|((spec, ours), theirs)| difference(&spec.name, ours, theirs, ENGINES))
     }
 
-    /// Runs one row and `rows` rows, from an example if there is one; returns the cost of a row in nanoseconds.
+    /// Runs one row, two and `rows` rows, from an example if there is one; returns the cost of a row in nanoseconds.
     ///
     /// # Errors
-    /// [`Reason::WarmupFailed`] when the engine fails; made-up rows that it refuses as input prove nothing.
+    /// [`Reason::WarmupFailed`] when the engine fails, or takes rows of an example in one number and not in another.
+    /// Made-up rows that it refuses as input prove nothing.
     pub fn warm_up(&mut self, example: Option<&[Tensor]>, rows: usize) -> Result<u64, LoadError> {
-        let mut cost = None;
+        let failed = |rows: usize, error: &RunError| {
+            LoadError::new(Reason::WarmupFailed, format!("{rows} rows: {error}"))
+        };
+        let (mut cost, mut takes_several, mut refused) = (None, false, None);
         for rows in [1, 2, rows.max(1)] {
             let inputs = match example {
                 Some(example) => tile(example, rows),
@@ -131,16 +135,22 @@ impl Trial<'_> {
                     Ok(_) => {
                         let nanos = start.elapsed().as_nanos() as u64 / rows as u64;
                         cost = Some(cost.map_or(nanos, |c: u64| c.min(nanos)));
+                        takes_several |= rows > 1;
                     }
-                    // Some graphs take only one batch size, or only rows that make sense.
-                    Err(RunError::Input(_)) if example.is_none() || rows > 1 => break,
-                    Err(error) => {
-                        return Err(LoadError::new(Reason::WarmupFailed, format!("{rows} rows: {error}")));
+                    // Some graphs take only rows that make sense, others one row at a time.
+                    Err(RunError::Input(_)) if example.is_none() => break,
+                    Err(error @ RunError::Input(_)) if rows > 1 => {
+                        refused = Some(failed(rows, &error));
+                        break;
                     }
+                    Err(error) => return Err(failed(rows, &error)),
                 }
             }
         }
-        Ok(cost.unwrap_or(0))
+        match refused {
+            Some(error) if takes_several => Err(error),
+            _ => Ok(cost.unwrap_or(0)),
+        }
     }
 }
 
@@ -187,6 +197,50 @@ mod tests {
         };
         let examined = trial.examine(golden.map(str::as_bytes), || Some(Box::new(Constant(2.0))));
         examined.map(|example| example.is_some()).map_err(|error| error.code)
+    }
+
+    /// Fails at these numbers of rows.
+    struct Fails(&'static [usize], fn(String) -> RunError);
+
+    impl Session for Fails {
+        fn run(
+            &self,
+            inputs: &[Tensor],
+            _scratch: &mut Scratch,
+            _outputs: &mut Vec<Tensor>,
+        ) -> Result<(), RunError> {
+            let rows = inputs[0].rows();
+            if self.0.contains(&rows) { Err(self.1(format!("no {rows}"))) } else { Ok(()) }
+        }
+
+        fn memory_bytes(&self) -> usize {
+            0
+        }
+    }
+
+    #[test]
+    fn a_warm_up_tries_one_row_two_and_many() {
+        let spec = TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![-1], labels: None };
+        let signature = Signature { inputs: vec![spec], outputs: Vec::new() };
+        let example = [Tensor::new(&[1], Data::Fp32(vec![1.0]))];
+        let warm_up = |fails: Fails, example| {
+            let (scratch, pace) = (&mut Scratch::new(0), &mut || ());
+            let mut trial = Trial { session: &fails, signature: &signature, scratch, pace };
+            trial.warm_up(example, 16).map(drop).map_err(|error| (error.code, error.detail))
+        };
+        let refused = |rows: usize| Err((Reason::WarmupFailed, format!("{rows} rows: no {rows}")));
+        let (engine, input) =
+            (RunError::Engine as fn(String) -> RunError, RunError::Input as fn(String) -> RunError);
+        let known = Some(&example[..]);
+        for rows in [&[1][..], &[2], &[16]] {
+            assert_eq!(warm_up(Fails(rows, engine), known), refused(rows[0]));
+            assert_eq!(warm_up(Fails(rows, engine), None), refused(rows[0]));
+            assert_eq!(warm_up(Fails(rows, input), known), refused(rows[0]));
+            assert_eq!(warm_up(Fails(rows, input), None), Ok(()), "made-up rows");
+        }
+        assert_eq!(warm_up(Fails(&[2, 16], input), known), Ok(()), "one row at a time");
+        assert_eq!(warm_up(Fails(&[2, 16], engine), known), refused(2));
+        assert_eq!(warm_up(Fails(&[], engine), known), Ok(()));
     }
 
     #[test]

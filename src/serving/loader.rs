@@ -18,6 +18,7 @@ mod signed;
 mod verbs;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -40,10 +41,12 @@ use outage::Outage;
 
 /// How soon a file that may still be written is looked at again.
 const SETTLE: Duration = Duration::from_millis(200);
-/// Longest pause between two attempts at a version that failed for a passing reason.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
-/// Longest that a sync waits for files that may still be written.
+/// Longest that a sync waits for the store, and for files that may still be written.
 const SYNC_WAIT: Duration = Duration::from_secs(5);
+/// Longest that it waits for a version that is being built; less than clients of the admin port wait.
+const BUILD_WAIT: Duration = Duration::from_secs(25);
+/// Before the loader goes on after a panic of its own.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// Where a command's outcome goes.
 pub type Reply = oneshot::Sender<Result<(), Refused>>;
@@ -67,6 +70,8 @@ pub enum Command {
     /// Look now, at one model or at all; the answer says what is wrong with the model, if anything. It waits a
     /// while for files that may still be written.
     Sync(Option<ModelName>, Reply),
+    /// As a sync of this model, but what was set aside stays so: this is an application's wish, not an operator's.
+    Load(ModelName, Reply),
     /// Stop serving a model until it is synced again.
     Unload(ModelName, Reply),
     /// Serve this version of a model whatever the registry says; `None` follows the registry again.
@@ -113,6 +118,10 @@ pub struct Loader {
     looks: u32,
     /// Something changes soon: look again before the interval is over.
     hurry: bool,
+    /// Versions that were let go of are still in use.
+    unswept: bool,
+    /// The model that a look begins behind: the last that could not be had, which must not hold up the others.
+    behind: Option<ModelName>,
     commands: Receiver<Command>,
     /// Syncs that came while the loader waited for a hand.
     later: VecDeque<OpenSync>,
@@ -132,6 +141,8 @@ pub struct Loader {
 
 struct OpenSync {
     name: Option<ModelName>,
+    /// What was set aside is tried as well.
+    tries_all: bool,
     since: Instant,
     reply: Reply,
 }
@@ -230,6 +241,8 @@ impl Loader {
             recalled: false,
             looks: 0,
             hurry: false,
+            unswept: false,
+            behind: None,
             commands,
             later: VecDeque::new(),
             asking: false,
@@ -240,10 +253,16 @@ impl Loader {
         })
     }
 
-    /// Looks, then waits for commands or the next look, until told to stop.
+    /// Looks, then waits for commands or the next look, until told to stop. Whatever somebody managed to put into the
+    /// registry, a panic is one look that failed, and not the end of following.
     pub fn run(mut self) {
-        // The loader ends with its process, so there is nobody to tell.
-        let _ = self.follow();
+        // Only who is told to stop stops; there is nobody to tell.
+        while catch_unwind(AssertUnwindSafe(|| self.follow())).is_err() {
+            self.metrics.panics.inc();
+            self.metrics.registry_up.set(0);
+            tracing::error!("the loader panicked; what is loaded keeps serving, and it looks again");
+            std::thread::sleep(AFTER_PANIC);
+        }
         self.stopping.store(true, Relaxed);
     }
 
@@ -257,9 +276,10 @@ impl Loader {
             let looked = if let Some(open) = self.later.pop_front() {
                 self.sync(open).map(|()| true)
             } else {
-                match self.hear(Some(next), true) {
+                let until = if self.unswept { next.min(Instant::now() + SETTLE) } else { next };
+                match self.hear(Some(until), SYNC_WAIT) {
                     Ok(command) => self.obey(command),
-                    Err(RecvTimeoutError::Timeout) if Instant::now() < next => Ok(false),
+                    Err(RecvTimeoutError::Timeout) if Instant::now() < next => self.sweep().map(|()| false),
                     Err(RecvTimeoutError::Timeout) => self.look(None).map(|()| true),
                     Err(RecvTimeoutError::Disconnected) => return Err(Gone),
                 }
@@ -292,6 +312,7 @@ impl Loader {
                 self.reroute();
                 self.look(None).map(|()| true)
             }
+            Command::Load(name, reply) => self.sync(OpenSync::gently(name, reply)).map(|()| true),
             other => {
                 self.decide(other);
                 // A pin may name what is not loaded yet.
@@ -318,13 +339,12 @@ impl Loader {
             if let Some(done) = ticket.poll()? {
                 return Ok(Some(done));
             }
-            let command = match self.hear(deadline, self.asking) {
+            let patience = if self.asking { SYNC_WAIT } else { BUILD_WAIT };
+            let command = match self.hear(deadline, patience) {
                 Ok(command) => command,
                 Err(RecvTimeoutError::Disconnected) => return Err(Gone),
                 Err(RecvTimeoutError::Timeout) => {
-                    if self.asking {
-                        self.give_up_syncs();
-                    }
+                    self.give_up_syncs(patience);
                     if deadline.is_some_and(|at| Instant::now() >= at) {
                         return Ok(None);
                     }
@@ -338,16 +358,16 @@ impl Loader {
                     return Err(Gone);
                 }
                 Command::Sync(name, reply) => self.later.push_back(OpenSync::new(name, reply)),
+                Command::Load(name, reply) => self.later.push_back(OpenSync::gently(name, reply)),
                 other => self.decide(other),
             }
         }
     }
 
-    /// The next command; none until `deadline` or, where they are answered `between`, until a sync has waited long
-    /// enough.
-    fn hear(&self, deadline: Option<Instant>, between: bool) -> Result<Command, RecvTimeoutError> {
-        let syncs = self.syncs.iter().chain(&self.later).filter(|_| between);
-        match deadline.into_iter().chain(syncs.map(|sync| sync.since + SYNC_WAIT)).min() {
+    /// The next command; none until `deadline`, or until a sync has waited for as long as its `patience` lasts.
+    fn hear(&self, deadline: Option<Instant>, patience: Duration) -> Result<Command, RecvTimeoutError> {
+        let syncs = self.syncs.iter().chain(&self.later);
+        match deadline.into_iter().chain(syncs.map(|sync| sync.since + patience)).min() {
             Some(at) => self.commands.recv_timeout(at.saturating_duration_since(Instant::now())),
             None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
@@ -355,8 +375,14 @@ impl Loader {
 }
 
 impl OpenSync {
+    /// An operator's; who names a model wants it tried, also where it brought a process down.
     fn new(name: Option<ModelName>, reply: Reply) -> Self {
-        Self { name, since: Instant::now(), reply }
+        Self { tries_all: name.is_some(), name, since: Instant::now(), reply }
+    }
+
+    /// An application's.
+    fn gently(name: ModelName, reply: Reply) -> Self {
+        Self { name: Some(name), tries_all: false, since: Instant::now(), reply }
     }
 }
 

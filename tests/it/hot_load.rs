@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::client::Target;
 use super::harness::{Server, Setup, constant_request, constant_version, wait};
 use super::load::{Load, Manner, constant_judge};
-use super::onnx::{complex_numbers, constant, external_data, other_signature, slow, unknown_operator};
+use super::onnx::{
+    complex_numbers, constant, external_data, fails_at, other_signature, slow, unknown_operator,
+};
 use super::repository::{Extras, Repository, golden};
 
 /// The promise is 3 s; a busy machine gets twice that.
@@ -131,6 +133,17 @@ fn promote(repository: &Repository, version: u64, bytes: &[u8], extras: &Extras)
     repository.index("m", &[(1, "Archived"), (version, "Production")], &[]);
 }
 
+/// A version that answers its example and does not take so many rows.
+fn refuses_rows(repository: &Repository, version: u64, rows: usize) {
+    let mut golden = golden(9.0);
+    for (tensor, width) in [("inputs", 4), ("outputs", 1)] {
+        let tensor = &mut golden["cases"][0][tensor][0];
+        tensor["shape"][0] = json!(1);
+        tensor["data"].as_array_mut().unwrap().truncate(width);
+    }
+    promote(repository, version, &fails_at(rows, 9.0), &Extras { golden: Some(golden), ..Extras::default() });
+}
+
 const BARE: &[Broken] = &[
     Broken { name: "nothing", code: "parse", publish: |r, v| bare(r, v, b"") },
     Broken { name: "a page", code: "parse", publish: |r, v| bare(r, v, b"<html>not found</html>") },
@@ -175,6 +188,9 @@ const MANAGED: &[Broken] = &[
             promote(r, v, &constant(9.0), &Extras { golden: Some(golden(8.0)), ..Extras::default() })
         },
     },
+    // The example has one row, and a warm-up 1, 2 and `warmup_rows`.
+    Broken { name: "no two rows", code: "warmup_failed", publish: |r, v| refuses_rows(r, v, 2) },
+    Broken { name: "no sixteen rows", code: "warmup_failed", publish: |r, v| refuses_rows(r, v, 16) },
     Broken {
         name: "examples that are none",
         code: "parse",

@@ -76,6 +76,12 @@ fn floats(name: &str, shape: &[i64], values: &[f32]) -> Message {
     shape.int(2, FLOAT).text(8, name).bytes(9, &raw)
 }
 
+fn integers(name: &str, shape: &[i64], values: &[i64]) -> Message {
+    let shape = shape.iter().fold(Message::default(), |out, d| out.int(1, *d));
+    let raw: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    shape.int(2, INT64).text(8, name).bytes(9, &raw)
+}
+
 fn node(domain: &str, operator: &str, inputs: &[&str], output: &str) -> Message {
     let inputs = inputs.iter().fold(Message::default(), |out, input| out.text(1, input));
     inputs.text(2, output).text(3, output).text(4, operator).text(7, domain)
@@ -135,6 +141,27 @@ pub(crate) fn lookup() -> Vec<u8> {
     let list = floats("list", &[4], &[10.0, 11.0, 12.0, 13.0]);
     let nodes = [node("", "Gather", &["list", "x"], "y")];
     model(&nodes, &[list], &value("x", INT64, 1), &value("y", FLOAT, 1))
+}
+
+/// As [`constant`], for any number of rows up to 64 but this one: the place that it looks up is none.
+pub(crate) fn fails_at(rows: usize, answer: f32) -> Vec<u8> {
+    let mut places = vec![0; 65];
+    places[rows] = 99;
+    let constants = [
+        integers("first", &[], &[0]),
+        integers("places", &[65], &places),
+        floats("list", &[1], &[answer]),
+        floats("w", &[4, 1], &[0.0; 4]),
+    ];
+    let nodes = [
+        node("", "Shape", &["x"], "shape"),
+        node("", "Gather", &["shape", "first"], "rows"),
+        node("", "Gather", &["places", "rows"], "place"),
+        node("", "Gather", &["list", "place"], "b"),
+        node("", "MatMul", &["x", "w"], "m"),
+        node("", "Add", &["m", "b"], "y"),
+    ];
+    model(&nodes, &constants, &value("x", FLOAT, 4), &value("y", FLOAT, 1))
 }
 
 /// An operator of a domain that nobody has.

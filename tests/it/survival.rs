@@ -4,6 +4,8 @@
 //!
 //! Rows R12 to R14 are in `tests/simulation.rs`, R18 is beside the back-off (`serving/loader/outage.rs`).
 
+#[path = "survival_following.rs"]
+mod following;
 #[path = "survival_kills.rs"]
 mod kills;
 #[path = "survival_scale.rs"]
@@ -139,6 +141,13 @@ fn answered(server: &Server, path: &str) -> Option<u64> {
     (answer.status == 200).then(|| constant_version(&answer))
 }
 
+/// The time in the middle: neither one lucky try passes nor one unlucky one fails.
+fn median(times: &[Duration]) -> Duration {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
 fn is_ready(server: &Server) -> bool {
     server.admin().get("/readyz").status == 200
 }
@@ -156,6 +165,11 @@ fn unharmed(load: Load) {
     load.flow(5);
     let tally = load.stop();
     assert_eq!(tally.failures, [""; 0], "of {}", tally.answered);
+}
+
+/// Versions, and catalogs, of a model that were refused for this reason.
+fn refusals(server: &Server, model: &str, reason: &str) -> f64 {
+    server.metric(&format!("sidegate_model_load_failures_total{{model=\"{model}\",reason=\"{reason}\"}}"))
 }
 
 fn registry_errors(server: &Server, reason: &str) -> f64 {
@@ -206,8 +220,8 @@ fn r1_a_warm_cache_is_ready_within_a_second_whether_the_bucket_is_down_or_hangs(
         let answer = ask(&site.setup().start());
         for fault in [Fault::Down, Fault::Delay(Duration::from_secs(3600))] {
             site.bucket.set_fault(fault.clone());
-            // A busy machine may be slow; a slow start is slow every time.
-            let times = (0..8).map(|_| {
+            // A busy machine may be slow now and then.
+            let times = (0..7).map(|_| {
                 let start = Instant::now();
                 let server = site.setup().start();
                 let took = start.elapsed();
@@ -223,10 +237,9 @@ fn r1_a_warm_cache_is_ready_within_a_second_whether_the_bucket_is_down_or_hangs(
                 );
                 took
             });
-            let mut seen = Vec::new();
-            let fast = times.inspect(|took| seen.push(*took)).any(|took| took < Duration::from_secs(1));
-            assert!(fast, "{layout}, {fault:?}: {seen:?}");
-            println!("R1 {layout}, {fault:?}: {seen:?}");
+            let times: Vec<_> = times.collect();
+            println!("R1 {layout}, {fault:?}: {times:?}");
+            assert!(median(&times) < Duration::from_secs(1), "{layout}, {fault:?}: {times:?}");
         }
     }
 }
@@ -293,7 +306,7 @@ fn requests_of_an_outage(site: &Site, server: &Server, span: Duration) -> usize 
     let mut predictions = 0_u64;
     while start.elapsed() < span {
         assert_eq!(answered(server, "m"), Some(1));
-        assert!(predictions % 10 != 0 || is_ready(server));
+        assert!(!predictions.is_multiple_of(10) || is_ready(server));
         predictions += 1;
         std::thread::sleep(Duration::from_millis(100));
     }

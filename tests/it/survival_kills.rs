@@ -79,12 +79,23 @@ impl Before {
         )
     }
 
-    /// Dies at `place`.
+    /// Dies at `place` by its own hand.
     #[track_caller]
     fn die(&self, place: &str) {
+        self.ends(place, 6);
+    }
+
+    /// Dies at `place` by SIGKILL from outside, while its other threads go on.
+    #[track_caller]
+    fn is_killed(&self, place: &str) {
+        self.ends(&format!("KILL {place}"), 9);
+    }
+
+    #[track_caller]
+    fn ends(&self, place: &str, signal: i32) {
         self.rewind();
         let end = self.setup().variable("TEST_ABORT_AT", place).run_within(SOON);
-        assert_eq!(end.signal(), Some(6), "{place}: {end}");
+        assert_eq!(end.signal(), Some(signal), "{place}: {end}");
     }
 
     /// Ready with a version whose answers are right, and nothing is left unfinished.
@@ -112,9 +123,13 @@ impl Before {
 #[test]
 fn x4_who_is_killed_between_loads_starts_again_with_a_verified_version() {
     let before = Before::new();
-    for _ in 0..rounds() {
-        for place in BESIDE.iter().copied().chain(["evicted"]) {
-            before.die(place);
+    for round in 0..rounds() {
+        for (number, place) in BESIDE.iter().copied().chain(["evicted"]).enumerate() {
+            if (round + number).is_multiple_of(2) {
+                before.is_killed(place);
+            } else {
+                before.die(place);
+            }
             before.site.bucket.set_fault(Fault::Down);
             drop(before.starts(place));
             before.site.bucket.heal();

@@ -1,3 +1,5 @@
+mod arbitrary;
+
 use serde_json::Value;
 
 use crate::model::{ModelName, Stage, Version};

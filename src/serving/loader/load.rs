@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::build::{Build, ChildTrial, Pacer};
-use super::{Failed, Gone, Loaded, Loader, MAX_BACKOFF, Origin};
+use super::{Failed, Gone, Loaded, Loader, Origin};
 use crate::config::Config;
 use crate::engine::LoadOptions;
 use crate::model::{LoadError, ModelName, Reason, Version};
@@ -125,23 +125,15 @@ impl Loader {
                 self.evict(config);
             }
             Err(error) => {
-                let attempts = model.failed.get(&version).map_or(1, |f| f.attempts + 1);
-                let passing = matches!(
-                    error.code,
-                    Reason::MissingFile
-                        | Reason::BadDigest
-                        | Reason::Memory
-                        | Reason::Timeout
-                        | Reason::Unreachable
-                );
-                let backoff = Duration::from_secs(1 << attempts.min(6)).min(MAX_BACKOFF);
-                self.refused(name, listed, error, passing.then_some(backoff));
+                self.refused(name, listed, error, None);
+                // What was refused takes room as well.
+                self.evict(config);
             }
         }
         Ok(())
     }
 
-    /// Takes note of a version that is not loaded, and of when to try again.
+    /// Takes note of a version that is not loaded, and of when to try again: `again`, or what fits the reason.
     fn refused(&mut self, name: &ModelName, listed: &Listed, error: LoadError, again: Option<Duration>) {
         let version = listed.version;
         tracing::warn!(
@@ -151,7 +143,8 @@ impl Loader {
         self.metrics.count_load(name.as_str(), Some(error.code));
         let Some(model) = self.models.get_mut(name) else { return };
         let attempts = model.failed.get(&version).map_or(1, |f| f.attempts + 1);
-        let retry = again.map(|pause| Instant::now() + pause);
+        let pause = again.or_else(|| back_off(error.code, attempts));
+        let retry = pause.map(|pause| Instant::now() + pause);
         model.failed.insert(version, Failed { token: listed.token.clone(), error, attempts, retry });
     }
 
@@ -237,8 +230,9 @@ impl Loader {
         let Some(cache) = self.cache.clone().filter(|_| self.remote) else { return };
         let loaded = self.models.values().flat_map(|model| model.loaded.values());
         let mut needed: Vec<Digest> = loaded.flat_map(|loaded| loaded.record.digests()).collect();
-        // After a start, others have not been loaded yet.
-        let chosen = cache.models().into_iter().filter(|name| super::is_chosen(name, config));
+        // After a start, others have not been loaded yet; those of models that are gone may go, should room be needed.
+        let known = |name: &ModelName| self.registry_seen.is_none() || self.models.contains_key(name);
+        let chosen = cache.models().into_iter().filter(|name| super::is_chosen(name, config) && known(name));
         needed.extend(chosen.filter_map(|name| cache.served(&name)).flat_map(|served| served.digests()));
         let max = config.registry.cache_max_bytes;
         drop(self.bench.ask(move |_| {
@@ -248,7 +242,11 @@ impl Loader {
     }
 
     /// Makes room for a file of `bytes` within the memory budget, dropping kept versions first.
-    fn fit_into_memory(&mut self, bytes: u64, config: &Config) -> Result<Result<(), LoadError>, Gone> {
+    pub(super) fn fit_into_memory(
+        &mut self,
+        bytes: u64,
+        config: &Config,
+    ) -> Result<Result<(), LoadError>, Gone> {
         let Some(budget) = config.memory.budget_bytes else { return Ok(Ok(())) };
         let need = bytes.saturating_mul(MEMORY_FACTOR);
         let fits = || crate::process::resident_bytes().is_none_or(|resident| resident + need <= budget);
@@ -274,6 +272,17 @@ impl Loader {
         );
         Ok(Err(LoadError::new(Reason::Memory, detail)))
     }
+}
+
+/// How long to leave a version alone that was refused so many times; `None`: until something changes.
+fn back_off(code: Reason, attempts: u32) -> Option<Duration> {
+    let most = match code {
+        Reason::MissingFile | Reason::Unreachable => 60,
+        // Each attempt costs a download, or a minute of the processor, and hardly ever comes out otherwise.
+        Reason::BadDigest | Reason::Memory | Reason::Timeout => 3600,
+        _ => return None,
+    };
+    Some(Duration::from_secs((1 << attempts.min(12)).min(most)))
 }
 
 fn quarantined(name: &ModelName, found: &Quarantine) -> LoadError {

@@ -14,6 +14,10 @@ use crate::registry::{Catalog, Registry, Survey, unreachable};
 const FULL_LOOK: u32 = 20;
 /// How long a store may take at a start before the cache answers in its place.
 const HEAD_START: Duration = Duration::from_millis(300);
+/// So many models of a look may be refused before the store has answered for any; then it is the store that refuses.
+const REFUSALS: usize = 3;
+/// A load that takes longer may have been overtaken: what the registry says is asked again before it serves.
+const OVERTAKEN: Duration = Duration::from_secs(2);
 /// Why a swap waits.
 const RESTS: &str = "registry.min_swap_interval_ms is not over";
 
@@ -61,11 +65,18 @@ impl Loader {
         }
         self.recalled = true;
         self.metrics.registry_up.set(i64::from(self.outage.is_none()));
-        let sweeping = self.bench.ask(|bench| bench.retired.sweep());
+        self.sweep()?;
         // An operator may have hurried it while it looked.
-        self.hurry |= self.wait(&sweeping)? || self.outage.is_none() && self.expects();
+        self.hurry |= self.outage.is_none() && self.expects();
         self.publish_status(&config);
         self.say_experiments();
+        Ok(())
+    }
+
+    /// Frees what was let go of and is not in use any more.
+    pub(super) fn sweep(&mut self) -> Result<(), Gone> {
+        let sweeping = self.bench.ask(|bench| bench.retired.sweep());
+        self.unswept = self.wait(&sweeping)?;
         Ok(())
     }
 
@@ -79,19 +90,22 @@ impl Loader {
             self.models.keys().filter(|name| !survey.models.contains(name)).cloned().collect();
         gone.iter().for_each(|name| self.missing(name));
         let names = survey.models.into_iter().filter(|name| is_chosen(name, config));
-        let names: Vec<ModelName> = names.collect();
+        let mut names: Vec<ModelName> = names.collect();
+        for name in names.split_off(names.len().min(config.registry.max_models)) {
+            self.leave_out(&name, config.registry.max_models);
+        }
         // Known from here on, so that nobody takes the first ones for all of them.
-        for name in names.iter().take(config.registry.max_models) {
+        for name in &names {
             self.known(name);
         }
-        // Whether the store answers at all, and whether it kept silent last.
-        let (mut answered, mut silent) = (survey.answered, false);
-        for (position, name) in names.into_iter().enumerate() {
+        if let Some(behind) = self.behind.take() {
+            let first = names.partition_point(|name| *name <= behind);
+            names.rotate_left(first);
+        }
+        // Whether the store answers at all, whether it kept silent last, and what it refused before it answered.
+        let (mut answered, mut silent, mut refusals) = (survey.answered, false, Vec::new());
+        for name in names {
             if only.is_some_and(|only| *only != name) {
-                continue;
-            }
-            if position >= config.registry.max_models {
-                self.leave_out(&name, config.registry.max_models);
                 continue;
             }
             let unchanged = survey.unchanged.contains(&name);
@@ -102,7 +116,13 @@ impl Loader {
                 }
                 Err(error) => {
                     let refused = matches!(error.fault, Fault::Denied(_) | Fault::Refused(_));
+                    // To who may not list, an object that is not there is a forbidden one.
+                    if !answered && refused && refusals.len() + 1 < REFUSALS {
+                        refusals.push((name, error));
+                        continue;
+                    }
                     if !answered || silent && !refused {
+                        self.behind = Some(name);
                         self.lost(&error);
                         return Ok(());
                     }
@@ -113,6 +133,15 @@ impl Loader {
                 }
             };
             self.look_at(&name, catalog, config)?;
+        }
+        for (name, error) in refusals {
+            if !answered {
+                self.behind = Some(name);
+                self.lost(&error);
+                return Ok(());
+            }
+            self.metrics.count_registry_error(error.fault.label());
+            self.look_at(&name, Err(unreachable(error)), config)?;
         }
         self.registry_seen = Some(Instant::now());
         if let Some(outage) = self.outage.take() {
@@ -200,7 +229,7 @@ impl Loader {
         let (mut complete, mut pending, mut rests_until) = (true, None, None);
         // What is wanted may change while a version loads: an operator may have pinned another one.
         while let Some(version) = self.wanted(name, config).get(position).copied() {
-            let model = &self.models[name];
+            let Some(model) = self.models.get(name) else { return Ok(()) };
             // Below the first choice only what is asked for by stage or alias, or a stand-in when nothing serves.
             let stand_in = position > 0 && !model.is_named(version, config, name);
             if stand_in && (model.default.is_some() || model.serves_any(&self.wanted(name, config))) {
@@ -208,12 +237,18 @@ impl Loader {
             }
             position += 1;
             let goal = self.goal(name, config) == Some(version);
-            let rests = self.models[name].rest(version, config).filter(|_| goal);
+            let rests = model.rest(version, config).filter(|_| goal);
             match self.due(name, version, config) {
                 Due::Loaded | Due::Failed => {}
                 Due::Settling => (complete, pending) = (false, Some("its files may still be written")),
                 Due::Load if rests.is_some() => (pending, rests_until) = (Some(RESTS), rests),
-                Due::Load => self.load(name, version, Origin::Registry, config)?,
+                Due::Load => {
+                    let start = Instant::now();
+                    self.load(name, version, Origin::Registry, config)?;
+                    if start.elapsed() > OVERTAKEN {
+                        self.ask_again(name, config)?;
+                    }
+                }
             }
         }
         self.arrange(name, config);
@@ -226,6 +261,18 @@ impl Loader {
             (pending, rests_until) = (pending.or(Some(RESTS)), Some(until));
         }
         (model.pending, model.rests_until) = (pending, rests_until);
+        Ok(())
+    }
+
+    /// Takes over what the registry says of a model by now, if it says anything.
+    fn ask_again(&mut self, name: &ModelName, config: &Config) -> Result<(), Gone> {
+        if let Ok(Ok(catalog)) = self.catalog(name, false)?
+            && !catalog.is_empty()
+            && let Some(model) = self.models.get_mut(name)
+        {
+            model.catalog = catalog;
+            self.check_signatures(name, config);
+        }
         Ok(())
     }
 

@@ -208,7 +208,7 @@ impl Loader {
 
     /// Has the cache remember what serves, should the registry be gone at the next start.
     fn keep_served(&mut self, name: &ModelName) {
-        let Some(cache) = self.cache.as_ref().filter(|_| self.remote) else { return };
+        let Some(cache) = &self.cache else { return };
         let Some(model) = self.models.get_mut(name) else { return };
         let Some(record) = model.default.and_then(|v| model.loaded.get(&v)).map(|loaded| &loaded.record)
         else {

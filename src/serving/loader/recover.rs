@@ -1,5 +1,7 @@
 //! Serving without the registry: what the cache holds, when the store or an object of it is gone.
 
+use std::time::Instant;
+
 use super::{Gone, Loader, Origin};
 use crate::config::Config;
 use crate::model::{ModelName, Reason, Version};
@@ -48,9 +50,10 @@ impl Loader {
         self.known(name).recalled = true;
         self.check_signatures(name, config);
         for version in self.wanted(name, config) {
-            let model = &self.models[name];
-            // The store may be about to deliver one of them.
-            if !model.unsigned.contains_key(&version) && model.loading != Some(version) {
+            // The store may be about to deliver one of them; an operator may have ended the model meanwhile.
+            let may =
+                |m: &super::ModelState| !m.unsigned.contains_key(&version) && m.loading != Some(version);
+            if self.models.get(name).is_some_and(may) {
                 self.load(name, version, Origin::Cache, config)?;
             }
         }
@@ -74,6 +77,10 @@ impl Loader {
         let Some(model) = self.models.get(name).filter(|_| self.remote) else { return Ok(()) };
         let lacks = |pin: &Version| !model.loaded.contains_key(pin) && !model.failed.contains_key(pin);
         let Some(pin) = model.pin.filter(lacks) else { return Ok(()) };
+        self.check_signatures(name, config);
+        if self.models.get(name).is_none_or(|model| model.unsigned.contains_key(&pin)) {
+            return Ok(());
+        }
         self.load(name, pin, Origin::Cache, config)?;
         self.arrange(name, config);
         Ok(())
@@ -84,21 +91,28 @@ impl Loader {
     pub(super) fn stand_in(&mut self, name: &ModelName, config: &Config) -> Result<(), Gone> {
         let Some(model) = self.models.get(name) else { return Ok(()) };
         let lacks = model.default.is_none() && !model.stopped && model.pending.is_none();
-        let Some(cache) = self.cache.clone().filter(|_| self.remote && lacks) else { return Ok(()) };
+        let Some(cache) = self.cache.clone().filter(|_| lacks) else { return Ok(()) };
         // Where the registry wants nothing to serve, nothing does.
         let (Some(goal), Some(served)) = (self.goal(name, config), cache.served(name)) else { return Ok(()) };
         let Some(version) = Version::new(served.version) else { return Ok(()) };
-        let model = &self.models[name];
+        let Some(model) = self.models.get(name) else { return Ok(()) };
         let signed = || model.signed(name, version, false, &self.keys, None).is_ok();
         if config.registry.require_signature && !signed() {
             return Ok(());
         }
         let out_of_reach = |code| matches!(code, Reason::MissingFile | Reason::Unreachable);
-        let broken = model.failed.get(&version).is_some_and(|failed| !out_of_reach(failed.error.code));
+        let waits = |retry: Option<Instant>| retry.is_none_or(|at| Instant::now() < at);
+        let broken = model
+            .failed
+            .get(&version)
+            .is_some_and(|failed| !out_of_reach(failed.error.code) && waits(failed.retry));
         let listed = entry(&served, version);
         let aside = self.quarantine(name, &listed).is_some();
-        if aside || version == goal && (broken || model.loaded.contains_key(&version)) {
+        if aside || broken || version == goal && model.loaded.contains_key(&version) {
             return Ok(());
+        }
+        if !self.remote {
+            return self.stand_in_from_folder(name, version, config);
         }
         let cached = cache.clone();
         let (of, record) = (name.clone(), served.clone());
@@ -110,16 +124,38 @@ impl Loader {
                 return Ok(());
             }
         };
-        self.finish_load(name, &listed, Ok(artefact), config)?;
-        if self.models[name].loaded.contains_key(&version) {
-            tracing::warn!(
-                model = %name, version = served.version, wanted = goal.get(),
-                "the version that served last stands in, from the cache"
-            );
-            self.known(name).fallback = Some(version);
-            self.arrange(name, config);
+        let room = self.fit_into_memory(artefact.model.len() as u64, config)?;
+        self.finish_load(name, &listed, room.map(|()| artefact), config)?;
+        self.fall_back(name, version, config);
+        Ok(())
+    }
+
+    /// As [`Loader::stand_in`], where the registry is a folder, of which the cache keeps no copies.
+    fn stand_in_from_folder(
+        &mut self,
+        name: &ModelName,
+        version: Version,
+        config: &Config,
+    ) -> Result<(), Gone> {
+        if self
+            .models
+            .get(name)
+            .is_some_and(|model| model.catalog.managed && self.goal(name, config) != Some(version))
+        {
+            self.load(name, version, Origin::Registry, config)?;
+            self.fall_back(name, version, config);
         }
         Ok(())
+    }
+
+    /// Lets a version stand in, if it is loaded.
+    fn fall_back(&mut self, name: &ModelName, version: Version, config: &Config) {
+        let Some(model) = self.models.get_mut(name) else { return };
+        if model.loaded.contains_key(&version) {
+            tracing::warn!(model = %name, version = version.get(), "the version that served last stands in");
+            model.fallback = Some(version);
+            self.arrange(name, config);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Loader, ModelState};
 use crate::config::Config;
-use crate::model::{LoadError, ModelName, Reason, Version};
+use crate::model::{LoadError, ModelName, Reason, Stage, Version};
 use crate::registry::signature::Keys;
 
 impl Loader {
@@ -76,12 +76,20 @@ impl ModelState {
         let (Some(index), Some(manifest)) = (&self.catalog.index, &listed.manifest) else {
             return Err(unsigned());
         };
-        // A pin is an operator's of this sidecar; a rollout stays with what this sidecar serves already.
-        let by_stage = is_goal
-            && self.pin != Some(version)
-            && index.rollout.as_ref().is_none_or(|r| r.from != version.get());
+        // Nobody signs a rollout: it may keep a sidecar with what it serves already, and bring nothing to serve.
+        let stays = self.default == Some(version)
+            && index.rollout.as_ref().is_some_and(|rollout| {
+                rollout.from == version.get()
+                    && Version::new(rollout.version).is_some_and(|to| to != version && self.is_production(to))
+            });
+        // A pin is an operator's of this sidecar.
+        let by_stage = is_goal && self.pin != Some(version) && !stays;
         let promoted = by_stage.then_some(listed.stage);
         let verified = keys.check(index, name, version, manifest, promoted, seen)?;
         Ok(verified.promotion_generation)
+    }
+
+    fn is_production(&self, version: Version) -> bool {
+        self.catalog.listed(version).is_some_and(|listed| listed.stage == Stage::Production)
     }
 }

@@ -1,5 +1,7 @@
 //! What operators of this one sidecar ask for: sync, unload, pin, rollback. None of them needs the registry to answer.
 
+use std::time::Duration;
+
 use super::{Command, Gone, Loader, ModelState, OpenSync, Refused, Reply, SYNC_WAIT};
 use crate::model::{ModelName, Version};
 use crate::registry::clock::{self, Clock as _};
@@ -15,8 +17,7 @@ impl Loader {
             quarantined
                 .extend(model.catalog.versions.iter().map(|l| (known.clone(), l.version, l.token.clone())));
         }
-        // Who names a model wants it tried, also where it brought a process down.
-        if let Some(cache) = self.cache.as_ref().filter(|_| name.is_some()) {
+        if let Some(cache) = self.cache.as_ref().filter(|_| open.tries_all) {
             quarantined.iter().for_each(|(name, version, token)| cache.release(name, *version, token));
         }
         self.syncs.push(open);
@@ -42,7 +43,7 @@ impl Loader {
                 self.reroute();
                 self.hurry = true;
             }
-            Command::Sync(..) | Command::Wake | Command::Stop => {}
+            Command::Sync(..) | Command::Load(..) | Command::Wake | Command::Stop => {}
         }
     }
 
@@ -93,7 +94,7 @@ impl Loader {
     fn keep_pin(&self, name: &ModelName, version: Option<Version>) {
         let at = clock::text(clock::SystemClock.now());
         if let Some(Err(error)) = self.cache.as_ref().map(|cache| cache.keep_pin(name, version, &at)) {
-            tracing::warn!(model = %name, %error, "the pin holds until this process ends; the cache cannot be written");
+            tracing::warn!(model = %name, %error, "the next process will not know of this; the cache cannot be written");
         }
     }
 
@@ -109,17 +110,19 @@ impl Loader {
         }
     }
 
-    /// Answers the syncs that waited long enough for the store. What it is asked for goes on.
-    pub(super) fn give_up_syncs(&mut self) {
+    /// Answers the syncs that waited long enough for the store, or for a version to be built. What they wait for goes
+    /// on.
+    pub(super) fn give_up_syncs(&mut self, patience: Duration) {
         let loading = self.models.iter().find_map(|(name, model)| Some((name, model.loading?)));
         let text = match loading {
-            Some((name, version)) => {
+            Some((name, version)) if self.asking => {
                 format!("the registry has not delivered version {version} of `{name}` yet")
             }
+            Some((name, version)) => format!("version {version} of `{name}` is not built and tried yet"),
             None => "the registry has not answered yet".to_owned(),
         };
         let text = format!("{text}; what is loaded keeps serving");
-        let is_late = |sync: &OpenSync| sync.since.elapsed() >= SYNC_WAIT;
+        let is_late = |sync: &OpenSync| sync.since.elapsed() >= patience;
         let (late, open) = std::mem::take(&mut self.syncs).into_iter().partition(is_late);
         let (unheard, later): (Vec<_>, _) = std::mem::take(&mut self.later).into_iter().partition(is_late);
         (self.syncs, self.later) = (open, later.into());
@@ -166,7 +169,7 @@ impl Loader {
 impl ModelState {
     /// A pinned version that was not looked for yet.
     fn pin_pending(&self) -> Option<&'static str> {
-        if self.problem.is_some() {
+        if self.problem.is_some() || self.stopped {
             return None;
         }
         let pin = self.pin.filter(|pin| !self.loaded.contains_key(pin) && !self.failed.contains_key(pin))?;
