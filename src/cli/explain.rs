@@ -210,6 +210,6 @@ answers     version 1 as variant control (coverage)
 
     #[test]
     fn what_a_url_may_not_hold_is_escaped() {
-        assert_eq!(percent_encoded("a-Z_0.9 é&=%/?#"), "a-Z_0.9%20%C3%A9%26%3D%25%2F%3F%23");
+        assert_eq!(percent_encoded("a-Z_0.9 é&=%/?#\n"), "a-Z_0.9%20%C3%A9%26%3D%25%2F%3F%23%0A");
     }
 }

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn scalars_are_found_as_text() {
         let document = r#"{"inputs":[{"data":[1,2.50,-3e2],"name":"a"}, {"data":["x\u00e9\"","y"]}],
-            "parameters":{"user":42,"a/b":"slash","m~n":true,"":"empty key","none":null}} binary tail"#;
+            "parameters":{"user":42,"a/b":"slash","m~n":true,"~1":"tilde one","":"empty key","none":null}} binary tail"#;
         for (pointer, expected) in [
             ("/inputs/0/data/1", Some("2.50")),
             ("/inputs/0/data/2", Some("-3e2")),
@@ -123,6 +123,7 @@ mod tests {
             ("/parameters/user", Some("42")),
             ("/parameters/a~1b", Some("slash")),
             ("/parameters/m~0n", Some("true")),
+            ("/parameters/~01", Some("tilde one")),
             ("/parameters/", Some("empty key")),
             ("/parameters/none", None),
             ("/parameters", None),

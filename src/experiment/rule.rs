@@ -104,6 +104,7 @@ mod tests {
             "a: header:x = 1",
             "a: header:x = 1 ->",
             ": header:x = 1 -> b",
+            "a:b: header:x = 1 -> b",
             "a: -> b",
             "a: header:x = 1 or header:y = 2 -> b",
             "a: header:x = 1 and -> b",

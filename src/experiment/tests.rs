@@ -299,8 +299,8 @@ proptest! {
             unit: Some("json:/u".parse().unwrap()),
             coverage: format!("{}%", f64::from(coverage) / 1e4).parse().unwrap(),
             slots: vec![
-                ("control".to_owned(), Slots(vec![0..control])),
-                ("candidate".to_owned(), Slots(vec![500_000..500_000 + candidate])),
+                ("control".to_owned(), Slots(Vec::from([0..control]))),
+                ("candidate".to_owned(), Slots(Vec::from([500_000..500_000 + candidate]))),
             ],
             ..definition()
         });
