@@ -298,10 +298,10 @@ proptest! {
         let of = |coverage: u32, control: u32, candidate: u32| build(&Definition {
             unit: Some("json:/u".parse().unwrap()),
             coverage: format!("{}%", f64::from(coverage) / 1e4).parse().unwrap(),
-            slots: vec![
-                ("control".to_owned(), Slots(Vec::from([0..control]))),
-                ("candidate".to_owned(), Slots(Vec::from([500_000..500_000 + candidate]))),
-            ],
+            slots: slots(&[
+                ("control", &format!("0..{control}")),
+                ("candidate", &format!("500000..{}", 500_000 + candidate)),
+            ]),
             ..definition()
         });
         let before = of(coverage.0.min(coverage.1), a.min(b), c.min(d));
