@@ -131,7 +131,11 @@ fn encoding() {
         let mut out = Vec::new();
         let mut ours = || {
             out.clear();
-            let head = AnswerHead { prefix: br#"{"model_name":"gbt","model_version":"1""#, id: b"42" };
+            let head = AnswerHead {
+                prefix: br#"{"model_name":"gbt","model_version":"1""#,
+                id: b"42",
+                variant: None,
+            };
             encode(head, &signature, &request, &outputs, &mut out).expect("JSON has a form for these");
         };
         let floats = values(rows * 2);
@@ -166,7 +170,11 @@ fn whole(path: &str) {
         session.run(&request.inputs, &mut scratch, &mut outputs).expect("a good run");
         out.clear();
         head.clear();
-        let prefix = AnswerHead { prefix: br#"{"model_name":"m","model_version":"1""#, id: &request.id };
+        let prefix = AnswerHead {
+            prefix: br#"{"model_name":"m","model_version":"1""#,
+            id: &request.id,
+            variant: None,
+        };
         encode(prefix, model.signature(), &request, &outputs, &mut out).expect("JSON has a form for these");
         write_head(&mut head, &Answer::json(200), out.len(), b"Mon, 23 Nov 2026 20:05:07 GMT", None);
         black_box((&head, &out));

@@ -17,6 +17,7 @@ mod answer;
 mod args;
 mod check;
 mod csv_file;
+mod explain;
 mod failure;
 mod markup;
 mod model_file;
@@ -36,6 +37,7 @@ mod trial;
 mod trial_load;
 
 pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
+pub use explain::ExplainArgs;
 pub use pin::PinArgs;
 pub use registry::Verb;
 pub use trial::Protocol;
@@ -153,6 +155,9 @@ pub enum Command {
     /// Fix what one running sidegate serves, whatever the registry says
     #[command(after_help = pin::EXAMPLES)]
     Pin(PinArgs),
+    /// Say which rule or slot of an experiment decides about a request
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(ExplainArgs),
     /// Prove it on your own model: the same requests to sidegate and to what serves it today
     #[command(after_help = TRY_EXAMPLES)]
     Try(Box<TryArgs>),
@@ -185,6 +190,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Registry(verb) => registry::run(&verb),
         Command::Pin(args) => pin::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Try(args) => trial::run(*args),
         Command::TrialLoad => trial_load::run(),
     }

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::experiment::{Definition, Experiment, ExperimentName};
 use crate::model::ModelName;
 
 mod assembly;
@@ -19,6 +20,7 @@ mod check;
 mod choice;
 mod demands;
 mod environment;
+mod experiments;
 mod file;
 mod key;
 mod keys;
@@ -71,6 +73,12 @@ pub struct Config {
     pub models: BTreeMap<ModelName, ModelConfig>,
     /// The table's defaults for models that it says nothing of.
     unnamed: ModelConfig,
+    /// The experiments that route requests, at most one of a model.
+    pub experiments: Vec<Experiment>,
+    /// Every experiment as written.
+    definitions: BTreeMap<ExperimentName, Definition>,
+    /// The table's defaults for experiments.
+    undefined: Definition,
 }
 
 /// `registry.*`: where models come from.
@@ -283,6 +291,11 @@ impl Config {
             checks: own.checks,
             prediction_range: own.prediction_range,
         }
+    }
+
+    /// The experiment that routes a model's requests.
+    pub fn experiment(&self, model: &str) -> Option<&Experiment> {
+        self.experiments.iter().find(|experiment| experiment.model.as_str() == model)
     }
 
     /// What is allowed but worth one line in the log at start.

@@ -21,6 +21,7 @@ mod route;
 mod run;
 mod settings;
 mod stream;
+mod target;
 mod worker;
 mod workspace;
 

@@ -3,7 +3,8 @@
 //! The code map, from the bottom up (ARCHITECTURE.md says how requests, models and signals flow through it, and
 //! `tests/architecture.rs` keeps the directions):
 //!
-//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`], [`stats`]
+//! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`],
+//!   [`stats`], [`experiment`]
 //! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
 //! - [`cli`]: the commands
@@ -16,6 +17,7 @@ pub mod booster;
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod experiment;
 pub mod failpoint;
 pub mod format;
 pub mod gateway;

@@ -63,6 +63,7 @@ pub struct Metrics {
     loads: IntCounterVec,
     load_failures: IntCounterVec,
     swaps: IntCounterVec,
+    assignments: IntCounterVec,
     info: IntGaugeVec,
     dropped_labels: IntCounter,
     /// Label sets in use by models and versions, against `metrics.max_series`.
@@ -87,10 +88,19 @@ pub struct Metrics {
     pub panics: IntCounter,
 }
 
+/// Answered requests by outcome.
+#[derive(Clone)]
+pub struct Outcomes([IntCounter; OUTCOMES.len()]);
+
+/// Requests to a model with an experiment, by the reason that decided: one series of each.
+#[derive(Clone)]
+pub struct Assignments(Vec<IntCounter>);
+
 /// One version's series.
 #[derive(Clone)]
 pub struct VersionMetrics {
-    outcomes: [IntCounter; OUTCOMES.len()],
+    /// Its answers as no variant of an experiment.
+    pub outcomes: Outcomes,
     /// Rows predicted.
     pub rows: IntCounter,
     /// Whole requests, in seconds.
@@ -153,6 +163,12 @@ impl Metrics {
                 &["model", "reason"],
             )?,
             swaps: counter("sidegate_model_swaps_total", "Changes of the served version", &["model"])?,
+            assignments: counter(
+                "sidegate_experiment_assignments_total",
+                "Requests to models with an experiment, by the variant that answers and why: enrolled, rule, hold_out, \
+                 segment, no_unit, coverage, unassigned, fallback",
+                &["experiment", "variant", "reason"],
+            )?,
             info: IntGaugeVec::new(
                 Opts::new("sidegate_model_info", "1 for each loaded version, with what it is"),
                 &["model", "version", "stage", "engine", "digest"],
@@ -199,7 +215,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 17] = [
+        let all: [Box<dyn Collector>; 18] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -207,6 +223,7 @@ impl Metrics {
             Box::new(metrics.loads.clone()),
             Box::new(metrics.load_failures.clone()),
             Box::new(metrics.swaps.clone()),
+            Box::new(metrics.assignments.clone()),
             Box::new(metrics.info.clone()),
             Box::new(metrics.dropped_labels.clone()),
             Box::new(metrics.registry_up.clone()),
@@ -242,14 +259,59 @@ impl Metrics {
         }
         let stage = |name| self.stages.with_label_values(&[model, name]);
         VersionMetrics {
-            outcomes: OUTCOMES
-                .map(|(_, name)| self.predictions.with_label_values(&[model, version, "", name])),
+            outcomes: self.outcomes(model, version, ""),
             rows: self.rows.with_label_values(&[model, version]),
             duration: self.duration.with_label_values(&[model, version]),
             decode: stage(STAGES[0]),
             queue: stage(STAGES[1]),
             infer: stage(STAGES[2]),
             encode: stage(STAGES[3]),
+        }
+    }
+
+    fn outcomes(&self, model: &str, version: &str, variant: &str) -> Outcomes {
+        let series = |(_, name)| self.predictions.with_label_values(&[model, version, variant, name]);
+        Outcomes(OUTCOMES.map(series))
+    }
+
+    /// The series of a version as a variant of an experiment.
+    pub fn variant(&self, model: &str, version: &str, variant: &str, max_series: usize) -> Outcomes {
+        if self.series.fetch_add(OUTCOMES.len(), Ordering::Relaxed) + OUTCOMES.len() > max_series {
+            self.dropped_labels.inc();
+            return self.outcomes(OTHER, OTHER, OTHER);
+        }
+        self.outcomes(model, version, variant)
+    }
+
+    /// Drops the series of a version that is no variant any more.
+    pub fn forget_variant(&self, model: &str, version: &str, variant: &str) {
+        self.series.fetch_sub(OUTCOMES.len(), Ordering::Relaxed);
+        for (_, outcome) in OUTCOMES {
+            drop(self.predictions.remove_label_values(&[model, version, variant, outcome]));
+        }
+    }
+
+    /// The series of an experiment's variant; `variant` is empty for what the plain name means. Variants and reasons are
+    /// few, and an experiment's counts outlive its changes.
+    pub fn assignments<'a>(
+        &self,
+        experiment: &str,
+        variant: &str,
+        reasons: impl Iterator<Item = &'a str>,
+    ) -> Assignments {
+        let series = |reason| self.assignments.with_label_values(&[experiment, variant, reason]);
+        Assignments(reasons.map(series).collect())
+    }
+
+    /// Drops the series of an experiment that has ended.
+    pub fn forget_assignments<'a>(
+        &self,
+        experiment: &str,
+        variant: &str,
+        reasons: impl Iterator<Item = &'a str>,
+    ) {
+        for reason in reasons {
+            drop(self.assignments.remove_label_values(&[experiment, variant, reason]));
         }
     }
 
@@ -341,11 +403,21 @@ impl Metrics {
     }
 }
 
-impl VersionMetrics {
+impl Outcomes {
     /// Counts an answered request.
     #[inline]
     pub fn count(&self, outcome: Outcome) {
-        self.outcomes[outcome as usize].inc();
+        self.0[outcome as usize].inc();
+    }
+}
+
+impl Assignments {
+    /// Counts a request; `reason` is the position in the reasons that the series were made with.
+    #[inline]
+    pub fn count(&self, reason: usize) {
+        if let Some(series) = self.0.get(reason) {
+            series.inc();
+        }
     }
 }
 
@@ -364,7 +436,7 @@ mod tests {
     fn a_version_has_all_its_series_until_it_is_forgotten() {
         let metrics = Metrics::new().unwrap();
         let version = metrics.version(&LABELS, 5000);
-        version.count(Outcome::Shed);
+        version.outcomes.count(Outcome::Shed);
         let rendered = text(&metrics);
         assert!(
             rendered.contains(r#"model_predictions_total{model="m",outcome="ok",variant="",version="1"} 0"#),
@@ -378,6 +450,30 @@ mod tests {
         assert!(text(&metrics).contains(r#"stage="Archived""#));
         metrics.forget_version(&VersionLabels { stage: "Archived", ..LABELS });
         assert!(!text(&metrics).contains(r#"version="1""#));
+    }
+
+    #[test]
+    fn a_variant_has_series_of_its_own_until_it_is_none() {
+        let metrics = Metrics::new().unwrap();
+        metrics.version(&LABELS, 5000);
+        metrics.variant("m", "1", "candidate", 5000).count(Outcome::Ok);
+        let series = r#"model_predictions_total{model="m",outcome="ok",variant="candidate",version="1"} 1"#;
+        assert!(text(&metrics).contains(series), "{}", text(&metrics));
+        metrics.forget_variant("m", "1", "candidate");
+        let rendered = text(&metrics);
+        assert!(
+            !rendered.contains("candidate") && rendered.contains(r#"variant="",version="1""#),
+            "{rendered}"
+        );
+        // No room for more than the version.
+        metrics.variant("m", "1", "candidate", 12).count(Outcome::Ok);
+        assert!(text(&metrics).contains(r#"variant="__other__""#));
+        let reasons = || ["enrolled", "no_unit"].into_iter();
+        metrics.assignments("e", "", reasons()).count(1);
+        let series = r#"sidegate_experiment_assignments_total{experiment="e",reason="no_unit",variant=""} 1"#;
+        assert!(text(&metrics).contains(series), "{}", text(&metrics));
+        metrics.forget_assignments("e", "", reasons());
+        assert!(!text(&metrics).contains(r#"experiment="e""#));
     }
 
     #[test]

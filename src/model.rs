@@ -260,22 +260,46 @@ impl FromStr for Reference {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let Some((name, selector)) = text.split_once('@') else {
-            return Ok(Self { name: text.parse()?, selector: Selector::Default });
-        };
-        let selector = if let Ok(version) = selector.parse() {
-            Selector::Version(version)
-        } else if let Some(stage) = Stage::parse(selector) {
-            Selector::Stage(stage)
-        } else {
-            // Aliases obey the rule of names; an integer that is not a version is no alias either.
-            let alias: ModelName = selector.parse()?;
-            if selector.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(InvalidName::Version(shorten(selector)));
+        match text.split_once('@') {
+            Some((name, selector)) => {
+                let selector = selector.parse()?;
+                Ok(Self { name: name.parse()?, selector })
             }
-            Selector::Alias(alias.as_str().to_owned())
-        };
-        Ok(Self { name: name.parse()?, selector })
+            None => Ok(Self { name: text.parse()?, selector: Selector::Default }),
+        }
+    }
+}
+
+// === impl Selector ===
+
+/// A version, a stage or an alias; what is none of them is refused.
+impl FromStr for Selector {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        if let Ok(version) = text.parse() {
+            return Ok(Self::Version(version));
+        }
+        if let Some(stage) = Stage::parse(text) {
+            return Ok(Self::Stage(stage));
+        }
+        // Aliases obey the rule of names; an integer that is not a version is no alias either.
+        let alias: ModelName = text.parse()?;
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(InvalidName::Version(shorten(text)));
+        }
+        Ok(Self::Alias(alias.as_str().to_owned()))
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default version"),
+            Self::Version(version) => version.fmt(f),
+            Self::Stage(stage) => f.write_str(stage.name()),
+            Self::Alias(alias) => f.write_str(alias),
+        }
     }
 }
 

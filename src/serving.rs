@@ -7,6 +7,7 @@ pub mod admission;
 pub mod checks;
 pub mod circuit;
 pub mod loader;
+pub mod router;
 pub mod status;
 pub mod trial_load;
 
@@ -23,9 +24,10 @@ use arc_swap::ArcSwap;
 
 use crate::engine::{EngineKind, Session};
 use crate::format::Format;
-use crate::metrics::{VersionLabels, VersionMetrics};
+use crate::metrics::{Outcome, VersionLabels, VersionMetrics};
 use crate::model::{ModelName, Selector, Signature, Stage, Version};
 use crate::registry::digest::Digest;
+use router::{Arm, Router};
 use status::Status;
 
 /// The pointers between the loader and everybody else.
@@ -55,6 +57,8 @@ pub struct ServedModel {
     pub versions: BTreeMap<Version, (Stage, Arc<ServedVersion>)>,
     /// Movable names.
     pub aliases: BTreeMap<String, Version>,
+    /// The experiment that routes requests to the plain name.
+    pub router: Option<Router>,
 }
 
 /// One loaded version.
@@ -153,18 +157,16 @@ impl Snapshot {
     /// [`NotServed`] when it is not loaded.
     #[inline]
     pub fn resolve(&self, model: &str, selector: &Selector) -> Result<&Arc<ServedVersion>, NotServed> {
-        let Some(served) = self.models.get(model) else {
-            return Err(NotServed::Model(crate::model::shorten(model)));
-        };
-        served.resolve(selector).ok_or_else(|| NotServed::Version {
-            model: model.to_owned(),
-            selector: match selector {
-                Selector::Default => "the default version".into(),
-                Selector::Version(version) => version.to_string(),
-                Selector::Stage(stage) => stage.name().into(),
-                Selector::Alias(alias) => alias.clone(),
-            },
-        })
+        self.model(model)?.resolve(selector).ok_or_else(|| NotServed::version(model, selector))
+    }
+
+    /// A model by its name.
+    ///
+    /// # Errors
+    /// [`NotServed`] when nothing of it is loaded.
+    #[inline]
+    pub fn model(&self, model: &str) -> Result<&Arc<ServedModel>, NotServed> {
+        self.models.get(model).ok_or_else(|| NotServed::Model(crate::model::shorten(model)))
     }
 
     /// The model of a founding endpoint that names none: the default one, else the only one.
@@ -173,6 +175,15 @@ impl Snapshot {
             let mut names = self.models.keys();
             names.next().filter(|_| names.next().is_none())
         })
+    }
+}
+
+// === impl NotServed ===
+
+impl NotServed {
+    /// A model without such a version.
+    pub fn version(model: &str, selector: &Selector) -> Self {
+        Self::Version { model: model.to_owned(), selector: selector.to_string() }
     }
 }
 
@@ -189,6 +200,15 @@ impl ServedModel {
             Selector::Alias(alias) => self.versions.get(self.aliases.get(alias)?).map(|(_, v)| v),
         }
     }
+
+    /// The same, but in a bare repository, where no version has a stage, what serves is what Production means.
+    pub fn resolve_leniently(&self, selector: &Selector) -> Option<&Arc<ServedVersion>> {
+        let bare = || self.versions.values().all(|(stage, _)| *stage == Stage::None);
+        match selector {
+            Selector::Stage(Stage::Production) if bare() => self.default.as_ref(),
+            other => self.resolve(other),
+        }
+    }
 }
 
 // === impl ServedVersion ===
@@ -203,6 +223,12 @@ impl ServedVersion {
             engine: self.engine.name(),
             digest,
         }
+    }
+
+    /// Counts how a request ended that this version answered, as a variant of an experiment or as itself.
+    #[inline]
+    pub fn count(&self, arm: Option<&Arm>, outcome: Outcome) {
+        arm.and_then(|arm| arm.outcomes.as_ref()).unwrap_or(&self.metrics.outcomes).count(outcome);
     }
 
     /// Takes note of a run: an exponentially weighted cost per row, a sixteenth of each new sample.

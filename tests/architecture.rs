@@ -17,12 +17,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &["booster", "model", "onnx"]),
     ("score", &[]),
     ("stats", &[]),
+    ("experiment", &["json", "model", "stats"]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
     ("process", &[]),
     ("failpoint", &[]),
-    ("config", &["format", "model", "process", "native"]),
+    ("config", &["experiment", "format", "model", "process", "native"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
     ("registry", &["config", "failpoint", "format", "json", "model", "score", "tensor"]),
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "experiment",
             "failpoint",
             "format",
             "json",
@@ -50,6 +52,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "experiment",
             "json",
             "metrics",
             "model",
@@ -68,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "config",
             "engine",
+            "experiment",
             "format",
             "gateway",
             "json",
@@ -266,7 +270,16 @@ fn the_core_does_no_io_and_knows_no_clock() {
     for source in sources().iter().filter(|s| {
         matches!(
             top(&s.path),
-            "tensor" | "model" | "json" | "protocol" | "onnx" | "booster" | "format" | "score" | "stats"
+            "tensor"
+                | "model"
+                | "json"
+                | "protocol"
+                | "onnx"
+                | "booster"
+                | "format"
+                | "score"
+                | "stats"
+                | "experiment"
         )
     }) {
         wrong.extend(

@@ -31,6 +31,8 @@ mod buckets;
 #[cfg(feature = "s3")]
 #[path = "it/credentials.rs"]
 mod credentials;
+#[path = "it/experiments.rs"]
+mod experiments;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/hot_load.rs"]

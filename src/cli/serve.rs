@@ -10,9 +10,11 @@ use serde_json::json;
 
 use super::{ServeArgs, store};
 use crate::config::{self, Config, Sources, read_tokens};
+use crate::experiment;
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::TensorSpec;
 use crate::registry::Registry;
+use crate::serving::loader::Command;
 use crate::serving::{ServedVersion, Serving};
 use crate::telemetry::{self, LevelHandle};
 use crate::tensor::Datatype;
@@ -185,7 +187,12 @@ impl Follower {
                 let log = new.log.clone();
                 // It holds before anything says so; the log's own level comes last, for the line before it.
                 gateway.settings.store(Arc::new(Settings::new(&new, tokens)));
+                for text in experiment::moved(&gateway.config.load().experiments, &new.experiments) {
+                    tracing::warn!("{text}");
+                }
                 gateway.config.store(Arc::new(new));
+                // The loader ends with the process, which reloads nothing any more.
+                drop(gateway.loader.send(Command::Reconfigured));
                 gateway.metrics.config_reloads.with_label_values(&["ok"]).inc();
                 tracing::info!(?changed, restart = ?reloads.pending_restart, "configuration reloaded");
                 self.log.set(&log);

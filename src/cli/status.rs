@@ -44,7 +44,23 @@ fn render(status: &Value) -> String {
         ("onnxruntime", onnxruntime(&status["onnxruntime"])),
     ];
     let lines: String = lines.iter().map(|(name, text)| format!("{name:<13}{text}\n")).collect();
-    format!("{title}{lines}\n{}", models::render(&status["models"]))
+    format!("{title}{lines}\n{}{}", models::render(&status["models"]), experiments(&status["experiments"]))
+}
+
+/// A line per variant; nothing where there is no experiment.
+fn experiments(experiments: &Value) -> String {
+    const HEADS: &[&str] = &["EXPERIMENT", "MODEL", "VARIANT", "SERVES", "SLOTS", "VERSION", "PROBLEM"];
+    let mut rows = Vec::new();
+    for experiment in experiments.as_array().into_iter().flatten() {
+        for variant in experiment["variants"].as_array().into_iter().flatten() {
+            let of_variant =
+                ["name", "serve", "slots", "version", "problem"].map(|name| table::cell(&variant[name]));
+            let row =
+                ["name", "model"].map(|name| table::cell(&experiment[name])).into_iter().chain(of_variant);
+            rows.push(row.collect());
+        }
+    }
+    if rows.is_empty() { String::new() } else { format!("\n{}", table::render(HEADS, &["VERSION"], &rows)) }
 }
 
 /// The one word that decides, and why.
@@ -122,6 +138,9 @@ mod tests {
             "onnxruntime": {"path": "/lib/o.so", "version": "1.32.0"},
             "memory": {"rss_bytes": 25_165_824, "budget_bytes": null},
             "models": [{"name": "churn", "versions": []}],
+            "experiments": [{"name": "e", "model": "churn", "variants": [
+                {"name": "control", "serve": "1", "slots": "0..1000000", "version": "1", "problem": null},
+                {"name": "candidate", "serve": "Staging", "slots": "", "version": null, "problem": "none"}]}],
         });
         let expected = "\
 sidegate 0.1.0, up 2 h 10 min: ready
@@ -139,6 +158,10 @@ onnxruntime  1.32.0, /lib/o.so
 
 MODEL  VERSION  STAGE  STATE  ENGINE  LOAD  BYTES  REASON
 churn  -        -      -      -          -      -  -
+
+EXPERIMENT  MODEL  VARIANT    SERVES   SLOTS       VERSION  PROBLEM
+e           churn  control    1        0..1000000        1  -
+e           churn  candidate  Staging  -                 -  none
 ";
         assert_eq!(render(&status), expected);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::check::Check;
 use super::file::{self, Written};
-use super::key::{Field, Scope};
+use super::key::{Family, Field, Scope};
 use super::keys::KEYS;
 use super::machine::Machine;
 use super::problem::{Origin, Problem};
@@ -13,6 +13,7 @@ use super::sources::MODEL_FILE;
 use super::url::RegistryUrl;
 use super::value::Value;
 use super::{Config, ModelConfig};
+use crate::experiment::{Definition, ExperimentName};
 use crate::model::ModelName;
 
 /// Keys that have a flag.
@@ -29,7 +30,7 @@ const FLAGS: &[(&str, &str)] = &[
 /// A configuration in the making.
 pub(super) struct Assembly<'a> {
     pub(super) config: Config,
-    /// Who wrote a key.
+    /// Who wrote a key, or a table with a name.
     origins: BTreeMap<String, Origin>,
     /// Keys with a value that could not be read.
     unread: BTreeSet<String>,
@@ -59,6 +60,7 @@ impl<'a> Assembly<'a> {
             let set = match &key.field {
                 Field::Once { set, .. } => set(config, &value, &scope),
                 Field::PerModel { set, .. } => set(&mut config.unnamed, &value, &scope),
+                Field::PerExperiment { set, .. } => set(&mut config.undefined, &value, &scope),
             };
             debug_assert_eq!(set, Ok(()), "default of {}", key.path);
         }
@@ -66,18 +68,36 @@ impl<'a> Assembly<'a> {
     }
 
     /// The settings of a model, which from now on is one that the configuration names.
-    pub(super) fn model(&mut self, name: &ModelName) -> &mut ModelConfig {
+    fn model(&mut self, name: &ModelName) -> &mut ModelConfig {
         let unnamed = &self.config.unnamed;
         self.config.models.entry(name.clone()).or_insert_with(|| unnamed.clone())
+    }
+
+    /// Takes note of a table with a name.
+    pub(super) fn named(&mut self, family: Family, name: &ModelName, origin: Origin) {
+        self.origins.insert(format!("{}.{name}", family.name()), origin);
+        match family {
+            Family::Models => drop(self.model(name)),
+            Family::Experiments => drop(self.definition(name)),
+        }
+    }
+
+    fn definition(&mut self, name: &ExperimentName) -> &mut Definition {
+        let undefined = &self.config.undefined;
+        self.config.definitions.entry(name.clone()).or_insert_with(|| undefined.clone())
     }
 
     /// Takes over a value, or notes what is wrong with it.
     pub(super) fn apply(&mut self, written: Written) {
         let scope = Scope { range: &written.key.range, machine: self.machine };
-        let set = match (&written.key.field, &written.model) {
+        let set = match (&written.key.field, &written.name) {
             (Field::Once { set, .. }, _) => set(&mut self.config, &written.value, &scope),
             (Field::PerModel { set, .. }, Some(name)) => set(self.model(name), &written.value, &scope),
+            (Field::PerExperiment { set, .. }, Some(name)) => {
+                set(self.definition(name), &written.value, &scope)
+            }
             (Field::PerModel { .. }, None) => Err("belongs to a model: models.NAME".into()),
+            (Field::PerExperiment { .. }, None) => Err("belongs to an experiment: experiments.NAME".into()),
         };
         self.note(written.path(), written.origin, set);
     }
@@ -92,9 +112,7 @@ impl<'a> Assembly<'a> {
         let flag = FLAGS.iter().find(|(key, _)| *key == path).map_or(path, |(_, flag)| flag);
         let origin = Origin::Flag(flag.into());
         match file::find(path) {
-            Some(key) => {
-                self.apply(Written { key, model: None, value: Value::Untyped(value.into()), origin })
-            }
+            Some(key) => self.apply(Written { key, name: None, value: Value::Untyped(value.into()), origin }),
             None => self.problems.push(Problem { origin, key: None, text: "unknown key".into() }),
         }
     }
@@ -111,9 +129,12 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The models that variables of the environment may name.
-    pub(super) fn known_models(&self) -> BTreeSet<ModelName> {
+    /// The models or experiments that variables of the environment may name.
+    pub(super) fn known(&self, family: Family) -> BTreeSet<ModelName> {
         let config = &self.config;
+        if family == Family::Experiments {
+            return config.definitions.keys().cloned().collect();
+        }
         let named = config.models.keys().chain(config.registry.models.iter().flatten());
         let named = named.chain(&config.registry.required).chain(&config.default_model).cloned();
         named.chain(config.registry.url.single_model()).collect()

@@ -9,6 +9,7 @@ use super::{
     Admin, Auth, Config, Engine, EngineChoice, Http, Limits, Log, LogFormat, LogLevel, Memory, Metrics,
     ModelChecks, ModelConfig, Ops, PathStyle, Registry, RegistryUrl, Search, Shutdown, TrialLoad,
 };
+use crate::experiment::{Definition, Hash, Share};
 
 impl Config {
     /// Placeholders: every field gets its value from its row of the table, which a test makes sure of.
@@ -66,6 +67,22 @@ impl Config {
                 warmup_rows: 0,
                 checks: ModelChecks::default(),
                 prediction_range: None,
+            },
+            experiments: Vec::new(),
+            definitions: BTreeMap::new(),
+            undefined: Definition {
+                enabled: false,
+                model: None,
+                unit: None,
+                salt: String::new(),
+                hash: Hash::Xxh3,
+                coverage: Share::ALL,
+                variants: Vec::new(),
+                slots: Vec::new(),
+                weights: Vec::new(),
+                default: String::new(),
+                segment: Vec::new(),
+                rules: Vec::new(),
             },
         }
     }

@@ -17,25 +17,29 @@ pub struct Change {
     pub restart: bool,
 }
 
-/// The keys that differ between two configurations, in the order of the table. A model that one of them does not
-/// name has the defaults there.
+/// The keys that differ between two configurations, in the order of the table. A model or an experiment that one of
+/// them does not name has the defaults there.
 pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
-    let models: BTreeSet<&ModelName> = old.models.keys().chain(new.models.keys()).collect();
     let mut changes = Vec::new();
     for key in KEYS {
-        let mut differ = |name: Option<&ModelName>| {
-            changes.push(Change { key: path(key, name), restart: key.restart });
-        };
-        match &key.field {
-            Field::Once { get, .. } if get(old) != get(new) => differ(None),
-            Field::Once { .. } => {}
-            Field::PerModel { get, .. } => {
-                let show = |config: &Config, name: &ModelName| {
-                    get(config.models.get(name).unwrap_or(&config.unnamed))
-                };
-                models.iter().filter(|n| show(old, n) != show(new, n)).for_each(|name| differ(Some(name)));
+        let names: BTreeSet<Option<&ModelName>> = match &key.field {
+            Field::Once { .. } => BTreeSet::from([None]),
+            Field::PerModel { .. } => old.models.keys().chain(new.models.keys()).map(Some).collect(),
+            Field::PerExperiment { .. } => {
+                old.definitions.keys().chain(new.definitions.keys()).map(Some).collect()
             }
-        }
+        };
+        let show = |config: &Config, name: Option<&ModelName>| match (&key.field, name) {
+            (Field::Once { get, .. }, _) => get(config),
+            (Field::PerModel { get, .. }, name) => {
+                get(name.and_then(|name| config.models.get(name)).unwrap_or(&config.unnamed))
+            }
+            (Field::PerExperiment { get, .. }, name) => {
+                get(name.and_then(|name| config.definitions.get(name)).unwrap_or(&config.undefined))
+            }
+        };
+        let differ = names.into_iter().filter(|name| show(old, *name) != show(new, *name));
+        changes.extend(differ.map(|name| Change { key: path(key, name), restart: key.restart }));
     }
     changes
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use super::key::BY_URL;
 use super::machine::Machine;
-use super::problem::{Origin, Problem};
+use super::problem::{self, Origin};
 use super::{Config, ModelCheck, ModelConfig};
+use crate::experiment::{Problem, conflicts};
 
 /// `sockaddr_un` has room for this and a final NUL (unix(7)).
 const MAX_UDS_BYTES: usize = 107;
@@ -24,14 +25,14 @@ pub(super) struct Check<'a> {
     pub(super) origins: &'a BTreeMap<String, Origin>,
     /// Keys whose value could not be read: rules on them would blame a default.
     pub(super) unread: &'a BTreeSet<String>,
-    pub(super) problems: Vec<Problem>,
+    pub(super) problems: Vec<problem::Problem>,
 }
 
 // === impl Check ===
 
 impl Check<'_> {
     /// Applies every rule.
-    pub(super) fn run(mut self) -> Vec<Problem> {
+    pub(super) fn run(mut self) -> Vec<problem::Problem> {
         self.registry();
         self.limits();
         self.default_model();
@@ -39,6 +40,7 @@ impl Check<'_> {
         self.checks();
         self.listeners();
         self.busy_poll();
+        self.experiments();
         self.problems
     }
 
@@ -49,8 +51,10 @@ impl Check<'_> {
         }
         let written = keys.iter().find(|key| self.origins.contains_key(**key)).or(keys.first());
         let Some(key) = written else { return };
-        let origin = self.origins.get(*key).cloned().unwrap_or(Origin::Default);
-        self.problems.push(Problem { origin, key: Some((*key).into()), text });
+        // What is missing is missing in a table.
+        let table = || self.origins.get(key.rsplit_once('.')?.0).cloned();
+        let origin = self.origins.get(*key).cloned().or_else(table).unwrap_or(Origin::Default);
+        self.problems.push(problem::Problem { origin, key: Some((*key).into()), text });
     }
 
     fn registry(&mut self) {
@@ -162,6 +166,26 @@ impl Check<'_> {
             let keys = [format!("models.{name}.checks"), format!("models.{name}.prediction_range")];
             let text = format!("`range` needs models.{name}.prediction_range, \"MIN..MAX\"");
             self.report(&[&keys[0], &keys[1]], text);
+        }
+    }
+
+    /// Every definition is checked, also of those that are switched off.
+    fn experiments(&mut self) {
+        let (mut enabled, mut problems) = (Vec::new(), Vec::new());
+        for (name, definition) in &self.config.definitions {
+            match definition.check(name) {
+                Ok(experiment) if definition.enabled => enabled.push(experiment),
+                Ok(_) => {}
+                Err(found) => problems.extend(found.into_iter().map(|problem| (name.clone(), problem))),
+            }
+        }
+        for (at, text) in conflicts(&enabled) {
+            problems.push((enabled[at].name.clone(), Problem { keys: &["model", "enabled"], text }));
+        }
+        self.config.experiments = enabled;
+        for (name, Problem { keys, text }) in problems {
+            let keys: Vec<String> = keys.iter().map(|key| format!("experiments.{name}.{key}")).collect();
+            self.report(&keys.iter().map(String::as_str).collect::<Vec<_>>(), text);
         }
     }
 

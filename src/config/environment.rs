@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::Written;
-use super::key::Key;
+use super::key::{Family, Key};
 use super::keys::KEYS;
 use super::problem::{Origin, Problem};
 use super::suggest;
@@ -18,9 +18,6 @@ pub(super) const PREFIX: &str = "SIDEGATE_";
 
 /// Names the configuration file.
 const CONFIG: &str = "SIDEGATE_CONFIG";
-
-/// Before the name of a model.
-const MODELS: &str = "SIDEGATE_MODELS__";
 
 /// The variables that concern sidegate, by their normal form.
 pub(super) struct Environment<'a> {
@@ -39,6 +36,11 @@ pub(super) fn variable(key: &Key) -> String {
         "" => format!("{PREFIX}{}", normal(key.name())),
         section => format!("{PREFIX}{}__{}", normal(section), normal(key.name())),
     }
+}
+
+/// Before the name of a model or an experiment.
+fn prefix(family: Family) -> String {
+    format!("{PREFIX}{}__", normal(family.name()))
 }
 
 // === impl Environment ===
@@ -70,10 +72,10 @@ impl<'a> Environment<'a> {
     pub(super) fn once(&mut self) -> Vec<Written> {
         let mut settings = Vec::new();
         for (normal, (name, value)) in &self.variables {
-            if normal == CONFIG || normal.starts_with(MODELS) {
+            if normal == CONFIG || Family::ALL.iter().any(|family| normal.starts_with(&prefix(*family))) {
                 continue;
             }
-            match KEYS.iter().find(|key| !key.per_model() && variable(key) == *normal) {
+            match KEYS.iter().find(|key| key.family().is_none() && variable(key) == *normal) {
                 Some(key) => settings.push(written(key, None, name, value)),
                 None => {
                     let known: Vec<String> = KEYS.iter().map(variable).chain([CONFIG.to_owned()]).collect();
@@ -86,35 +88,41 @@ impl<'a> Environment<'a> {
         settings
     }
 
-    /// Settings of models that are known by name from elsewhere.
-    pub(super) fn per_model(&mut self, known: &BTreeSet<ModelName>) -> Vec<Written> {
+    /// Settings of models or experiments that are known by name from elsewhere.
+    pub(super) fn named(&mut self, family: Family, known: &BTreeSet<ModelName>) -> Vec<Written> {
+        let prefix = prefix(family);
+        let keys = || KEYS.iter().filter(|key| key.family() == Some(family));
         let mut settings = Vec::new();
         for (normal, (name, value)) in &self.variables {
-            let Some(rest) = normal.strip_prefix(MODELS) else {
+            let Some(rest) = normal.strip_prefix(&prefix) else {
                 continue;
             };
-            let found = KEYS.iter().filter(|key| key.per_model()).find_map(|key| {
-                let model = rest.strip_suffix(&format!("__{}", self::normal(key.name())))?;
-                Some((key, model))
+            let found = keys().find_map(|key| {
+                let named = rest.strip_suffix(&format!("__{}", self::normal(key.name())))?;
+                Some((key, named))
             });
-            let Some((key, model)) = found else {
-                let names: Vec<_> = KEYS.iter().filter(|key| key.per_model()).map(Key::name).collect();
-                let text = format!("expected {MODELS}NAME__KEY with one of the keys {}", names.join(", "));
+            let Some((key, named)) = found else {
+                let names: Vec<_> = keys().map(Key::name).collect();
+                let text = format!("expected {prefix}NAME__KEY with one of the keys {}", names.join(", "));
                 self.problems.push(problem(name, text));
                 continue;
             };
-            let models: Vec<&ModelName> =
-                known.iter().filter(|m| self::normal(m.as_str()) == model).collect();
-            match models[..] {
-                [model] => settings.push(written(key, Some(model.clone()), name, value)),
-                [] => self.problems.push(problem(
-                    name,
-                    "the configuration names no such model; add it to registry.models or give it a table \
-                     [models.NAME]"
-                        .into(),
-                )),
+            let fits: Vec<&ModelName> = known.iter().filter(|n| self::normal(n.as_str()) == named).collect();
+            match fits[..] {
+                [named] => settings.push(written(key, Some(named.clone()), name, value)),
+                [] => {
+                    let elsewhere = match family {
+                        Family::Models => "add it to registry.models or ",
+                        Family::Experiments => "",
+                    };
+                    let (one, table) = (family.one(), family.section());
+                    let text = format!(
+                        "the configuration names no such {one}; {elsewhere}give it a table [{table}]"
+                    );
+                    self.problems.push(problem(name, text));
+                }
                 _ => {
-                    let names: Vec<_> = models.iter().map(|model| format!("`{model}`")).collect();
+                    let names: Vec<_> = fits.iter().map(|named| format!("`{named}`")).collect();
                     let text = format!("ambiguous, it stands for {}; use the file", names.join(" and "));
                     self.problems.push(problem(name, text));
                 }
@@ -142,9 +150,9 @@ fn is_service_link(normal: &str, value: &str) -> bool {
         || normal.rmatch_indices("_PORT_").any(|(at, found)| port(&normal[at + found.len()..]))
 }
 
-fn written(key: &'static Key, model: Option<ModelName>, name: &str, value: &str) -> Written {
+fn written(key: &'static Key, named: Option<ModelName>, name: &str, value: &str) -> Written {
     let origin = Origin::Environment(name.into());
-    Written { key, model, value: Value::Untyped(value.into()), origin }
+    Written { key, name: named, value: Value::Untyped(value.into()), origin }
 }
 
 fn problem(name: &str, text: String) -> Problem {

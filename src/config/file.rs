@@ -1,13 +1,13 @@
 //! Reads the configuration file into settings, and says line by line what does not belong in it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::key::Key;
+use super::key::{Family, Key};
 use super::keys::KEYS;
 use super::problem::{Origin, Problem};
 use super::suggest;
@@ -17,8 +17,8 @@ use crate::model::{ModelName, shorten};
 /// A value that someone wrote for a key.
 pub(super) struct Written {
     pub(super) key: &'static Key,
-    /// For a key that exists once per model.
-    pub(super) model: Option<ModelName>,
+    /// For a key of a family: the model, or the experiment, which is named by the same rule.
+    pub(super) name: Option<ModelName>,
     pub(super) value: Value,
     pub(super) origin: Origin,
 }
@@ -27,8 +27,8 @@ pub(super) struct Written {
 #[derive(Default)]
 pub(super) struct Layer {
     pub(super) settings: Vec<Written>,
-    /// Models that have a table of their own, even an empty one.
-    pub(super) models: BTreeSet<ModelName>,
+    /// Models and experiments that have a table of their own, even an empty one, and where.
+    pub(super) named: BTreeMap<(Family, ModelName), Origin>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -68,16 +68,16 @@ fn is_section(name: &str) -> bool {
 // === impl Written ===
 
 impl Written {
-    /// The key with the model's name in it, as messages and dumps show it.
+    /// The key with the name in it, as messages and dumps show it.
     pub(super) fn path(&self) -> String {
-        path(self.key, self.model.as_ref())
+        path(self.key, self.name.as_ref())
     }
 }
 
-/// The key with the model's name in it.
-pub(super) fn path(key: &Key, model: Option<&ModelName>) -> String {
-    match model {
-        Some(model) => key.path.replacen("NAME", model.as_str(), 1),
+/// The key with the name of its model or experiment in it.
+pub(super) fn path(key: &Key, name: Option<&ModelName>) -> String {
+    match name {
+        Some(name) => key.path.replacen("NAME", name.as_str(), 1),
         None => key.path.to_owned(),
     }
 }
@@ -89,49 +89,59 @@ impl Reader<'_> {
         for (name, value) in table {
             let span = name.span();
             let name = name.get_ref().as_ref();
-            match (name, value.get_ref()) {
-                ("models", DeValue::Table(models)) => self.models(models),
-                (_, DeValue::Table(keys)) if is_section(name) => self.section(name, None, keys),
-                (_, DeValue::Table(_)) => {
+            let family = Family::ALL.into_iter().find(|family| family.name() == name);
+            match (family, value.get_ref()) {
+                (Some(family), DeValue::Table(named)) => self.family(family, named),
+                (Some(_), _) => {
+                    self.problem(&span, name.into(), format!("expected tables like [{name}.NAME]"));
+                }
+                (None, DeValue::Table(keys)) if is_section(name) => self.section(name, None, keys),
+                (None, DeValue::Table(_)) => {
                     let text = format!("unknown section{}", suggest::section(name));
                     self.problem(&span, format!("[{}]", shorten(name)), text);
                 }
-                ("models", _) => {
-                    self.problem(&span, name.into(), "expected tables like [models.NAME]".into());
-                }
-                _ if is_section(name) => {
+                (None, _) if is_section(name) => {
                     self.problem(&span, name.into(), format!("expected a table, [{name}]"));
                 }
-                _ => self.setting("", None, &span, name, value),
+                (None, _) => self.setting("", None, &span, name, value),
             }
         }
     }
 
-    fn models(&mut self, table: &DeTable<'_>) {
+    fn family(&mut self, family: Family, table: &DeTable<'_>) {
         for (name, value) in table {
             let text = name.get_ref().as_ref();
-            let shown = format!("models.{}", shorten(text));
+            let shown = format!("{}.{}", family.name(), shorten(text));
             match (text.parse::<ModelName>(), value.get_ref()) {
-                (Ok(model), DeValue::Table(keys)) => {
-                    self.section("models.NAME", Some(&model), keys);
-                    self.layer.models.insert(model);
+                (Ok(named), DeValue::Table(keys)) => {
+                    self.section(family.section(), Some(&named), keys);
+                    let origin = self.at(&name.span());
+                    self.layer.named.insert((family, named), origin);
+                }
+                (Err(_), _) if family == Family::Experiments => {
+                    let rule = "a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`";
+                    let problem = format!("`{}` is not the name of an experiment: {rule}", shorten(text));
+                    self.problem(&name.span(), shown, problem);
                 }
                 (Err(error), _) => self.problem(&name.span(), shown, error.to_string()),
-                (Ok(_), _) => self.problem(&name.span(), shown, format!("expected a table, [models.{text}]")),
+                (Ok(_), _) => {
+                    let problem = format!("expected a table, [{}.{text}]", family.name());
+                    self.problem(&name.span(), shown, problem);
+                }
             }
         }
     }
 
-    fn section(&mut self, section: &str, model: Option<&ModelName>, table: &DeTable<'_>) {
+    fn section(&mut self, section: &str, named: Option<&ModelName>, table: &DeTable<'_>) {
         for (name, value) in table {
-            self.setting(section, model, &name.span(), name.get_ref(), value);
+            self.setting(section, named, &name.span(), name.get_ref(), value);
         }
     }
 
     fn setting(
         &mut self,
         section: &str,
-        model: Option<&ModelName>,
+        named: Option<&ModelName>,
         span: &Range<usize>,
         name: &str,
         value: &Spanned<DeValue<'_>>,
@@ -140,16 +150,17 @@ impl Reader<'_> {
         // A section's name never makes a key of the top level, nor `models.NAME` one of a model called NAME.
         if let Some(key) = find(&full).filter(|key| key.section() == section) {
             let (value, origin) = (Value::from_toml(value.get_ref()), self.at(span));
-            self.layer.settings.push(Written { key, model: model.cloned(), value, origin });
+            self.layer.settings.push(Written { key, name: named.cloned(), value, origin });
             return;
         }
-        let hint = match (model, value.get_ref()) {
-            (Some(model), DeValue::Table(_)) => {
-                format!("; a model's name with dots is quoted: [models.\"{model}.{}\"]", shorten(name))
+        let family = Family::ALL.into_iter().find(|family| family.section() == section);
+        let hint = match (family, named, value.get_ref()) {
+            (Some(family), Some(named), DeValue::Table(_)) => {
+                format!("; a name with dots is quoted: [{}.\"{named}.{}\"]", family.name(), shorten(name))
             }
             _ => suggest::key(&full),
         };
-        let shown = model.map_or(full.clone(), |model| full.replacen("NAME", model.as_str(), 1));
+        let shown = named.map_or(full.clone(), |named| full.replacen("NAME", named.as_str(), 1));
         self.problem(span, shorten(&shown), format!("unknown key{hint}"));
     }
 

@@ -7,10 +7,12 @@ use super::machine::Machine;
 use super::setting::Setting;
 use super::value::Value;
 use super::{Config, ModelConfig};
+use crate::experiment::Definition;
 
 /// A key of the configuration.
 pub struct Key {
-    /// `section.name`; `models.NAME.name` for the settings of a model, just the name at the top level.
+    /// `section.name`; `models.NAME.name` and `experiments.NAME.name` for those of a model or an experiment, just the
+    /// name at the top level.
     pub path: &'static str,
     /// The default as TOML.
     pub default: &'static str,
@@ -30,6 +32,17 @@ pub(super) enum Field {
     Once { set: Set<Config>, get: fn(&Config) -> String },
     /// A key that exists once per model.
     PerModel { set: Set<ModelConfig>, get: fn(&ModelConfig) -> String },
+    /// A key that exists once per experiment.
+    PerExperiment { set: Set<Definition>, get: fn(&Definition) -> String },
+}
+
+/// What the keys of a table with a name belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// `models.NAME`
+    Models,
+    /// `experiments.NAME`
+    Experiments,
 }
 
 /// Reads a value into its field, or says what is wrong with it.
@@ -44,7 +57,7 @@ pub(super) struct Scope<'a> {
 // === impl Key ===
 
 impl Key {
-    /// The section; empty at the top level, `models.NAME` for the settings of a model.
+    /// The section; empty at the top level, `models.NAME` for the settings of a model, and so on.
     pub fn section(&self) -> &'static str {
         self.path.rsplit_once('.').map_or("", |(section, _)| section)
     }
@@ -54,9 +67,44 @@ impl Key {
         self.path.rsplit_once('.').map_or(self.path, |(_, name)| name)
     }
 
-    /// Whether it exists once per model.
-    pub fn per_model(&self) -> bool {
-        matches!(self.field, Field::PerModel { .. })
+    /// What it exists once for each of; none where it exists once.
+    pub fn family(&self) -> Option<Family> {
+        match self.field {
+            Field::Once { .. } => None,
+            Field::PerModel { .. } => Some(Family::Models),
+            Field::PerExperiment { .. } => Some(Family::Experiments),
+        }
+    }
+}
+
+// === impl Family ===
+
+impl Family {
+    /// Every family, in the order of the table.
+    pub const ALL: [Self; 2] = [Self::Models, Self::Experiments];
+
+    /// The table that holds its tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Models => "models",
+            Self::Experiments => "experiments",
+        }
+    }
+
+    /// The section of its keys.
+    pub const fn section(self) -> &'static str {
+        match self {
+            Self::Models => "models.NAME",
+            Self::Experiments => "experiments.NAME",
+        }
+    }
+
+    /// One of them, as messages call it.
+    pub(super) const fn one(self) -> &'static str {
+        match self {
+            Self::Models => "model",
+            Self::Experiments => "experiment",
+        }
     }
 }
 
@@ -200,7 +248,17 @@ macro_rules! per_model {
     };
 }
 
-pub(super) use {auto, by_url, duration, keys, per_model, plain, switch};
+/// The field of every experiment.
+macro_rules! per_experiment {
+    ($name:ident) => {
+        $crate::config::key::Field::PerExperiment {
+            set: |definition, value, scope| $crate::config::key::store(&mut definition.$name, value, scope),
+            get: |definition| $crate::config::setting::Setting::write(&definition.$name),
+        }
+    };
+}
+
+pub(super) use {auto, by_url, duration, keys, per_experiment, per_model, plain, switch};
 
 /// The range of a row, everything when it names none.
 pub(super) const fn range(bounds: &[u64]) -> RangeInclusive<u64> {

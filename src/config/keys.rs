@@ -4,7 +4,7 @@
 //! lives and how it is read. Adding a key is a row here and a field in [`super::Config`] (and its
 //! `blank` placeholder). A key without effect must not exist.
 
-use super::key::{Key, auto, by_url, duration, keys, per_model, plain, switch};
+use super::key::{Key, auto, by_url, duration, keys, per_experiment, per_model, plain, switch};
 use super::machine::Machine;
 
 /// Every key of the configuration.
@@ -164,4 +164,36 @@ pub const KEYS: &[Key] = keys! {
     /// Where the predictions of this model lie, as "MIN..MAX" with both ends included, for the check "range";
     /// either end may be left out. "" = anywhere.
     live models.NAME.prediction_range = "" => per_model!(prediction_range);
+
+    /// Whether this experiment routes requests (docs/experiments.md). false keeps its definition for later.
+    live experiments.NAME.enabled = true => per_experiment!(enabled);
+    /// Name of the model whose requests it routes: those that name the model without a version, stage or alias.
+    live experiments.NAME.model = "" => per_experiment!(model);
+    /// Where a request says what is assigned to a variant, mostly its user: "header:NAME", "cookie:NAME" or
+    /// "json:/POINTER" into the body. Never the address of the client, which is the app's own.
+    live experiments.NAME.unit = "" => per_experiment!(unit);
+    /// What the hash of units starts from; another one assigns everybody anew. "" = the experiment's name.
+    live experiments.NAME.salt = "" => per_experiment!(salt);
+    /// Hash of units: "xxh3", or "growthbook" = the buckets of GrowthBook's SDKs (version 2).
+    live experiments.NAME.hash = "xxh3" => per_experiment!(hash);
+    /// Share of all units that is enrolled, by a hash of its own, so that raising it moves nobody.
+    live experiments.NAME.coverage = "100%" => per_experiment!(coverage);
+    /// Names of the variants with the version, stage or alias that each serves, such as
+    /// { control = "production", candidate = "8" }.
+    live experiments.NAME.variants = {} => per_experiment!(variants);
+    /// Slots of the variants, of a million: { control = "0..100000", candidate = "500000..600000 700000..750000" };
+    /// extended in place they move nobody. {} = by weights.
+    live experiments.NAME.slots = {} => per_experiment!(slots);
+    /// Weights of the variants, a shorthand for slots when an experiment begins: changing them moves units.
+    /// {} = all the same.
+    live experiments.NAME.weights = {} => per_experiment!(weights);
+    /// Name of the variant for whoever is not enrolled, and in place of a variant that is not loaded. "" = what the
+    /// model's name answers with otherwise.
+    live experiments.NAME.default = "" => per_experiment!(default);
+    /// What must hold of a request to be enrolled, all of it: "header:x-country in DE, AT", "json:/age >= 18",
+    /// "cookie:beta exists".
+    live experiments.NAME.segment = [] => per_experiment!(segment);
+    /// What is looked at first, as "NAME: CONDITION and CONDITION -> VARIANT": the first that holds answers with that
+    /// variant, or with the default one where "hold-out" stands in its place; nobody is enrolled by a rule.
+    live experiments.NAME.rules = [] => per_experiment!(rules);
 };

@@ -2,7 +2,7 @@
 
 use super::environment::variable;
 use super::file::path;
-use super::key::{Field, Key};
+use super::key::{Family, Field, Key};
 use super::keys::KEYS;
 use super::problem::Origin;
 use super::sources::Loaded;
@@ -13,13 +13,14 @@ use super::{Config, DEFAULT_FILE};
 pub struct Shown {
     /// `section.name`, with the model's name in it where it has one.
     pub key: String,
-    /// The value as TOML; every such value is JSON too.
+    /// The value as TOML; that of every key but those that are tables is JSON too.
     pub value: String,
     /// Who said so.
     pub origin: Origin,
 }
 
-/// Every key with its effective value and origin, in the order of the table, then model by model.
+/// Every key with its effective value and origin, in the order of the table, then model by model and experiment by
+/// experiment.
 pub fn values(loaded: &Loaded) -> Vec<Shown> {
     let config = &loaded.config;
     let shown = |key: String, value| {
@@ -28,15 +29,21 @@ pub fn values(loaded: &Loaded) -> Vec<Shown> {
     };
     let once = KEYS.iter().filter_map(|key| match &key.field {
         Field::Once { get, .. } => Some(shown(key.path.to_owned(), get(config))),
-        Field::PerModel { .. } => None,
+        Field::PerModel { .. } | Field::PerExperiment { .. } => None,
     });
     let per_model = config.models.iter().flat_map(|(name, model)| {
         KEYS.iter().filter_map(move |key| match &key.field {
-            Field::Once { .. } => None,
             Field::PerModel { get, .. } => Some(shown(path(key, Some(name)), get(model))),
+            Field::Once { .. } | Field::PerExperiment { .. } => None,
         })
     });
-    once.chain(per_model).collect()
+    let per_experiment = config.definitions.iter().flat_map(|(name, definition)| {
+        KEYS.iter().filter_map(move |key| match &key.field {
+            Field::PerExperiment { get, .. } => Some(shown(path(key, Some(name)), get(definition))),
+            Field::Once { .. } | Field::PerModel { .. } => None,
+        })
+    });
+    once.chain(per_model).chain(per_experiment).collect()
 }
 
 /// The effective configuration as a file that loads to the same.
@@ -67,7 +74,7 @@ pub fn template() -> String {
     for key in KEYS {
         if key.section() != section {
             section = key.section();
-            let commented = if key.per_model() { "#" } else { "" };
+            let commented = if key.family().is_some() { "#" } else { "" };
             text += &format!("\n{commented}[{section}]\n");
         } else {
             text += "\n";
@@ -97,9 +104,13 @@ fn document(loaded: &Loaded, line: impl Fn(&Shown, String) -> String) -> String 
     let mut text = String::new();
     let mut section = String::new();
     for shown in values(loaded) {
-        let (head, name) = match shown.key.strip_prefix("models.").and_then(|rest| rest.rsplit_once('.')) {
-            // Quoted, because a model's name may hold dots.
-            Some((model, name)) => (format!("models.\"{model}\""), name),
+        let family = Family::ALL.into_iter().find_map(|family| {
+            let rest = shown.key.strip_prefix(family.name())?.strip_prefix('.')?;
+            Some((family, rest.rsplit_once('.')?))
+        });
+        let (head, name) = match family {
+            // Quoted, because names may hold dots.
+            Some((family, (named, name))) => (format!("{}.\"{named}\"", family.name()), name),
             None => {
                 shown.key.rsplit_once('.').map_or((String::new(), shown.key.as_str()), |(s, n)| (s.into(), n))
             }

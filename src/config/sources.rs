@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::assembly::Assembly;
 use super::environment::{Environment, PREFIX};
 use super::file::{self, Layer};
+use super::key::Family;
 use super::machine::Machine;
 use super::problem::{Origin, Problem, Problems};
 use super::{Config, Search};
@@ -40,7 +41,8 @@ pub struct Sources {
 pub struct Loaded {
     /// The values.
     pub config: Config,
-    /// Who wrote a key, by its path with the model's name in it; defaults are not listed.
+    /// Who wrote a key, by its path with the name of its model or experiment in it, and who wrote such a table; defaults
+    /// are not listed.
     pub origins: BTreeMap<String, Origin>,
     /// The file that was read, if any.
     pub file: Option<PathBuf>,
@@ -65,17 +67,19 @@ pub fn load_leniently(sources: &Sources) -> (Loaded, Vec<Problem>) {
 
     let (file, layer) = sources.read_file();
     assembly.problems.extend(layer.problems);
-    for name in &layer.models {
-        assembly.model(name);
+    for ((family, name), origin) in layer.named {
+        assembly.named(family, &name, origin);
     }
     let settings = layer.settings.into_iter().chain(environment.once());
     settings.for_each(|written| assembly.apply(written));
     for (key, value) in &sources.flags {
         assembly.flag(key, value);
     }
-    // Last, because only now it is known which models there are; no flag concerns a single model.
-    for written in environment.per_model(&assembly.known_models()) {
-        assembly.apply(written);
+    // Last, because only now it is known which models there are; no flag concerns a single one.
+    for family in Family::ALL {
+        for written in environment.named(family, &assembly.known(family)) {
+            assembly.apply(written);
+        }
     }
     assembly.problems.append(&mut environment.problems);
     let (config, origins, problems) = assembly.finish();

@@ -1,12 +1,13 @@
 //! "Did you mean …?"
 
+use super::key::Family;
 use super::keys::KEYS;
 
 /// The end of a message on an unknown key: the key that may have been meant, or nothing.
 pub(super) fn key(unknown: &str) -> String {
     let (section, name) = unknown.rsplit_once('.').unwrap_or(("", unknown));
     let elsewhere: Vec<&str> =
-        KEYS.iter().filter(|k| k.name() == name && !k.per_model()).map(|k| k.path).collect();
+        KEYS.iter().filter(|k| k.name() == name && k.family().is_none()).map(|k| k.path).collect();
     // Mistakes in the name of a known section stay in it; a missing unit is one.
     let within = KEYS.iter().filter(|key| key.section() == section).map(|key| key.path);
     let lacks_unit = |path: &str| path.strip_prefix(unknown).is_some_and(|unit| unit.starts_with('_'));
@@ -24,7 +25,7 @@ pub(super) fn key(unknown: &str) -> String {
 /// The same for the name of a section.
 pub(super) fn section(unknown: &str) -> String {
     let sections = KEYS.iter().map(|key| key.section()).filter(|section| !section.contains("NAME"));
-    let near = nearest(unknown, sections.chain(["models"]));
+    let near = nearest(unknown, sections.chain(Family::ALL.map(Family::name)));
     // A key without its section looks like a section.
     near.map_or_else(|| key(unknown), |near| meant(&[near]))
 }

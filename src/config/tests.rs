@@ -184,6 +184,9 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
 fn every_layer_has_every_type() {
     let file = "default_model = \"churn\"\n[registry]\nmodels = [\"churn\", \"a.b\"]\n[limits]\nbody_bytes = 1_048_576\n\
         [http]\nuds = \"/run/s.sock\"\nreject_non_finite = true\n[models.\"a.b\"]\nengine = \"tract\"\n";
+    let experiment =
+        "[experiments.e-1]\nmodel = \"churn\"\nunit = \"header:u\"\nvariants = { a = 1, b = \"staging\" }\n";
+    let ramped = "weights = { a = 9, b = 1 }\ncoverage = \"5%\"\nsegment = [\"cookie:c exists\", \"cookie:d missing\"]\n";
     let env = [
         ("SIDEGATE_DEFAULT_MODEL", "churn"),
         ("sidegate_registry__models", "churn, a.b"),
@@ -199,6 +202,14 @@ fn every_layer_has_every_type() {
         (from_file.model("a.b").engine, from_file.model("churn").engine),
         (EngineChoice::Tract, EngineChoice::Auto)
     );
+    let env = [
+        ("SIDEGATE_EXPERIMENTS__E_1__WEIGHTS", "a=9, b = 1"),
+        ("SIDEGATE_EXPERIMENTS__E_1__COVERAGE", "5%"),
+        ("SIDEGATE_EXPERIMENTS__E_1__SEGMENT", "cookie:c exists, cookie:d missing"),
+    ];
+    let from_env = load_layers(&Layers { file: experiment, env: &env, ..Layers::default() }).unwrap();
+    assert_eq!(from_env, load_file(&format!("{experiment}{ramped}")).unwrap());
+    assert_eq!(from_env.experiment("churn").unwrap().variants[1].slots.to_string(), "900000..1000000");
     let env = [("SIDEGATE_HTTP__UDS", ""), ("SIDEGATE_DEFAULT_MODEL", "")];
     let config = load_layers(&Layers { file, env: &env, ..Layers::default() }).unwrap();
     assert_eq!((config.http.uds, config.default_model), (None, None), "empty takes a written value back");

@@ -17,6 +17,8 @@ pub(super) enum Value {
     Boolean(bool),
     /// A TOML array.
     List(Vec<Value>),
+    /// A TOML table, in the order it was written.
+    Table(Vec<(String, Value)>),
     /// What no key takes, named for the message.
     Other(&'static str),
 }
@@ -38,7 +40,14 @@ impl Value {
             }
             DeValue::Float(_) => Self::Other("a number with a fraction"),
             DeValue::Datetime(_) => Self::Other("a date or time"),
-            DeValue::Table(_) => Self::Other("a table"),
+            DeValue::Table(table) => {
+                let mut entries: Vec<_> = table.iter().collect();
+                entries.sort_by_key(|(name, _)| name.span().start);
+                let entry = |(name, value): (&toml::Spanned<_>, &toml::Spanned<_>)| {
+                    (AsRef::<str>::as_ref(name.get_ref()).to_owned(), Self::from_toml(value.get_ref()))
+                };
+                Self::Table(entries.into_iter().map(entry).collect())
+            }
         }
     }
 
@@ -62,6 +71,7 @@ impl Value {
             Self::Integer(number) => number.to_string(),
             Self::Boolean(value) => value.to_string(),
             Self::List(_) => "a list".into(),
+            Self::Table(_) => "a table".into(),
             Self::Other(what) => (*what).into(),
         };
         format!("expected {what}, got {got}")

@@ -1,5 +1,6 @@
 //! Admin and ops ports: metrics, probes, models, status and the few verbs. hyper and tower, away from the data path.
 
+mod experiments;
 mod verbs;
 
 use std::convert::Infallible;
@@ -115,12 +116,20 @@ impl Port {
                 text(StatusCode::OK, &models)
             }
             (&Method::GET, "/status") => text(StatusCode::OK, &self.status()),
+            (&Method::GET, _)
+                if let Some(answer) =
+                    experiments::answer(&self.gateway, &path, request.uri().query().unwrap_or_default()) =>
+            {
+                answer
+            }
             _ if let Some(verb) = Verb::of(&method, &path) => verb.perform(&self.gateway, request).await,
-            (_, "/models" | "/status" | "/metrics" | "/livez" | "/readyz" | "/startupz") => failure(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "this path takes another method",
-            ),
+            (_, "/models" | "/status" | "/experiments" | "/metrics" | "/livez" | "/readyz" | "/startupz") => {
+                failure(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "this path takes another method",
+                )
+            }
             _ => not_found(),
         }
     }
@@ -221,6 +230,7 @@ impl Port {
                 "budget_bytes": config.memory.budget_bytes,
             },
             "models": serde_json::to_value(&status.models).unwrap_or_default(),
+            "experiments": serde_json::to_value(&status.experiments).unwrap_or_default(),
         })
     }
 }

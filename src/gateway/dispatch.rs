@@ -13,6 +13,7 @@ use super::lane::Job;
 use super::predict::{Form, INLINE_BODY_BYTES, Prediction, Runner};
 use super::route::{NoRoute, Route, query, route};
 use super::settings::Settings;
+use super::target::Target;
 use super::workspace::Workspace;
 use crate::metrics::Outcome;
 use crate::model::{ModelName, Reference, Selector, Version};
@@ -64,20 +65,20 @@ pub(super) fn call(
     let snapshot = gateway.serving.snapshot.load();
     match found {
         Route::Infer { model, version } => {
-            let version = match selector(version) {
-                Some(selector) => resolve(&snapshot, model, &selector, work),
+            let target = match selector(version) {
+                Some(selector) => Target::of(&snapshot, model, &selector, head, work),
                 None => Err(unknown_version(work, model, version)),
             };
-            let version = version.inspect_err(|answer| count(gateway, answer.status))?;
-            let form = oip_form(head, work).inspect_err(|_| refused(version))?;
-            predict(version, form, head, work, &settings, arrived)
+            let target = target.inspect_err(|answer| count(gateway, answer.status))?;
+            let form = oip_form(head, work).inspect_err(|_| target.refused())?;
+            predict(target, form, head, work, &settings, arrived)
         }
         Route::Predict | Route::Invocations => {
-            let version = founding_target(&snapshot, &parameters, work);
-            let version = version.inspect_err(|answer| count(gateway, answer.status))?;
+            let target = founding_target(&snapshot, &parameters, head, work);
+            let target = target.inspect_err(|answer| count(gateway, answer.status))?;
             let form =
-                table_form(head, work, found == Route::Invocations).inspect_err(|_| refused(version))?;
-            predict(version, form, head, work, &settings, arrived)
+                table_form(head, work, found == Route::Invocations).inspect_err(|_| target.refused())?;
+            predict(target, form, head, work, &settings, arrived)
         }
         Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
             if !settings.repository_control {
@@ -115,11 +116,6 @@ fn count(gateway: &Gateway, status: u16) {
     gateway.metrics.http_errors.with_label_values(&[&status.to_string()]).inc();
 }
 
-/// Counts a request that was refused before its body was looked at.
-fn refused(version: &ServedVersion) {
-    version.metrics.count(Outcome::ClientError);
-}
-
 /// The selector of an optional version in a path; `None` for one that no version can have.
 pub(super) fn selector(version: Option<&str>) -> Option<Selector> {
     match version {
@@ -150,8 +146,9 @@ pub(super) fn resolve<'a>(
 fn founding_target<'a>(
     snapshot: &'a Snapshot,
     parameters: &str,
+    head: &Head,
     work: &mut Workspace,
-) -> Result<&'a Arc<ServedVersion>, Answer> {
+) -> Result<Target<'a>, Answer> {
     let named = query(parameters, "model").map_err(|e| work.fail(400, "invalid_request", &e))?;
     let reference: Cow<'_, str> = match &named {
         Some(name) => Cow::Borrowed(name),
@@ -168,19 +165,20 @@ fn founding_target<'a>(
         },
     };
     let reference: Reference = reference.parse().map_err(|e| work.fail(404, "not_found", &format!("{e}")))?;
-    resolve(snapshot, reference.name.as_str(), &reference.selector, work)
+    Target::of(snapshot, reference.name.as_str(), &reference.selector, head, work)
 }
 
 fn predict(
-    version: &Arc<ServedVersion>,
+    target: Target<'_>,
     form: Form,
     head: &Head,
     work: &mut Workspace,
     settings: &Settings,
     arrived: Instant,
 ) -> Result<Call, Answer> {
+    let version = target.version;
     if version.circuit.is_open(arrived) {
-        version.metrics.count(Outcome::Shed);
+        target.count(Outcome::Shed);
         let message = "the engine of this version failed too often; it is tried again within a minute";
         let answer = work.fail(503, "circuit_open", message);
         return Err(Answer { retry_after: Some(30), ..answer });
@@ -191,7 +189,7 @@ fn predict(
         match wanted.filter(|ms| *ms > 0) {
             Some(ms) => timeout = timeout.min(Duration::from_millis(ms)),
             None => {
-                refused(version);
+                target.refused();
                 let message = "x-request-timeout-ms is not a whole number of milliseconds from 1";
                 return Err(work.fail(400, "invalid_request", message));
             }
@@ -200,6 +198,7 @@ fn predict(
     let id = head.request_id.clone().map_or(&[][..], |range| &work.input[range]);
     Ok(Call::Predict(Box::new(Prediction {
         version: version.clone(),
+        arm: target.arm.cloned(),
         form,
         policy: Policy {
             max_rows: settings.max_rows(&version.model),

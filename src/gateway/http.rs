@@ -9,7 +9,7 @@ mod head;
 
 pub use answer::{Answer, ContentType, write_head};
 pub use chunked::{Chunked, Progress};
-pub use head::{Coding, Framing, Head, Method, Scan, find_end, parse};
+pub use head::{Coding, Framing, Head, Method, Scan, fields, find_end, parse};
 
 /// Largest head (request line and fields), in bytes.
 pub const MAX_HEAD_BYTES: usize = 32 << 10;

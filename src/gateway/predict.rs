@@ -13,6 +13,7 @@ use crate::json::push_string;
 use crate::metrics::{Metrics, Outcome};
 use crate::protocol::oip::{AnswerHead, decode, decode_raw, encode};
 use crate::protocol::{DecodeError, Policy, table};
+use crate::serving::router::Arm;
 use crate::serving::{ServedVersion, StageNanos};
 
 /// Bodies above this are decoded on a lane: reading them takes a fair part of [`INLINE_NANOS`].
@@ -23,6 +24,8 @@ const INLINE_NANOS: u64 = 1_000_000;
 /// One prediction on its way.
 pub(super) struct Prediction {
     pub(super) version: Arc<ServedVersion>,
+    /// The variant of an experiment that the version answers as.
+    pub(super) arm: Option<Arc<Arm>>,
     pub(super) form: Form,
     pub(super) policy: Policy,
     /// When the whole request had been read.
@@ -167,9 +170,9 @@ impl Prediction {
     }
 
     fn succeeded(&self, rows: usize) {
+        self.count(Outcome::Ok);
         let (metrics, times) = (&self.version.metrics, &self.times);
         let seconds = |nanos: u64| nanos as f64 * 1e-9;
-        metrics.count(Outcome::Ok);
         metrics.rows.inc_by(rows as u64);
         metrics.duration.observe(seconds(times.total));
         metrics.decode.observe(seconds(times.decode));
@@ -187,7 +190,7 @@ impl Prediction {
     ) -> Result<Answer, DecodeError> {
         self.give_id(work, runner);
         let (version, request) = (&*self.version, &work.request);
-        let head = AnswerHead { prefix: &version.answer_prefix, id: &request.id };
+        let head = AnswerHead { prefix: &version.answer_prefix, id: &request.id, variant: self.variant() };
         let json_length = encode(head, &version.signature, request, &work.outputs, &mut work.out)?;
         let content_type = match json_length {
             None => ContentType::Json,
@@ -211,12 +214,29 @@ impl Prediction {
         // The prefix opens an object of its own.
         out.push(b',');
         out.extend_from_slice(&version.answer_prefix[1..]);
-        out.extend_from_slice(b",\"variant\":null,\"id\":");
+        match self.variant() {
+            // Names of variants hold nothing that JSON would escape.
+            Some(variant) => {
+                out.extend([b",\"variant\":\"", variant.as_bytes(), b"\",\"id\":"].iter().copied().flatten())
+            }
+            None => out.extend_from_slice(b",\"variant\":null,\"id\":"),
+        }
         push_string(out, &request.id);
         out.extend_from_slice(b",\"timestamp\":\"");
         out.extend_from_slice(timestamp().as_bytes());
         out.extend_from_slice(b"\"}");
         Ok(Answer::json(200))
+    }
+
+    /// What the answer says of an experiment.
+    fn variant(&self) -> Option<&str> {
+        self.arm.as_ref().map(|arm| arm.name.as_str())
+    }
+
+    /// Counts how the request ended, for the version as what it answers.
+    #[inline]
+    pub(super) fn count(&self, outcome: Outcome) {
+        self.version.count(self.arm.as_deref(), outcome);
     }
 
     /// Every answer has an id: the body's, else the header's, else a new one.
@@ -240,7 +260,7 @@ impl Prediction {
         message: &str,
         outcome: Outcome,
     ) -> Answer {
-        self.version.metrics.count(outcome);
+        self.count(outcome);
         self.version.statistics.failed(nanos(self.arrived.elapsed()));
         work.fail(status, code, message)
     }
@@ -248,14 +268,14 @@ impl Prediction {
     /// Counts a request whose caller was told that its time was over.
     #[cold]
     pub(super) fn timed_out(&self) {
-        self.version.metrics.count(Outcome::Timeout);
+        self.count(Outcome::Timeout);
         self.version.statistics.failed(nanos(self.arrived.elapsed()));
     }
 
     /// 503 for a request that waited too long or found its queue full.
     #[cold]
     pub(super) fn shed(&self, work: &mut Workspace) -> Answer {
-        self.version.metrics.count(Outcome::Shed);
+        self.count(Outcome::Shed);
         overloaded(work)
     }
 }

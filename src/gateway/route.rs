@@ -158,7 +158,8 @@ pub(super) fn query<'a>(query: &'a str, name: &str) -> Result<Option<std::borrow
         .transpose()
 }
 
-fn decode(text: &str) -> Option<std::borrow::Cow<'_, str>> {
+/// Percent-decodes a part of a query; none for what is no valid text.
+pub(super) fn decode(text: &str) -> Option<std::borrow::Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(text.into());
     }

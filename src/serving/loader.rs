@@ -6,6 +6,7 @@
 //! two hands do what takes long, so that a pin or a rollback is heard at any time.
 
 mod build;
+mod experiments;
 mod hand;
 mod load;
 mod look;
@@ -77,6 +78,8 @@ pub enum Command {
     Pin(ModelName, Option<Version>, Reply),
     /// Pin the version that served before the present one.
     Rollback(ModelName, Reply),
+    /// The configuration is another one: experiments follow it at once, the rest with the look that comes next.
+    Reconfigured,
     /// A hand has finished a job.
     Wake,
     /// End the thread.
@@ -132,6 +135,8 @@ pub struct Loader {
     syncs: Vec<OpenSync>,
     /// The configuration of the last look.
     looked_with: Arc<Config>,
+    /// The variants, by experiment and name, of which it was said that they cannot answer, and why.
+    unanswered: BTreeMap<(String, String), String>,
 }
 
 struct OpenSync {
@@ -244,6 +249,7 @@ impl Loader {
             stopping: Arc::default(),
             keys: Keys::default(),
             syncs: Vec::new(),
+            unanswered: BTreeMap::new(),
         })
     }
 
@@ -302,6 +308,10 @@ impl Loader {
                 Err(Gone)
             }
             Command::Sync(name, reply) => self.sync(OpenSync::new(name, reply)).map(|()| true),
+            Command::Reconfigured => {
+                self.reroute();
+                self.look(None).map(|()| true)
+            }
             Command::Load(name, reply) => self.sync(OpenSync::gently(name, reply)).map(|()| true),
             other => {
                 self.decide(other);

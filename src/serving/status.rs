@@ -13,6 +13,34 @@ pub struct Status {
     pub registry_up: bool,
     /// When it last answered, for staleness.
     pub registry_seen: Option<std::time::Instant>,
+    /// The experiments that are switched on.
+    pub experiments: Vec<ExperimentStatus>,
+}
+
+/// An experiment with what answers for its variants.
+#[derive(Clone, Debug, Serialize)]
+pub struct ExperimentStatus {
+    /// Its name.
+    pub name: String,
+    /// The model it routes.
+    pub model: String,
+    /// Its variants, in its order.
+    pub variants: Vec<VariantStatus>,
+}
+
+/// One variant in [`ExperimentStatus`].
+#[derive(Clone, Debug, Serialize)]
+pub struct VariantStatus {
+    /// Its name.
+    pub name: String,
+    /// The version, stage or alias that it serves.
+    pub serve: String,
+    /// Its slots of a million.
+    pub slots: String,
+    /// The version that answers.
+    pub version: Option<String>,
+    /// Why another variant answers in its place.
+    pub problem: Option<String>,
 }
 
 /// One entry of `GET /models` on the admin port.

@@ -22,7 +22,7 @@ fn all_problems_are_reported_at_once_where_they_were_written() {
             "c.toml:12: registry.models: expected a string, got 5",
             "c.toml:13: registry.required: `_` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`",
             "c.toml:15: log.level: expected one of: off error warn info debug trace, got `loud`",
-            "c.toml:16: models.x.y: unknown key; a model's name with dots is quoted: [models.\"x.y\"]",
+            "c.toml:16: models.x.y: unknown key; a name with dots is quoted: [models.\"x.y\"]",
             "c.toml:18: models.-: `-` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`",
             "c.toml:20: ops.listen: expected ADDRESS:PORT such as 127.0.0.1:8000 (port 0 takes a free one), got 8003",
             "SIDEGATE_ADMIN__LISTEN: admin.listen: expected ADDRESS:PORT such as 127.0.0.1:8000 (port 0 takes a free one), got `8002`",
@@ -211,4 +211,47 @@ fn what_a_model_demands_is_checked() {
     let settings = load_layers(&Layers { env: &env, ..Layers::default() }).unwrap().model("a");
     assert_eq!(settings.checks, [ModelCheck::Shape, ModelCheck::EdgeCases].into_iter().collect());
     assert!(settings.prediction_range.unwrap().contains(-1e9));
+}
+
+#[test]
+fn everything_that_is_wrong_with_experiments_is_reported_at_once() {
+    let file = "[experiments.one]\nmodel = \"m\"\nunit = \"client_address\"\nvariants = { a = \"1\", b = \"x y\" }\n\
+        [experiments.two]\nmodel = \"m\"\nunit = \"header:u\"\ncoverage = 5\n\
+        [experiments.two.variants]\na = 1\nb = \"champion\"\n\
+        [experiments.two.slots]\na = \"0..600000\"\nb = \"500000..1000001\"\n\
+        [experiments.three]\nrules = [\"r: cookie:t exists -> c\", \"s\"]\nsplit = 1\n\
+        [experiments.\"-\"]\n[experiments.four]\nhash = \"md5\"\nweights = { a = -1 }\n\
+        [experiments.five]\nenabled = true\nmodel = \"m\"\nunit = \"header:u\"\nvariants = { a = 1 }\n\
+        [experiments.six]\nmodel = \"m\"\nunit = \"header:u\"\nvariants = { a = 1 }\n";
+    let env = [("SIDEGATE_EXPERIMENTS__SEVEN__COVERAGE", "5%"), ("SIDEGATE_EXPERIMENTS__SIX__DEFAULT", "b")];
+    let got = load_layers(&Layers { file, env: &env, ..Layers::default() }).unwrap_err();
+    let expected = [
+        "c.toml:3: experiments.one.unit: `client_address` is the address of the client, which behind a sidecar is always \
+         the app's own, so that all users would be one unit; have the app send who the user is, such as header:x-user-id",
+        "c.toml:4: experiments.one.variants: `b`: expected a version, a stage or an alias, got `x y`",
+        "c.toml:8: experiments.two.coverage: expected a percentage as a text, such as \"12.5%\", got 5",
+        "c.toml:12: experiments.two.slots: 500000..1000001 of `b` ends beyond 1000000, the number of slots",
+        "c.toml:12: experiments.two.slots: 500000..600000 belongs to `a` and to `b`",
+        "c.toml:16: experiments.three.rules: expected NAME: CONDITION and CONDITION -> VARIANT (or hold-out), got `s`",
+        "c.toml:17: experiments.three.split: unknown key; did you mean `experiments.NAME.salt`?",
+        "c.toml:18: experiments.-: `-` is not the name of an experiment: a letter or digit, then at most 63 of letters, \
+         digits, `.`, `_`, `-`",
+        "c.toml:19: experiments.four.model: is missing: the name of the model whose requests it routes",
+        "c.toml:20: experiments.four.hash: expected one of: xxh3 growthbook, got `md5`",
+        "c.toml:21: experiments.four.weights: `a`: expected a whole number from 0, got `-1`",
+        "SIDEGATE_EXPERIMENTS__SEVEN__COVERAGE: the configuration names no such experiment; give it a table \
+         [experiments.NAME]",
+        "SIDEGATE_EXPERIMENTS__SIX__DEFAULT: experiments.six.default: `b` is not among the variants",
+    ];
+    for problem in expected {
+        assert!(got.lines().any(|line| line == problem), "{problem}\n\n{got}");
+    }
+    // Two that are right but for each other.
+    let file = "[experiments.a]\nmodel = \"m\"\nunit = \"header:u\"\nvariants = { a = 1 }\n\
+        [experiments.b]\nmodel = \"m\"\nunit = \"header:u\"\nvariants = { a = 1 }\nenabled = true";
+    let problem = "c.toml:6: experiments.b.model: `m` has the experiment `a` already, and a unit can be enrolled in one of \
+                   them only; set enabled = false for one";
+    refused(Layers { file, ..Layers::default() }, &[problem]);
+    let config = load_file(&file.replace("enabled = true", "enabled = false")).unwrap();
+    assert_eq!(config.experiments.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["a"]);
 }

@@ -69,6 +69,19 @@ max_rows = 2
 warmup_rows = 2
 checks = ["shape", "range"]
 prediction_range = "-1.5..2"
+[experiments."b.c"]
+enabled = false
+model = "b.c"
+unit = "cookie:uid"
+salt = "s"
+hash = "growthbook"
+coverage = "12.5%"
+variants = { z = "production", "a.b" = 7 }
+slots = { z = "0..1 2..3", "a.b" = "5..6" }
+weights = {}
+default = "z"
+segment = ["header:x-country in DE, AT"]
+rules = ["testers: cookie:t exists -> a.b"]
 "#;
 
 #[test]
@@ -92,7 +105,12 @@ fn the_committed_file_loads_to_the_defaults_also_when_uncommented() {
         })
         .collect();
     assert!(uncommented.contains("\nbusy_poll_us = 0\n"));
-    let mut config = load_file(&uncommented).unwrap();
+    // An experiment needs what has no default.
+    let (uncommented, experiment) = uncommented.split_once("\n[experiments.NAME]\n").unwrap();
+    let problems = load_file(&format!("[experiments.NAME]\n{experiment}")).unwrap_err();
+    assert_eq!(problems.lines().filter(|line| line.contains("is missing")).count(), 3, "{problems}");
+    assert_eq!(problems.lines().count(), 3, "{problems}");
+    let mut config = load_file(uncommented).unwrap();
     assert_eq!(config.models.remove("NAME"), Some(config.unnamed.clone()));
     assert_eq!(config, defaults);
 }
@@ -100,14 +118,18 @@ fn the_committed_file_loads_to_the_defaults_also_when_uncommented() {
 #[test]
 fn every_key_reaches_a_field_of_its_own() {
     let (old, new) = (Config::defaults(&NO_LIMITS), load_file(OTHER).unwrap());
-    let expected: Vec<String> = KEYS.iter().map(|key| key.path.replace("NAME", "b.c")).collect();
+    // `slots` and `weights` exclude each other.
+    let all = KEYS.iter().filter(|key| key.path != "experiments.NAME.weights");
+    let expected: Vec<String> = all.map(|key| key.path.replace("NAME", "b.c")).collect();
     let changed = changes(&old, &new);
+    let weighted = OTHER.replace("weights = {}", "weights = { z = 3 }").replace("slots = {", "#");
+    assert!(changes(&new, &load_file(&weighted).unwrap()).iter().any(|c| c.key.ends_with(".weights")));
     assert_eq!(changed.iter().map(|change| change.key.clone()).collect::<Vec<_>>(), expected);
     assert_eq!(changes(&new, &new), []);
     // One key at a time changes just that key: no two share a field.
     // Some cannot be set alone: they name models or need another key.
     let alone = |key: &Key| {
-        !key.per_model() && !["registry.models", "registry.require_signature"].contains(&key.path)
+        key.family().is_none() && !["registry.models", "registry.require_signature"].contains(&key.path)
     };
     for key in KEYS.iter().filter(|key| alone(key)) {
         let line = OTHER.lines().find(|line| line.starts_with(&format!("{} = ", key.name())));
@@ -149,7 +171,8 @@ fn values_come_with_their_origin_and_are_json() {
         ("SIDEGATE_LOG__LEVEL".into(), "--workers".into())
     );
     assert!(origin("registry.url").ends_with("c.toml:4"), "the layer below holds");
-    for Shown { key, value, .. } in &shown {
+    // Tables are TOML only.
+    for Shown { key, value, .. } in shown.iter().filter(|shown| !shown.value.starts_with('{')) {
         assert!(serde_json::from_str::<serde_json::Value>(value).is_ok(), "{key} = {value}");
     }
     let text = annotated(&loaded);

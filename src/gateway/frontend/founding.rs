@@ -57,8 +57,7 @@ fn health(gateway: &Gateway, snapshot: &Snapshot, named: Option<&str>, work: &mu
     }
 }
 
-/// `GET /model/info?stage=Production[&model=NAME]`. In a bare repository no version has a stage; what serves is
-/// what Production means there.
+/// `GET /model/info?stage=Production[&model=NAME]`.
 fn info(snapshot: &Snapshot, parameters: &str, work: &mut Workspace) -> Answer {
     let (stage, named) = match (query(parameters, "stage"), query(parameters, "model")) {
         (Ok(stage), Ok(named)) => (stage, named),
@@ -79,10 +78,7 @@ fn info(snapshot: &Snapshot, parameters: &str, work: &mut Workspace) -> Answer {
             &format!("model `{}` is not served", crate::model::shorten(&name)),
         );
     };
-    let bare = model.versions.values().all(|(stage, _)| *stage == Stage::None);
-    let selector =
-        if bare && stage == Stage::Production { Selector::Default } else { Selector::Stage(stage) };
-    match model.resolve(&selector) {
+    match model.resolve_leniently(&Selector::Stage(stage)) {
         Some(served) => work.reply(200, &describe(model, served)),
         None => work.fail(
             404,

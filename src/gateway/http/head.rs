@@ -195,6 +195,21 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
     Ok(head)
 }
 
+/// The values of the fields of that name in a head that [`parse`] has read: each is on one line, and no space stands
+/// before its colon.
+pub fn fields<'a>(head: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = memchr::memchr_iter(b'\n', head).scan(0, move |start, end| {
+        let line = &head[*start..end];
+        *start = end + 1;
+        Some(line)
+    });
+    lines.filter_map(move |line| {
+        let (found, value) = line.split_at_checked(name.len())?;
+        let value = value.strip_prefix(b":")?;
+        found.eq_ignore_ascii_case(name.as_bytes()).then_some(value.trim_ascii())
+    })
+}
+
 #[derive(Default)]
 struct Seen {
     hosts: u32,

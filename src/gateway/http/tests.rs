@@ -21,6 +21,16 @@ fn refused(text: &str, status: u16) {
 }
 
 #[test]
+fn any_field_can_be_looked_up_by_its_whole_name() {
+    let head = b"\r\nPOST /uid:1 HTTP/1.1\r\nHost: a\r\nX-Uid: no\r\nuId:  u 1 \r\nuid-2: no\r\nUID: u2\r\nempty:\r\n\r\n";
+    let found =
+        |name| fields(head, name).map(|value| std::str::from_utf8(value).unwrap()).collect::<Vec<_>>();
+    assert_eq!(found("uid"), ["u 1", "u2"]);
+    assert_eq!(found("empty"), [""]);
+    assert!(["id", "ui", "", "none"].iter().all(|name| found(name).is_empty()));
+}
+
+#[test]
 fn a_usual_head() {
     let text = "POST /v2/models/m/infer?x=1 HTTP/1.1\r\nHost: a\r\ncontent-length: 5\r\nX-Request-Id: r7\r\n\r\nhello";
     let head = read(text).unwrap();

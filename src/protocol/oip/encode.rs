@@ -13,6 +13,8 @@ pub struct AnswerHead<'a> {
     pub prefix: &'a [u8],
     /// The request's id, or the one made for it.
     pub id: &'a [u8],
+    /// The variant of an experiment that answers; a name, so nothing in it needs an escape.
+    pub variant: Option<&'a str>,
 }
 
 /// Appends the answer to `out`; returns the length of its JSON part when binary tensors follow it.
@@ -30,6 +32,11 @@ pub fn encode(
     out.extend_from_slice(head.prefix);
     out.extend_from_slice(b",\"id\":");
     push_string(out, head.id);
+    if let Some(variant) = head.variant {
+        out.extend_from_slice(b",\"parameters\":{\"variant\":\"");
+        out.extend_from_slice(variant.as_bytes());
+        out.extend_from_slice(b"\"}");
+    }
     out.extend_from_slice(b",\"outputs\":[");
     let all = |index| WantedOutput { index, binary: None, classes: 0 };
     let wanted = |position: usize| match request.outputs.as_slice() {

@@ -69,6 +69,7 @@ impl Loader {
         // An operator may have hurried it while it looked.
         self.hurry |= self.outage.is_none() && self.expects();
         self.publish_status(&config);
+        self.say_experiments();
         Ok(())
     }
 
@@ -230,7 +231,7 @@ impl Loader {
         while let Some(version) = self.wanted(name, config).get(position).copied() {
             let Some(model) = self.models.get(name) else { return Ok(()) };
             // Below the first choice only what is asked for by stage or alias, or a stand-in when nothing serves.
-            let stand_in = position > 0 && !model.is_named(version);
+            let stand_in = position > 0 && !model.is_named(version, config, name);
             if stand_in && (model.default.is_some() || model.serves_any(&self.wanted(name, config))) {
                 break;
             }

@@ -36,9 +36,9 @@ impl ModelState {
         pin.or_else(|| self.catalog.default(name, pod, self.default, signed)).filter(|_| !self.stopped)
     }
 
-    /// The versions to have loaded, the most important first: the goal, the newest in Staging, the targets of aliases,
-    /// and in a bare repository the older ones as stand-ins should the newest be broken.
-    fn wanted(&self, goal: Option<Version>) -> Vec<Version> {
+    /// The versions to have loaded, the most important first: the goal, those that an experiment `tests`, the newest in
+    /// Staging, the targets of aliases, and in a bare repository the older ones as stand-ins should the newest be broken.
+    fn wanted(&self, goal: Option<Version>, tested: &[Version]) -> Vec<Version> {
         if self.stopped {
             return Vec::new();
         }
@@ -48,7 +48,7 @@ impl ModelState {
         let named = staging.map(|listed| listed.version).into_iter().chain(catalog.aliases.values().copied());
         let stand_ins =
             catalog.versions.iter().rev().map(|listed| listed.version).filter(|_| !catalog.managed);
-        for version in named.chain(stand_ins) {
+        for version in tested.iter().copied().chain(named).chain(stand_ins) {
             if !wanted.contains(&version) {
                 wanted.push(version);
             }
@@ -56,9 +56,11 @@ impl ModelState {
         wanted
     }
 
-    /// Whether a stage, an alias or a pin asks for this version, rather than its being a stand-in.
-    pub(super) fn is_named(&self, version: Version) -> bool {
-        self.catalog.managed || self.pin == Some(version)
+    /// Whether a stage, an alias, a pin or an experiment asks for this version, rather than its being a stand-in.
+    pub(super) fn is_named(&self, version: Version, config: &Config, name: &ModelName) -> bool {
+        self.catalog.managed
+            || self.pin == Some(version)
+            || self.tested(config.experiment(name.as_str())).contains(&version)
     }
 
     /// Until when a swap to this version has to wait: not when it goes back, and not when an operator pinned it.
@@ -109,7 +111,8 @@ impl Loader {
 
     /// See [`ModelState::wanted`].
     pub(super) fn wanted(&self, name: &ModelName, config: &Config) -> Vec<Version> {
-        self.models.get(name).map(|model| model.wanted(self.goal(name, config))).unwrap_or_default()
+        let Some(model) = self.models.get(name) else { return Vec::new() };
+        model.wanted(self.goal(name, config), &model.tested(config.experiment(name.as_str())))
     }
 
     /// Compares a wanted version with what is loaded and what failed.
@@ -171,10 +174,14 @@ impl Loader {
         if model.stopped {
             model.previous.clear();
         }
+        let snapshot = self.serving.snapshot.load();
+        let router = snapshot.models.get(name).and_then(|served| served.router.as_ref());
+        let held = model.held(config.experiment(name.as_str()), router);
         let keep = |v: &Version| {
             Some(*v) == model.default
+                || held.contains(&Some(*v))
                 || model.previous.contains(v)
-                || (model.catalog.managed && wanted.contains(v))
+                || (model.is_named(*v, config, name) && wanted.contains(v))
         };
         let gone: Vec<Version> = model.loaded.keys().copied().filter(|v| !keep(v)).collect();
         let mut retired = Vec::new();
@@ -182,7 +189,7 @@ impl Loader {
             retired.extend(model.loaded.remove(&version).map(|loaded| (loaded.version, loaded.stage)));
         }
         let restaged = self.restage(name);
-        if swapped || restaged || !retired.is_empty() || self.needs_publishing(name) {
+        if swapped || restaged || !retired.is_empty() || self.needs_publishing(name, config) {
             crate::failpoint::at("swap");
             self.publish(name, config);
             crate::failpoint::at("published");

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use super::{Loader, ModelState};
 use crate::config::Config;
 use crate::model::{ModelName, Reason, Version};
+use crate::serving::router::Router;
 use crate::serving::status::{ModelStatus, ReasonStatus, State, Status, VersionStatus};
 use crate::serving::{ServedModel, Snapshot};
 
 impl Loader {
-    /// Whether the snapshot lacks a loaded version or an alias of the model.
-    pub(super) fn needs_publishing(&self, name: &ModelName) -> bool {
+    /// Whether the snapshot lacks a loaded version, an alias or the experiment of the model.
+    pub(super) fn needs_publishing(&self, name: &ModelName, config: &Config) -> bool {
         let snapshot = self.serving.snapshot.load();
         let (Some(model), served) = (self.models.get(name), snapshot.models.get(name)) else { return false };
         let Some(served) = served else { return !model.loaded.is_empty() };
         served.aliases != model.catalog.aliases
+            || served.router.as_ref().map(|router| &*router.experiment) != config.experiment(name.as_str())
             || served.versions.len() != model.loaded.len()
             || model.loaded.iter().any(|(number, loaded)| {
                 served.versions.get(number).is_none_or(|(_, version)| !Arc::ptr_eq(version, &loaded.version))
@@ -25,10 +27,20 @@ impl Loader {
     pub(super) fn publish(&self, name: &ModelName, config: &Config) {
         let Some(model) = self.models.get(name) else { return };
         let mut models = self.serving.snapshot.load().models.clone();
-        if model.loaded.is_empty() {
-            models.remove(name);
-        } else {
-            models.insert(name.clone(), Arc::new(model.served(name)));
+        let old = models.remove(name);
+        let before = old.as_ref().and_then(|old| old.router.as_ref());
+        let mut served = model.served(name);
+        let experiment = config.experiment(name.as_str()).filter(|_| !model.loaded.is_empty());
+        served.router = experiment.map(|experiment| {
+            let held = model.held(Some(experiment), before);
+            let experiment = Arc::new(experiment.clone());
+            Router::new(experiment, &served, &held, before, &self.metrics, config.metrics.max_series)
+        });
+        if let Some(before) = before {
+            before.forget(served.router.as_ref(), &self.metrics);
+        }
+        if !model.loaded.is_empty() {
+            models.insert(name.clone(), Arc::new(served));
         }
         self.serving
             .snapshot
@@ -44,6 +56,7 @@ impl Loader {
             not_ready: self.not_ready(config),
             registry_up: self.outage.is_none() && self.registry_seen.is_some(),
             registry_seen: self.registry_seen,
+            experiments: self.experiments(config),
         }));
         // The default model may have changed by a reload without any swap.
         let snapshot = self.serving.snapshot.load();
@@ -103,6 +116,7 @@ impl ModelState {
             default: self.default.and_then(|v| self.loaded.get(&v)).map(|loaded| loaded.version.clone()),
             versions: versions.collect(),
             aliases: self.catalog.aliases.clone(),
+            router: None,
         }
     }
 

@@ -39,6 +39,10 @@ impl Loader {
                 Ok(version) => self.pin(name, Some(version), reply),
                 Err(why) => drop(reply.send(Err(why))),
             },
+            Command::Reconfigured => {
+                self.reroute();
+                self.hurry = true;
+            }
             Command::Sync(..) | Command::Load(..) | Command::Wake | Command::Stop => {}
         }
     }

@@ -1,0 +1,229 @@
+//! Experiments: which variant of a model answers which request. Pure functions of a definition and a request.
+//!
+//! A [`Definition`] is what somebody wrote; checked, it is an [`Experiment`]. That decides by a keyed hash of the
+//! request's unit (a user, say) and keeps nothing, so all replicas agree. Whether a unit takes part (`coverage`) and
+//! which variant it gets (`slots`) are two independent hashes: raising the one or adding to the other moves nobody who
+//! is enrolled already.
+
+mod condition;
+mod definition;
+mod explain;
+mod field;
+mod pointer;
+mod rule;
+mod share;
+
+#[cfg(test)]
+mod tests;
+
+pub use condition::Condition;
+pub use definition::{Definition, Problem, conflicts};
+pub use explain::{Explanation, Given, Held};
+pub use field::{EXPECTED as FIELDS, Field, Fields, InvalidField, cookie};
+pub use pointer::Pointer;
+pub use rule::{Action, HOLD_OUT, Rule};
+pub use share::{Share, Slots};
+
+use std::ops::Range;
+
+use crate::model::{ModelName, Selector};
+use crate::stats::{assign, growthbook};
+
+/// An experiment is named by the rule of models.
+pub type ExperimentName = ModelName;
+
+/// A definition that holds together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Experiment {
+    /// Its name.
+    pub name: ExperimentName,
+    /// The model whose plain name it routes.
+    pub model: ModelName,
+    /// What its units are.
+    pub unit: Field,
+    /// What the hashes of units start from.
+    pub salt: String,
+    /// Which hash.
+    pub hash: Hash,
+    /// Which share of all units is enrolled.
+    pub coverage: Share,
+    /// What may answer, in the order of the definition.
+    pub variants: Vec<Variant>,
+    /// The variant of those that are not enrolled; without one, what the plain name means.
+    pub default: Option<usize>,
+    /// What must hold of whoever is enrolled.
+    pub segment: Vec<Condition>,
+    /// What is looked at before anything else; the first that holds decides.
+    pub rules: Vec<Rule>,
+    /// The variants that rules choose; none for a hold-out.
+    chosen: Vec<Option<usize>>,
+    /// Every range with its variant, in order.
+    ranges: Vec<(Range<u32>, usize)>,
+}
+
+/// Something that may answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variant {
+    /// What answers, metrics and reports call it.
+    pub name: String,
+    /// Which version of the model that is.
+    pub serve: Selector,
+    /// The slots of its units.
+    pub slots: Slots,
+}
+
+/// How a unit becomes a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// XXH3-64 of salt, 0x1f and unit.
+    Xxh3,
+    /// GrowthBook's, version 2: ten thousand buckets of a hundred slots each.
+    GrowthBook,
+}
+
+/// What was decided about a request, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The variant that is to answer; none is what the plain name means.
+    pub variant: Option<usize>,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decided.
+    pub rule: Option<usize>,
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// Why a variant answers. Only [`Reason::Enrolled`] takes part in the experiment.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Reason { $($(#[$doc])* $variant,)* }
+
+        impl Reason {
+            /// Every reason, in the order of the enum.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The name in metrics and reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// By its slot.
+    Enrolled = "enrolled",
+    /// By a rule.
+    Rule = "rule",
+    /// A rule leaves it out.
+    HoldOut = "hold_out",
+    /// It is not in the segment.
+    Segment = "segment",
+    /// The request has no unit.
+    NoUnit = "no_unit",
+    /// Its enrol slot is beyond the coverage.
+    Coverage = "coverage",
+    /// Its slot belongs to no variant.
+    Unassigned = "unassigned",
+    /// The variant that was to answer cannot.
+    Fallback = "fallback",
+}
+
+// === impl Experiment ===
+
+impl Experiment {
+    /// Decides about a request.
+    pub fn decide(&self, request: &impl Fields) -> Decision {
+        let unit = request.value(&self.unit);
+        let unit = unit.as_deref();
+        let left_out = |reason| Decision { variant: self.default, reason, rule: None };
+        if let Some(rule) = self.rules.iter().position(|rule| rule.holds(request, unit)) {
+            return match self.chosen[rule] {
+                None => Decision { rule: Some(rule), ..left_out(Reason::HoldOut) },
+                variant => Decision { variant, reason: Reason::Rule, rule: Some(rule) },
+            };
+        }
+        if !self.segment.iter().all(|condition| condition.holds(request, unit)) {
+            return left_out(Reason::Segment);
+        }
+        let Some(unit) = unit else { return left_out(Reason::NoUnit) };
+        // Everybody is enrolled more often than not, and that takes no hash.
+        if self.coverage != Share::ALL && self.enrol_slot(unit) >= self.coverage.slots() {
+            return left_out(Reason::Coverage);
+        }
+        match self.variant_of(self.slot(unit)) {
+            None => left_out(Reason::Unassigned),
+            variant => Decision { variant, reason: Reason::Enrolled, rule: None },
+        }
+    }
+
+    /// What coverage is compared with.
+    pub fn enrol_slot(&self, unit: &str) -> u32 {
+        match self.hash {
+            Hash::Xxh3 => assign::enrol_slot(&self.salt, unit),
+            Hash::GrowthBook => growthbook_slot(&format!("{}#enrol", self.salt), unit),
+        }
+    }
+
+    /// What chooses the variant.
+    pub fn slot(&self, unit: &str) -> u32 {
+        match self.hash {
+            Hash::Xxh3 => assign::slot(assign::hash(&self.salt, unit)),
+            Hash::GrowthBook => growthbook_slot(&self.salt, unit),
+        }
+    }
+
+    /// The variant with that slot among its own.
+    pub fn variant_of(&self, slot: u32) -> Option<usize> {
+        let before = self.ranges.partition_point(|(range, _)| range.end <= slot);
+        self.ranges.get(before).filter(|(range, _)| range.contains(&slot)).map(|(_, variant)| *variant)
+    }
+
+    /// The slots that belonged to one variant before and belong to another now, under the same salt: whoever is
+    /// enrolled with one of them is moved, and what is known of them counts for neither.
+    pub fn moved_slots(&self, before: &Self) -> u32 {
+        if (&self.salt, self.hash) != (&before.salt, before.hash) {
+            return 0;
+        }
+        let name = |experiment: &Self, variant: usize| experiment.variants[variant].name.clone();
+        let pairs = self.ranges.iter().flat_map(|new| before.ranges.iter().map(move |old| (new, old)));
+        let common = pairs
+            .filter(|(new, old)| name(self, new.1) != name(before, old.1))
+            .map(|(new, old)| new.0.end.min(old.0.end).saturating_sub(new.0.start.max(old.0.start)));
+        common.sum()
+    }
+}
+
+/// What to say of experiments that another configuration changes so that units change hands.
+pub fn moved(before: &[Experiment], after: &[Experiment]) -> Vec<String> {
+    let pairs = after.iter().filter_map(|now| Some((now, before.iter().find(|was| was.name == now.name)?)));
+    let moved = pairs.map(|(now, was)| (&now.name, now.moved_slots(was))).filter(|(_, slots)| *slots > 0);
+    let text = |(name, slots)| {
+        format!(
+            "experiment `{name}`: {slots} of {} slots go from one variant to another; what was observed of their units \
+             counts for neither, so choose another salt or leave slots where they were",
+            assign::SLOTS
+        )
+    };
+    moved.map(text).collect()
+}
+
+// === impl Hash ===
+
+impl Hash {
+    /// Every hash.
+    pub const ALL: &[Self] = &[Self::Xxh3, Self::GrowthBook];
+
+    /// The name in configurations and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Xxh3 => "xxh3",
+            Self::GrowthBook => "growthbook",
+        }
+    }
+}
+
+/// The first slot of a unit's bucket, of which GrowthBook has ten thousand.
+fn growthbook_slot(salt: &str, unit: &str) -> u32 {
+    (growthbook::hash_v2(salt, unit) * f64::from(assign::SLOTS)).round() as u32
+}

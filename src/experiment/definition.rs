@@ -1,0 +1,271 @@
+//! An experiment as somebody wrote it, and everything that can be wrong with it.
+
+use std::ops::Range;
+
+use super::rule::{Action, HOLD_OUT};
+use super::{Condition, Experiment, ExperimentName, Field, Hash, Rule, Share, Slots, Variant};
+use crate::model::{ModelName, Selector, shorten};
+use crate::stats::assign::SLOTS;
+
+/// Most variants of an experiment: each has series of its own in the metrics.
+const MAX_VARIANTS: usize = 16;
+
+/// What was written, key by key; empty is what a key says nothing of.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "one field per key of the same name; the configuration documents every key")]
+pub struct Definition {
+    pub enabled: bool,
+    pub model: Option<ModelName>,
+    pub unit: Option<Field>,
+    pub salt: String,
+    pub hash: Hash,
+    pub coverage: Share,
+    pub variants: Vec<(String, Selector)>,
+    pub slots: Vec<(String, Slots)>,
+    pub weights: Vec<(String, u64)>,
+    pub default: String,
+    pub segment: Vec<Condition>,
+    pub rules: Vec<Rule>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The keys it concerns, the first of all the one to change.
+    pub keys: &'static [&'static str],
+    /// What is wrong and the way out.
+    pub text: String,
+}
+
+/// The definition at work: what it looks at, and what it found.
+struct Check<'a> {
+    definition: &'a Definition,
+    problems: Vec<Problem>,
+}
+
+// === impl Definition ===
+
+impl Definition {
+    /// The experiment that it describes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&self, name: &ExperimentName) -> Result<Experiment, Vec<Problem>> {
+        let mut check = Check { definition: self, problems: Vec::new() };
+        check.required();
+        check.names();
+        check.texts();
+        let slots = check.slots();
+        let ranges = check.ranges(&slots);
+        let default = check.default();
+        let chosen = check.rules();
+        let (Some(model), Some(unit), []) = (&self.model, &self.unit, check.problems.as_slice()) else {
+            return Err(check.problems);
+        };
+        let salt = if self.salt.is_empty() { name.as_str() } else { &self.salt };
+        let variants = self.variants.iter().zip(slots).map(|((name, serve), slots)| Variant {
+            name: name.clone(),
+            serve: serve.clone(),
+            slots,
+        });
+        Ok(Experiment {
+            name: name.clone(),
+            model: model.clone(),
+            unit: unit.clone(),
+            salt: salt.to_owned(),
+            hash: self.hash,
+            coverage: self.coverage,
+            variants: variants.collect(),
+            default,
+            segment: self.segment.clone(),
+            rules: self.rules.clone(),
+            chosen,
+            ranges,
+        })
+    }
+
+    fn variant(&self, name: &str) -> Option<usize> {
+        self.variants.iter().position(|(known, _)| known == name)
+    }
+}
+
+/// Models with more than one experiment: the later one of each pair, and why.
+pub fn conflicts(experiments: &[Experiment]) -> Vec<(usize, String)> {
+    let earlier = |at: usize| experiments[..at].iter().find(|other| other.model == experiments[at].model);
+    let text = |model: &ModelName, other: &Experiment| {
+        format!(
+            "`{model}` has the experiment `{}` already, and a unit can be enrolled in one of them only; set enabled = \
+             false for one",
+            other.name
+        )
+    };
+    (0..experiments.len()).filter_map(|at| Some((at, text(&experiments[at].model, earlier(at)?)))).collect()
+}
+
+// === impl Check ===
+
+impl Check<'_> {
+    fn report(&mut self, keys: &'static [&'static str], text: String) {
+        self.problems.push(Problem { keys, text });
+    }
+
+    fn required(&mut self) {
+        if self.definition.model.is_none() {
+            self.report(&["model"], "is missing: the name of the model whose requests it routes".into());
+        }
+        if self.definition.unit.is_none() {
+            let text = format!("is missing: what is assigned to a variant, as {}", super::FIELDS);
+            self.report(&["unit"], text);
+        }
+        match self.definition.variants.len() {
+            0 => {
+                let text = "is missing: names with the version, stage or alias that each serves";
+                self.report(&["variants"], text.into());
+            }
+            1..=MAX_VARIANTS => {}
+            n => self.report(&["variants"], format!("has {n} entries, at most {MAX_VARIANTS} are possible")),
+        }
+    }
+
+    fn names(&mut self) {
+        let variants = &self.definition.variants;
+        for (position, (name, _)) in variants.iter().enumerate() {
+            if name.parse::<ModelName>().is_err() {
+                let rule = "a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`";
+                self.report(&["variants"], format!("`{}` is no name of a variant: {rule}", shorten(name)));
+            }
+            if name == HOLD_OUT {
+                self.report(&["variants"], format!("`{HOLD_OUT}` is what rules call no variant at all"));
+            }
+            if variants[..position].iter().any(|(other, _)| other == name) {
+                self.report(&["variants"], format!("`{name}` is there twice"));
+            }
+        }
+    }
+
+    fn texts(&mut self) {
+        if self.definition.salt.chars().any(char::is_control) {
+            self.report(
+                &["salt"],
+                "holds a control character, with which salts and units could be mixed up".into(),
+            );
+        }
+        let rules = &self.definition.rules;
+        for (position, rule) in rules.iter().enumerate() {
+            if rules[..position].iter().any(|other| other.name == rule.name) {
+                self.report(&["rules"], format!("`{}` is there twice", rule.name));
+            }
+        }
+    }
+
+    /// The slots of each variant: as written, or by weight, or the same for all.
+    fn slots(&mut self) -> Vec<Slots> {
+        let Definition { variants, slots, weights, .. } = self.definition;
+        let unknown = |name: &str| format!("`{}` is not among the variants", shorten(name));
+        let strangers = |names: Vec<&String>| -> Vec<String> {
+            names
+                .into_iter()
+                .filter(|name| self.definition.variant(name).is_none())
+                .map(|n| unknown(n))
+                .collect()
+        };
+        let of_slots = strangers(slots.iter().map(|(name, _)| name).collect());
+        let of_weights = strangers(weights.iter().map(|(name, _)| name).collect());
+        of_slots.into_iter().for_each(|text| self.report(&["slots", "variants"], text));
+        of_weights.into_iter().for_each(|text| self.report(&["weights", "variants"], text));
+        if !slots.is_empty() {
+            if !weights.is_empty() {
+                let text = "are shorthand for slots, and slots are written too; keep one of them";
+                self.report(&["weights", "slots"], text.into());
+            }
+            let written =
+                |name: &String| slots.iter().find(|(known, _)| known == name).map(|(_, s)| s.clone());
+            return variants.iter().map(|(name, _)| written(name).unwrap_or_default()).collect();
+        }
+        let weight = |name: &String| match weights.iter().find(|(known, _)| known == name) {
+            Some((_, weight)) => *weight,
+            None => u64::from(weights.is_empty()),
+        };
+        let weights: Vec<u64> = variants.iter().map(|(name, _)| weight(name)).collect();
+        let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
+        if total == 0 {
+            if !variants.is_empty() {
+                self.report(
+                    &["weights", "variants"],
+                    "are all 0, so that no variant would get a unit".into(),
+                );
+            }
+            return vec![Slots::default(); variants.len()];
+        }
+        // Cumulated, so that what is rounded away is lost to nobody.
+        let mut sum = 0;
+        let mut next = |weight: u64| {
+            let start = (sum * u128::from(SLOTS) / total) as u32;
+            sum += u128::from(weight);
+            start..(sum * u128::from(SLOTS) / total) as u32
+        };
+        let range = |weight: u64| Some(next(weight)).filter(|range| !range.is_empty());
+        weights.into_iter().map(range).map(|range| Slots(range.into_iter().collect())).collect()
+    }
+
+    /// All ranges in order, each with its variant.
+    fn ranges(&mut self, slots: &[Slots]) -> Vec<(Range<u32>, usize)> {
+        let name = |variant: usize| self.definition.variants[variant].0.as_str();
+        let all = slots.iter().enumerate();
+        let mut ranges: Vec<_> = all
+            .flat_map(|(variant, slots)| slots.0.iter().map(move |range| (range.clone(), variant)))
+            .collect();
+        ranges.sort_by_key(|(range, _)| (range.start, range.end));
+        let mut texts = Vec::new();
+        for (range, variant) in &ranges {
+            let (variant, shown) = (name(*variant), format!("{}..{}", range.start, range.end));
+            if range.is_empty() {
+                texts.push(format!(
+                    "{shown} of `{variant}` is empty; a range is START..END, the end not included"
+                ));
+            } else if range.end > SLOTS {
+                texts.push(format!("{shown} of `{variant}` ends beyond {SLOTS}, the number of slots"));
+            }
+        }
+        let overlap = |(a, of_a): &(Range<u32>, usize), (b, of_b): &(Range<u32>, usize)| {
+            let (start, end) = (a.start.max(b.start), a.end.min(b.end));
+            let text = || format!("{start}..{end} belongs to `{}` and to `{}`", name(*of_a), name(*of_b));
+            (start < end).then(text)
+        };
+        for (position, a) in ranges.iter().enumerate() {
+            texts.extend(ranges[position + 1..].iter().filter_map(|b| overlap(a, b)));
+        }
+        texts.into_iter().for_each(|text| self.report(&["slots", "variants"], text));
+        ranges
+    }
+
+    fn default(&mut self) -> Option<usize> {
+        let name = &self.definition.default;
+        let found = self.definition.variant(name);
+        if found.is_none() && !name.is_empty() {
+            self.report(&["default", "variants"], format!("`{}` is not among the variants", shorten(name)));
+        }
+        found
+    }
+
+    fn rules(&mut self) -> Vec<Option<usize>> {
+        let definition = self.definition;
+        let mut chosen = Vec::new();
+        for rule in &definition.rules {
+            let variant = match &rule.then {
+                Action::HoldOut => None,
+                Action::Variant(name) => {
+                    let found = definition.variant(name);
+                    if found.is_none() {
+                        let (rule, name) = (&rule.name, shorten(name));
+                        let text = format!("`{rule}` chooses `{name}`, which is not among the variants");
+                        self.report(&["rules", "variants"], text);
+                    }
+                    found
+                }
+            };
+            chosen.push(variant);
+        }
+        chosen
+    }
+}

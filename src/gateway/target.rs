@@ -1,0 +1,83 @@
+//! Which version answers a request for a prediction: what it names, or what an experiment makes of the plain name.
+
+use std::sync::Arc;
+
+use super::http::{Answer, Head, fields};
+use super::workspace::Workspace;
+use crate::experiment::{Fields, cookie};
+use crate::metrics::Outcome;
+use crate::model::Selector;
+use crate::serving::router::Arm;
+use crate::serving::{NotServed, ServedVersion, Snapshot};
+
+/// A version, and the variant that it answers as.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) version: &'a Arc<ServedVersion>,
+    pub(super) arm: Option<&'a Arc<Arm>>,
+}
+
+/// What an experiment may see of a request.
+struct Seen<'a> {
+    head: &'a [u8],
+    body: &'a [u8],
+}
+
+// === impl Target ===
+
+impl<'a> Target<'a> {
+    /// What a name and selector mean to this request. Only the plain name is an experiment's matter.
+    ///
+    /// # Errors
+    /// 404 with the name.
+    pub(super) fn of(
+        snapshot: &'a Snapshot,
+        model: &str,
+        selector: &Selector,
+        head: &Head,
+        work: &mut Workspace,
+    ) -> Result<Self, Answer> {
+        let served = snapshot.model(model).map_err(|error| not_served(work, &error))?;
+        let (version, arm) = match (&served.router, selector) {
+            (Some(router), Selector::Default) => {
+                let seen = Seen { head: &work.input[..head.length], body: work.body() };
+                let routed = router.route(served, &seen);
+                (routed.version, routed.arm)
+            }
+            _ => (served.resolve(selector), None),
+        };
+        let none = || NotServed::version(model, selector);
+        let version = version.ok_or_else(|| not_served(work, &none()))?;
+        Ok(Self { version, arm })
+    }
+
+    /// Counts a request that was refused before its body was looked at.
+    pub(super) fn refused(self) {
+        self.count(Outcome::ClientError);
+    }
+
+    /// Counts how a request ended.
+    pub(super) fn count(self, outcome: Outcome) {
+        self.version.count(self.arm.map(|arm| &**arm), outcome);
+    }
+}
+
+fn not_served(work: &mut Workspace, error: &NotServed) -> Answer {
+    work.fail(404, "not_found", &error.to_string())
+}
+
+// === impl Seen ===
+
+impl Fields for Seen<'_> {
+    fn header(&self, name: &str) -> Option<&[u8]> {
+        fields(self.head, name).next()
+    }
+
+    fn cookie(&self, name: &str) -> Option<&[u8]> {
+        fields(self.head, "cookie").find_map(|field| cookie(field, name))
+    }
+
+    fn body(&self) -> &[u8] {
+        self.body
+    }
+}

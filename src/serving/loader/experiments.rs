@@ -1,0 +1,116 @@
+//! What experiments ask of the loader: versions that no stage or alias names, routers that follow the configuration,
+//! and word of every variant that cannot answer.
+
+use std::collections::BTreeMap;
+
+use super::{Loader, ModelState};
+use crate::config::Config;
+use crate::experiment::{Experiment, Variant};
+use crate::model::{ModelName, Selector, Stage, Version};
+use crate::serving::router::Router;
+use crate::serving::status::{ExperimentStatus, VariantStatus};
+
+impl Loader {
+    /// Takes over another configuration of experiments; what is loaded already is routed by it at once.
+    pub(super) fn reroute(&mut self) {
+        let config = self.config.load_full();
+        let names: Vec<ModelName> = self.models.keys().cloned().collect();
+        for name in names.iter().filter(|name| self.needs_publishing(name, &config)) {
+            self.publish(name, &config);
+        }
+        self.publish_status(&config);
+    }
+
+    /// Every experiment with what answers for its variants.
+    pub(super) fn experiments(&self, config: &Config) -> Vec<ExperimentStatus> {
+        config.experiments.iter().map(|experiment| self.experiment(experiment)).collect()
+    }
+
+    /// Logs what has changed about variants that cannot answer, except of models that load for the first time.
+    pub(super) fn say_experiments(&mut self) {
+        let status = self.serving.status.load();
+        let known = |name: &str| self.models.iter().find(|(known, _)| known.as_str() == name);
+        let mut now = BTreeMap::new();
+        for experiment in &status.experiments {
+            if known(&experiment.model).is_some_and(|(_, model)| !model.tried) {
+                return;
+            }
+            for variant in &experiment.variants {
+                if let Some(problem) = &variant.problem {
+                    now.insert((experiment.name.clone(), variant.name.clone()), problem.clone());
+                }
+            }
+        }
+        for ((experiment, variant), problem) in &now {
+            if self.unanswered.get(&(experiment.clone(), variant.clone())) != Some(problem) {
+                tracing::warn!(%experiment, %variant, %problem, "another variant answers in its place");
+            }
+        }
+        for (experiment, variant) in self.unanswered.keys().filter(|variant| !now.contains_key(*variant)) {
+            tracing::info!(%experiment, %variant, "the variant answers, or is none any more");
+        }
+        self.unanswered = now;
+    }
+
+    fn experiment(&self, experiment: &Experiment) -> ExperimentStatus {
+        let snapshot = self.serving.snapshot.load();
+        let router = snapshot.models.get(&experiment.model).and_then(|model| model.router.as_ref());
+        let router = router.filter(|router| *router.experiment == *experiment);
+        let variant = |(at, variant): (usize, &Variant)| {
+            let version = router.map(|router| router.arms[at].version.as_ref());
+            VariantStatus {
+                name: variant.name.clone(),
+                serve: variant.serve.to_string(),
+                slots: variant.slots.to_string(),
+                version: version.and_then(Result::ok).map(|version| version.version.to_string()),
+                problem: match version {
+                    Some(version) => version.err().cloned(),
+                    None => Some(format!("model `{}` is not served", experiment.model)),
+                },
+            }
+        };
+        ExperimentStatus {
+            name: experiment.name.to_string(),
+            model: experiment.model.to_string(),
+            variants: experiment.variants.iter().enumerate().map(variant).collect(),
+        }
+    }
+}
+
+impl ModelState {
+    /// The versions that a model's experiment serves and that nothing else asks to have loaded.
+    pub(super) fn tested(&self, experiment: Option<&Experiment>) -> Vec<Version> {
+        let variants = experiment.into_iter().flat_map(|experiment| &experiment.variants);
+        let versions = variants.filter_map(|variant| match &variant.serve {
+            Selector::Version(version) => Some(*version),
+            Selector::Stage(stage) => self.newest(*stage),
+            Selector::Alias(_) | Selector::Default => None,
+        });
+        versions.filter(|version| self.catalog.listed(*version).is_some()).collect()
+    }
+
+    /// Variant by variant what answers for it on: the version from before, while that of its stage or alias is not loaded.
+    pub(super) fn held(
+        &self,
+        experiment: Option<&Experiment>,
+        before: Option<&Router>,
+    ) -> Vec<Option<Version>> {
+        let variants = experiment.into_iter().flat_map(|experiment| &experiment.variants);
+        let held = |variant: &Variant| {
+            let goal = match &variant.serve {
+                Selector::Stage(stage) => self.newest(*stage),
+                Selector::Alias(alias) => self.catalog.aliases.get(alias).copied(),
+                Selector::Version(_) | Selector::Default => None,
+            };
+            goal.filter(|goal| !self.loaded.contains_key(goal))?;
+            before?.version_of(variant).filter(|version| self.loaded.contains_key(version))
+        };
+        variants.map(held).collect()
+    }
+
+    /// The newest version that is listed in a stage.
+    fn newest(&self, stage: Stage) -> Option<Version> {
+        let listed = self.catalog.versions.iter().rev().find(|listed| listed.stage == stage);
+        listed.map(|listed| listed.version)
+    }
+}
