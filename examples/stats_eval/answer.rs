@@ -113,8 +113,7 @@ fn answer(function: &str, args: &Value) -> Result<Value, Lack> {
             let bound = |range: &Value, end: usize| range[end].as_u64().unwrap_or_default() as u32;
             let ranges = args["ranges_ppm"].as_array().into_iter().flatten();
             let ranges: Vec<_> = ranges.map(|range| bound(range, 0)..bound(range, 1)).collect();
-            let found =
-                assign::Salt::new(text("salt")).assign(text("key"), number("coverage_ppm") as u32, &ranges);
+            let found = assign::assign(text("salt"), text("key"), number("coverage_ppm") as u32, &ranges);
             Ok(json!({
                 "hash": found.hash.to_string(), "slot": found.slot, "enrol_slot": found.enrol_slot,
                 "enrolled": found.enrolled, "variant": found.variant,
