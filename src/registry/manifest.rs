@@ -118,7 +118,17 @@ impl Manifest {
     pub fn parse(bytes: &[u8], model: &ModelName, version: Version) -> Result<Self, LoadError> {
         let manifest: Self = format::parse("manifest.json", bytes)?;
         if manifest.model != model.as_str() || manifest.version != version.get() {
-            let detail = format!("manifest.json is that of {}/{}", manifest.model, manifest.version);
+            let detail = format!("manifest.json is that of {}", manifest.owner());
+            return Err(LoadError::new(Reason::Parse, detail));
+        }
+        // A name is part of a key.
+        let leads_away = |name: &&String| {
+            matches!(name.as_str(), "" | "." | "..")
+                || name.contains(['/', '\\'])
+                || name.contains(char::is_control)
+        };
+        if let Some(name) = manifest.files.keys().find(leads_away) {
+            let detail = format!("manifest.json: `{}` is no name of a file", shorten(name).escape_debug());
             return Err(LoadError::new(Reason::Parse, detail));
         }
         Ok(manifest)

@@ -92,7 +92,12 @@ impl Cache {
     fn set_aside(&self, model: &ModelName, version: Version, token: &str) {
         let path = self.path("quarantine", &id(model, version, token));
         let times = self.read_quarantine(&path).map_or(1, |before| before.times.saturating_add(1));
-        let span = FIRST.saturating_mul(1 << (times - 1).min(16)).min(LONGEST);
+        // What served before is spared once: whoever is killed while it loads would be left with nothing to serve.
+        let served = self.served(model).is_some_and(|s| s.version == version.get() && s.token == token);
+        let span = match times {
+            1 if served => Duration::ZERO,
+            _ => FIRST.saturating_mul(1 << (times - 1).min(16)).min(LONGEST),
+        };
         let until = seconds(SystemTime::now() + span);
         let record = Quarantine { format: format::FORMAT, times, until };
         let written =
@@ -121,7 +126,8 @@ impl Cache {
 impl Quarantine {
     /// How long it still is.
     pub fn left(&self) -> Duration {
-        Duration::from_secs(self.until.saturating_sub(seconds(SystemTime::now())))
+        // Whatever a clock once said.
+        Duration::from_secs(self.until.saturating_sub(seconds(SystemTime::now()))).min(LONGEST)
     }
 
     /// When it ends, for people.

@@ -98,9 +98,14 @@ fn mark(
         }
         draft.note(AuditEntry { version: Some(*version), ..entry("delete") });
     }
-    // What has a number that was never given away is somebody's own; verify tells of it.
+    // What has a number that was never given away is somebody's own, and numbers are given away above such folders too:
+    // only the audit knows. Verify tells of the others.
+    let given = |number| {
+        let mut audit = draft.index.audit.iter();
+        audit.any(|entry| entry.verb == "reserve" && entry.version == Some(number))
+    };
     let is_listed = |index: &Index, number| index.versions.iter().any(|entry| entry.version == number);
-    let is_orphan = |number: &u64| *number <= draft.index.reserved && !is_listed(&draft.index, *number);
+    let is_orphan = |number: &u64| given(*number) && !is_listed(&draft.index, *number);
     let orphans: Vec<u64> = folders.iter().copied().filter(is_orphan).collect();
     for version in &orphans {
         draft.index.versions.push(IndexVersion {
@@ -119,7 +124,9 @@ fn mark(
 
 /// Marked versions whose grace is over.
 fn due(index: &Index, grace: Duration, now: OffsetDateTime) -> Vec<u64> {
-    let is_over = |at: &str| clock::parse(at).is_some_and(|at| at + grace <= now);
+    // A moment beyond the calendar never comes.
+    let end = |at: &str| clock::parse(at)?.checked_add(time::Duration::try_from(grace).ok()?);
+    let is_over = |at: &str| end(at).is_some_and(|end| end <= now);
     let is_due = |entry: &&IndexVersion| matches!(&entry.state, State::Deleted { at, .. } if is_over(at));
     index.versions.iter().filter(is_due).map(|entry| entry.version).collect()
 }

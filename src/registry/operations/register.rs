@@ -230,8 +230,9 @@ fn reserve(
         expire(draft);
         let listed = draft.index.versions.iter().map(|entry| entry.version);
         let highest = listed.chain(folders.iter().map(|folder| folder.get())).max().unwrap_or(0);
-        let next = draft.index.reserved.max(highest) + 1;
-        let version = Version::new(next).ok_or_else(|| ChangeError::refused("no number is left"))?;
+        let next = draft.index.reserved.max(highest).checked_add(1).and_then(Version::new);
+        let version = next.ok_or_else(|| ChangeError::refused("no number is left"))?;
+        let next = version.get();
         draft.index.reserved = next;
         let owner = draft.by().to_owned();
         let deadline = Some(clock::text(draft.now() + RESERVED_FOR));
