@@ -147,5 +147,8 @@ fn keys_count_from_when_they_are_in_the_folder_until_they_are_not() {
     site.does("registry promote m 2 --stage Production --key release.pem");
     server.wait_served("m", 2, SOON);
     site.does("registry promote m 4 --stage Production --key other.pem");
-    refused(&server, 4);
+    // It is still in memory, as what served before; it is not gone back to.
+    wait("its refusal", SOON, || (server.version("m", 4)["stage"] == "Production").then_some(()));
+    assert_eq!(server.version("m", 4)["reason"]["code"], "bad_signature");
+    server.wait_served("m", 2, SOON);
 }
