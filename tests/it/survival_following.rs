@@ -16,8 +16,8 @@ fn forbidden_models_at_the_front_do_not_hold_up_the_others() {
     let site = Site::serving(&["m"]);
     // To who may not list, an object that is not there is a forbidden one.
     let denied = |key: &str| Rule::new(Fault::Answer(403, "AccessDenied")).key(key);
-    site.bucket.set_rules(["/_index.json", "/a/", "/b/", "/c/", "/d/"].map(denied).to_vec());
-    for names in ["\"a\", \"m\"", "\"a\", \"b\", \"c\", \"d\", \"m\""] {
+    site.bucket.set_rules(["/_index.json", "/aa/", "/bb/", "/cc/", "/dd/"].map(denied).to_vec());
+    for names in ["\"aa\", \"m\"", "\"aa\", \"bb\", \"cc\", \"dd\", \"m\""] {
         let toml = format!(
             "registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.models = [{names}]\n\
              registry.required = [\"m\"]\nregistry.cache_dir = \"{}\"\n",
