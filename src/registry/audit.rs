@@ -2,9 +2,8 @@
 //! are written once and never change. Entries are numbered from 1 on without a gap, so that a gap shows.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::format::{self, FORMAT};
+use super::format::{self, FORMAT, Rest, keeps_rest};
 use super::index::{AuditEntry, Index};
 use super::store::Store;
 use super::{MAX_JSON_BYTES, layout, unreachable};
@@ -17,6 +16,7 @@ const SEGMENT: usize = 50;
 
 /// `audit/<first>-<last>.json`: entries that `model.json` no longer has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Segment {
     format: u64,
     /// The model's name.
@@ -24,8 +24,8 @@ pub struct Segment {
     /// The oldest first.
     pub entries: Vec<AuditEntry>,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    rest: Rest,
 }
 
 /// Everything that is known of a model's changes.
@@ -36,6 +36,8 @@ pub struct Trail {
     /// First and last number of entries that ought to be there and are not.
     pub gaps: Vec<(u64, u64)>,
 }
+
+keeps_rest!(Segment);
 
 // === impl Segment ===
 
@@ -65,7 +67,7 @@ impl Segment {
             return None;
         }
         let entries = index.audit.drain(..SEGMENT).collect();
-        Some(Self { format: FORMAT, model: index.model.clone(), entries, rest: Map::new() })
+        Some(Self { format: FORMAT, model: index.model.clone(), entries, rest: Rest::new() })
     }
 }
 

@@ -7,25 +7,26 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::format::{self, FORMAT};
+use super::format::{self, FORMAT, Rest, keeps_rest};
 use crate::model::{LoadError, ModelName};
 
 /// The object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Hint {
     format: u64,
     /// By model name.
     #[serde(default)]
     pub models: BTreeMap<String, HintEntry>,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    rest: Rest,
 }
 
 /// How far a model is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct HintEntry {
     /// The generation of its `model.json`.
     pub generation: u64,
@@ -33,15 +34,17 @@ pub struct HintEntry {
     #[serde(default)]
     pub epoch: u64,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    rest: Rest,
 }
+
+keeps_rest!(Hint, HintEntry);
 
 // === impl Hint ===
 
 impl Default for Hint {
     fn default() -> Self {
-        Self { format: FORMAT, models: BTreeMap::new(), rest: Map::new() }
+        Self { format: FORMAT, models: BTreeMap::new(), rest: Rest::new() }
     }
 }
 
@@ -65,7 +68,7 @@ impl Hint {
             Some(entry) if (entry.epoch, entry.generation) >= (epoch, generation) => return false,
             Some(entry) => (entry.epoch, entry.generation) = (epoch, generation),
             None => {
-                let entry = HintEntry { generation, epoch, rest: Map::new() };
+                let entry = HintEntry { generation, epoch, rest: Rest::new() };
                 self.models.insert(model.to_string(), entry);
             }
         }

@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use super::digest::Digest;
+use super::format::{Raw, Rest, keeps_rest};
 use super::signature::SignatureEntry;
 use super::{Catalog, Listed, clock, format};
 use crate::model::{LoadError, ModelName, Reason, Reference, Selector, Stage, Version, shorten};
 
 /// A model's index.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Index {
     /// The format of this object.
     pub format: u64,
@@ -50,12 +51,13 @@ pub struct Index {
     #[serde(default)]
     pub audit: Vec<AuditEntry>,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
 }
 
 /// One version of [`Index::versions`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct IndexVersion {
     /// Its number.
     pub version: u64,
@@ -72,12 +74,12 @@ pub struct IndexVersion {
     #[serde(default)]
     pub state: State,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
 }
 
 /// Whether a version's files are there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// They are.
@@ -92,7 +94,7 @@ pub enum State {
         deadline: Option<String>,
         /// What a newer program wrote.
         #[serde(flatten)]
-        rest: Map<String, Value>,
+        rest: Rest,
     },
     /// They will be deleted when sidecars have had time to let go of them.
     Deleted {
@@ -100,15 +102,16 @@ pub enum State {
         at: String,
         /// What a newer program wrote.
         #[serde(flatten)]
-        rest: Map<String, Value>,
+        rest: Rest,
     },
     /// What a newer program wrote; such a version does not exist here.
     #[serde(untagged)]
-    Other(Value),
+    Other(Raw),
 }
 
 /// What automation must not override: see `sidegate registry hold`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Hold {
     /// The version that stays in Production.
     pub version: u64,
@@ -119,12 +122,13 @@ pub struct Hold {
     /// When, RFC 3339.
     pub at: String,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
 }
 
 /// A staged promotion: each sidecar takes the new version at a moment of its own within the span.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Rollout {
     /// The version that was promoted to Production.
     pub version: u64,
@@ -135,12 +139,13 @@ pub struct Rollout {
     /// How long until the last sidecar follows.
     pub seconds: u64,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
 }
 
 /// One change, as told later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct AuditEntry {
     /// Counts every entry from 1 on, across segments.
     #[serde(default)]
@@ -174,8 +179,55 @@ pub struct AuditEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mutation: Option<String>,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
+}
+
+keeps_rest!(Index, IndexVersion, Hold, Rollout, AuditEntry);
+
+// === impl State ===
+
+/// The states that this program knows, as they are stored.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Known {
+    Ready,
+    Uploading(Uploading),
+    Deleted(Deleted),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Self")]
+struct Uploading {
+    owner: String,
+    #[serde(default)]
+    deadline: Option<String>,
+    #[serde(flatten, skip_deserializing)]
+    rest: Rest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Self")]
+struct Deleted {
+    at: String,
+    #[serde(flatten, skip_deserializing)]
+    rest: Rest,
+}
+
+keeps_rest!(Uploading, Deleted);
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Raw::deserialize(deserializer)?;
+        Ok(match raw.read() {
+            Some(Known::Ready) => Self::Ready,
+            Some(Known::Uploading(Uploading { owner, deadline, rest })) => {
+                Self::Uploading { owner, deadline, rest }
+            }
+            Some(Known::Deleted(Deleted { at, rest })) => Self::Deleted { at, rest },
+            None => Self::Other(raw),
+        })
+    }
 }
 
 // === impl Index ===
@@ -196,7 +248,7 @@ impl Index {
             rollout: None,
             signatures: Vec::new(),
             audit: Vec::new(),
-            rest: Map::new(),
+            rest: Rest::new(),
         }
     }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use super::digest::Digest;
-use super::format::{self, FORMAT};
+use super::format::{self, FORMAT, Raw, Rest, keeps_rest};
 use crate::model::{LoadError, ModelName, Reason, Signature, TensorSpec, Version, shorten};
 
 /// `manifest.json`: what a version consists of and how it is meant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Manifest {
     format: u64,
     model: String,
@@ -35,23 +35,23 @@ pub struct Manifest {
     #[serde(default)]
     pub breaking: bool,
     /// Evaluation metrics.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub metrics: Value,
+    #[serde(default, skip_serializing_if = "Raw::is_null")]
+    pub metrics: Raw,
     /// Training parameters.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub params: Value,
+    #[serde(default, skip_serializing_if = "Raw::is_null")]
+    pub params: Raw,
     /// Free labels.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub tags: Value,
+    #[serde(default, skip_serializing_if = "Raw::is_null")]
+    pub tags: Raw,
     /// Where it came from.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub lineage: Value,
+    #[serde(default, skip_serializing_if = "Raw::is_null")]
+    pub lineage: Raw,
     /// What it was measured against before it was let through.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub gate: Value,
+    #[serde(default, skip_serializing_if = "Raw::is_null")]
+    pub gate: Raw,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
 }
 
 /// One entry of [`Manifest::files`].
@@ -76,6 +76,8 @@ struct ManifestTensor {
     shape: Vec<i64>,
 }
 
+keeps_rest!(Manifest);
+
 // === impl Manifest ===
 
 impl Manifest {
@@ -97,12 +99,12 @@ impl Manifest {
             prediction: None,
             labels: Vec::new(),
             breaking: false,
-            metrics: Value::Null,
-            params: Value::Null,
-            tags: Value::Null,
-            lineage: Value::Null,
-            gate: Value::Null,
-            rest: Map::new(),
+            metrics: Raw::default(),
+            params: Raw::default(),
+            tags: Raw::default(),
+            lineage: Raw::default(),
+            gate: Raw::default(),
+            rest: Rest::new(),
         }
     }
 

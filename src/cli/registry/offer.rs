@@ -113,7 +113,7 @@ impl Offer {
         match registry.source().describe(&model, listed) {
             Ok(described) => {
                 detail.bytes = Some(described.bytes);
-                let metrics = described.manifest.as_ref().map(|manifest| manifest.metrics.clone());
+                let metrics = described.manifest.as_ref().map(|manifest| manifest.metrics.value());
                 detail.metrics = metrics.filter(Value::is_object).unwrap_or(detail.metrics);
                 detail.manifest = described.manifest;
             }

@@ -2,6 +2,7 @@ mod arbitrary;
 
 use serde_json::Value;
 
+use super::Raw;
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::audit::Segment;
 use crate::registry::hint::Hint;
@@ -122,4 +123,65 @@ fn every_other_object_is_read_and_can_be_written() {
     let text = String::from_utf8(hint.to_bytes()).unwrap();
     assert!(text.contains(r#""later":"m""#) && text.contains(r#""later":1"#), "{text}");
     assert_eq!(Index::parse(MODEL).unwrap().in_stage(Stage::Production), [7]);
+}
+
+/// Run by the next test, in a process of its own.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "what is asked of the tests is no configuration")]
+fn a_process_that_reads_long_lists() {
+    if std::env::var_os("SIDEGATE_TEST_LONG_LISTS").is_none() {
+        return;
+    }
+    let list = format!("[0{}]", ",0".repeat(8 << 20));
+    let check = |read: &dyn Fn(&[u8]) -> bool, text: String| {
+        let before = crate::process::peak_bytes().unwrap();
+        assert!(read(text.as_bytes()));
+        let more = crate::process::peak_bytes().unwrap() - before;
+        assert!(more < 100 << 20, "{more} bytes for {}: {}", text.len(), &text[..90]);
+    };
+    let index = |versions: &str, more: &str| {
+        format!(r#"{{"format":1,"model":"churn","versions":[{versions}]{more}}}"#)
+    };
+    let reads = |bytes: &[u8]| Index::parse(bytes).is_ok();
+    check(&reads, index("", &format!(r#","later":{list}"#)));
+    check(&reads, index("", &format!(r#","signatures":[{list}]"#)));
+    check(&reads, index(&format!(r#"{{"version":1,"later":{list}}}"#), ""));
+    check(&reads, index(&format!(r#"{{"version":1,"state":{list}}}"#), ""));
+    check(&reads, index(&format!(r#"{{"version":1,"state":{{"deleted":{{"at":"","later":{list}}}}}}}"#), ""));
+    let refuses = |bytes: &[u8]| Index::parse(bytes).is_err();
+    check(&refuses, list.clone());
+    check(&refuses, format!(r#"{{"format":{list}}}"#));
+    let reads = |bytes: &[u8]| Manifest::parse(bytes, &churn(), seven()).is_ok();
+    let manifest =
+        |name: &str| format!(r#"{{"format":1,"model":"churn","version":7,"files":{{}},"{name}":{list}}}"#);
+    check(&reads, manifest("later"));
+    check(&reads, manifest("metrics"));
+    check(&|bytes: &[u8]| Hint::parse(bytes).is_ok(), format!(r#"{{"format":1,"later":{list}}}"#));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_not_known_costs_what_it_is_long() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "registry::format::tests::a_process_that_reads_long_lists"])
+        .env("SIDEGATE_TEST_LONG_LISTS", "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
+}
+
+#[test]
+fn what_is_not_known_is_kept_as_it_is() {
+    let check = |text: &str| {
+        let spaced = text.replace(',', " ,\n").replace(':', " : ");
+        let raw: Raw = serde_json::from_str(&spaced).unwrap();
+        assert_eq!(raw.as_str(), text);
+        assert_eq!(serde_json::to_value(&raw).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+    };
+    for text in ["null", "true", "0", "-1", "18446744073709551615", "0.25", "[]", "{}", "[[],{}]"] {
+        check(text);
+    }
+    check(r#"{"b":[1,-2,0.5,"\"\\\n",null,{"a":{}}],"a":""}"#);
+    assert_eq!(serde_json::from_str::<Raw>("[1,").unwrap_err().classify(), serde_json::error::Category::Eof);
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{LoadError, ModelName, Reason, Stage, Store, Version, index, manifest, ready};
+use crate::registry::format::Raw;
 use crate::registry::index::Index;
 use crate::registry::manifest::Manifest;
 use crate::registry::model_format;
@@ -121,9 +122,9 @@ fn side(
 ) -> Result<(Side, Option<u64>), LoadError> {
     let entry = ready(index, version).map_err(|e| LoadError::new(Reason::MissingFile, e.to_string()))?;
     let manifest = manifest(store, model, entry)?;
-    let of = |get: fn(&Manifest) -> &Value| {
+    let of = |get: fn(&Manifest) -> &Raw| {
         let value = manifest.as_ref().map(get).filter(|value| !value.is_null());
-        value.cloned().unwrap_or_else(|| Value::Object(Map::new()))
+        value.map_or_else(|| Value::Object(Map::new()), Raw::value)
     };
     let format = model_format(manifest.as_ref(), |_| Ok(false))?;
     let bytes = manifest.as_ref().zip(format).and_then(|(m, format)| m.files.get(format.file_name()));

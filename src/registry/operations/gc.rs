@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Map;
 use time::OffsetDateTime;
 
 use super::{ChangeError, Done, Draft, Writer, entry, must_exist, register};
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::clock;
+use crate::registry::format::Rest;
 use crate::registry::index::{AuditEntry, Index, IndexVersion, State};
 use crate::registry::layout;
 
@@ -94,7 +94,7 @@ fn mark(
     let at = draft.at();
     for version in &marked {
         for entry in draft.index.versions.iter_mut().filter(|entry| entry.version == *version) {
-            entry.state = State::Deleted { at: at.clone(), rest: Map::new() };
+            entry.state = State::Deleted { at: at.clone(), rest: Rest::new() };
         }
         draft.note(AuditEntry { version: Some(*version), ..entry("delete") });
     }
@@ -113,8 +113,8 @@ fn mark(
             stage: Stage::None,
             manifest: None,
             created: None,
-            state: State::Deleted { at: at.clone(), rest: Map::new() },
-            rest: Map::new(),
+            state: State::Deleted { at: at.clone(), rest: Rest::new() },
+            rest: Rest::new(),
         });
         draft.note(AuditEntry { version: Some(*version), why: Some("not listed".into()), ..entry("delete") });
     }

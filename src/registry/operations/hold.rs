@@ -2,6 +2,7 @@
 
 use super::{ChangeError, Done, Draft, Writer, entry, must_exist, ready};
 use crate::model::{ModelName, Stage, Version};
+use crate::registry::format::Rest;
 use crate::registry::index::{AuditEntry, Hold};
 
 /// Holds a version in Production: that which is there, or the named one of several.
@@ -53,13 +54,8 @@ pub(super) fn place(draft: &mut Draft, version: u64, why: &str) -> Hold {
     if let Some(held) = draft.index.hold.as_ref().filter(|held| held.version == version && held.why == why) {
         return held.clone();
     }
-    let hold = Hold {
-        version,
-        by: draft.by().to_owned(),
-        why: why.to_owned(),
-        at: draft.at(),
-        rest: serde_json::Map::new(),
-    };
+    let hold =
+        Hold { version, by: draft.by().to_owned(), why: why.to_owned(), at: draft.at(), rest: Rest::new() };
     draft.index.hold = Some(hold.clone());
     draft.note(AuditEntry { version: Some(version), why: Some(why.to_owned()), ..entry("hold") });
     hold

@@ -4,6 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{LoadError, ModelName, Stage, Store, index, manifest};
+use crate::registry::format::Raw;
+use crate::registry::manifest::Manifest;
 
 /// Where the versions of a model come from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,9 +58,9 @@ pub fn lineage(store: &dyn Store, model: &ModelName) -> Result<Lineage, LoadErro
             Ok(manifest) => (manifest, None),
             Err(error) => (None, Some(error.detail)),
         };
-        let of = |get: fn(&crate::registry::manifest::Manifest) -> &Value| {
+        let of = |get: fn(&Manifest) -> &Raw| {
             let value = manifest.as_ref().map(get).filter(|value| !value.is_null());
-            value.cloned().unwrap_or_else(|| Value::Object(Map::new()))
+            value.map_or_else(|| Value::Object(Map::new()), Raw::value)
         };
         let (tags, lineage) = (of(|manifest| &manifest.tags), of(|manifest| &manifest.lineage));
         let mut data_sources = texts(tags.get("data_source"));

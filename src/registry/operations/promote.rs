@@ -8,6 +8,7 @@ use super::{
     ChangeError, Done, Draft, Writer, alias, entry, hold, must_exist, ready, set_stage, sign, stage_text,
 };
 use crate::model::{ModelName, Stage, Version};
+use crate::registry::format::Rest;
 use crate::registry::index::{AuditEntry, Rollout};
 use crate::registry::signature::SigningKey;
 
@@ -124,7 +125,7 @@ pub(super) fn apply(
             from,
             start: draft.at(),
             seconds,
-            rest: serde_json::Map::new(),
+            rest: Rest::new(),
         });
         if seconds.is_some() && before.is_none() {
             notes.push(

@@ -18,6 +18,7 @@ use super::{Promoted, Promotion};
 use crate::model::{ModelName, Signature, Stage, Version};
 use crate::registry::clock;
 use crate::registry::digest::Digest;
+use crate::registry::format::Rest;
 use crate::registry::index::{AuditEntry, IndexVersion, State};
 use crate::registry::layout;
 use crate::registry::manifest::Manifest;
@@ -51,7 +52,7 @@ pub struct Registration {
     /// What it was measured against before it was let through.
     pub gate: Map<String, Value>,
     /// Fields of the manifest that this program does not know.
-    pub rest: Map<String, Value>,
+    pub rest: Rest,
     /// The training run, which goes into the lineage.
     pub run_id: Option<String>,
     /// Feature names of a model with one tensor input, in order.
@@ -103,7 +104,7 @@ impl Registration {
             params: Map::new(),
             lineage: Map::new(),
             gate: Map::new(),
-            rest: Map::new(),
+            rest: Rest::new(),
             run_id: None,
             columns: Vec::new(),
             prediction: None,
@@ -128,11 +129,11 @@ impl Registration {
         manifest.files = files.iter().map(LocalFile::entry).collect();
         (manifest.columns, manifest.labels) = (self.columns.clone(), self.labels.clone());
         (manifest.prediction, manifest.breaking) = (self.prediction.clone(), self.breaking);
-        manifest.metrics = Value::Object(self.metrics.clone());
-        manifest.params = Value::Object(self.params.clone());
-        manifest.tags = Value::Object(self.tags.clone());
-        manifest.lineage = Value::Object(lineage);
-        manifest.gate = Value::Object(self.gate.clone());
+        manifest.metrics = Value::Object(self.metrics.clone()).into();
+        manifest.params = Value::Object(self.params.clone()).into();
+        manifest.tags = Value::Object(self.tags.clone()).into();
+        manifest.lineage = Value::Object(lineage).into();
+        manifest.gate = Value::Object(self.gate.clone()).into();
         manifest.rest = self.rest.clone();
         manifest
     }
@@ -241,8 +242,8 @@ fn reserve(
             stage: Stage::None,
             manifest: None,
             created: None,
-            state: State::Uploading { owner, deadline, rest: Map::new() },
-            rest: Map::new(),
+            state: State::Uploading { owner, deadline, rest: Rest::new() },
+            rest: Rest::new(),
         });
         draft.note(AuditEntry { version: Some(next), ..entry("reserve") });
         Ok((version, adopted))
@@ -258,7 +259,7 @@ pub(super) fn expire(draft: &mut Draft) -> Vec<u64> {
     };
     let mut expired = Vec::new();
     for entry in draft.index.versions.iter_mut().filter(|entry| is_over(&entry.state)) {
-        entry.state = State::Deleted { at: at.clone(), rest: Map::new() };
+        entry.state = State::Deleted { at: at.clone(), rest: Rest::new() };
         expired.push(entry.version);
     }
     for version in &expired {

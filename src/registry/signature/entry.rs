@@ -1,23 +1,24 @@
 //! Signatures as `model.json` has them, and the text that is signed.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{ModelName, Stage};
+use crate::registry::format::{Raw, Rest, keeps_rest};
 use crate::registry::index::Index;
 
 /// One of [`Index::signatures`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum SignatureEntry {
     /// One that this program knows how to check.
     Known(Signed),
     /// What a newer program wrote.
-    Other(Value),
+    Other(Raw),
 }
 
 /// What is signed, by whom, and the signature.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Signed {
     /// What it says.
     pub kind: Kind,
@@ -39,8 +40,8 @@ pub struct Signed {
     /// Ed25519 over [`Signed::text`], hexadecimal.
     pub sig: String,
     /// What a newer program wrote.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
 }
 
 /// What a signature says.
@@ -53,7 +54,16 @@ pub enum Kind {
     Promotion,
 }
 
+keeps_rest!(Signed);
+
 // === impl SignatureEntry ===
+
+impl<'de> Deserialize<'de> for SignatureEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Raw::deserialize(deserializer)?;
+        Ok(raw.read().map_or_else(|| Self::Other(raw), Self::Known))
+    }
+}
 
 impl SignatureEntry {
     /// It, if this program knows how to check it.

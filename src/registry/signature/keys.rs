@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::entry::{Kind, Signed};
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::digest::Digest;
+use crate::registry::format::Rest;
 
 /// Largest key file that is read, in bytes.
 const MAX_KEY_BYTES: u64 = 64 << 10;
@@ -174,7 +175,7 @@ impl SigningKey {
             epoch: None,
             key: self.id(),
             sig: String::new(),
-            rest: serde_json::Map::new(),
+            rest: Rest::new(),
         }
     }
 

@@ -137,7 +137,7 @@ fn what_is_missing_or_wrong_is_said() {
 #[test]
 fn a_key_signs_a_thing_once_and_leaves_what_it_does_not_know() {
     let Case { key, model, mut index, digest, .. } = case();
-    index.signatures.push(SignatureEntry::Other(serde_json::json!({"kind": "future", "x": 1})));
+    index.signatures.push(SignatureEntry::Other(serde_json::json!({"kind": "future", "x": 1}).into()));
     index.add_signature(key.sign_promotion(&model, SEVEN, Stage::Production, (1, 20), &digest));
     index.add_signature(SigningKey::generate().sign_version(&model, SEVEN, &digest));
     let kinds: Vec<Option<Kind>> =

@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::model_file::Found;
 use crate::format::Model;
 use crate::model::{LoadError, Signature};
+use crate::registry::format::Raw;
 use crate::registry::layout;
 use crate::registry::manifest::Manifest;
 use crate::registry::operations::Registration;
@@ -55,8 +56,8 @@ impl Files {
     /// What is registered: these files with what the flags say of them.
     pub(super) fn registration(&self, args: &RegisterArgs) -> Result<Registration, Failure> {
         let manifest = self.manifest.as_ref();
-        let object = |get: fn(&Manifest) -> &Value| -> Map<String, Value> {
-            manifest.map(get).and_then(Value::as_object).cloned().unwrap_or_default()
+        let object = |get: fn(&Manifest) -> &Raw| -> Map<String, Value> {
+            manifest.and_then(|manifest| get(manifest).read()).unwrap_or_default()
         };
         let list = |given: &[String], get: fn(&Manifest) -> &Vec<String>| {
             if given.is_empty() { manifest.map(get).cloned().unwrap_or_default() } else { given.to_vec() }

@@ -2,6 +2,7 @@
 
 use super::super::rollback;
 use crate::model::{LoadError, ModelName, Stage};
+use crate::registry::format::Rest;
 use crate::registry::index::{Index, State};
 use crate::registry::store::Store;
 
@@ -31,7 +32,7 @@ pub(super) fn unneeded(
 fn spare_the_default(index: &Index, unneeded: &mut Vec<u64>) {
     let mut after = index.clone();
     for entry in after.versions.iter_mut().filter(|entry| unneeded.contains(&entry.version)) {
-        entry.state = State::Deleted { at: String::new(), rest: serde_json::Map::new() };
+        entry.state = State::Deleted { at: String::new(), rest: Rest::new() };
     }
     if after.default_version() == index.default_version() {
         return;

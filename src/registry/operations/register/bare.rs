@@ -1,11 +1,10 @@
 //! Taking over a folder of numbered versions that had no `model.json`: with one, only what it lists is served.
 
-use serde_json::Map;
-
 use super::super::{ChangeError, Draft, LoadError, Writer, entry, stage_text};
 use crate::format::FORMATS;
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::digest::Digest;
+use crate::registry::format::Rest;
 use crate::registry::index::{AuditEntry, IndexVersion, State};
 use crate::registry::manifest::Manifest;
 use crate::registry::store::StoreError;
@@ -50,7 +49,7 @@ pub(super) fn adopt(
             manifest: bytes.map(|bytes| Digest::of(&bytes, &mut || ()).to_string()),
             created: manifest.and_then(|manifest| manifest.created),
             state: State::Ready,
-            rest: Map::new(),
+            rest: Rest::new(),
         });
         let to = is_last.then(|| stage_text(stage)).flatten();
         draft.note(AuditEntry { version: Some(version.get()), to, ..entry("adopt") });
