@@ -30,6 +30,10 @@ pub const MAX_BYTES: usize = i32::MAX as usize;
 const MAX_NODES: usize = 250_000;
 /// Names, initializers, attributes and the like in all; bounds memory for files made of empty messages.
 const MAX_ITEMS: usize = 1_000_000;
+/// A file has at least so many bytes for each element in lists of its attributes, which takes eight bytes when it is
+/// read; up to [`MAX_ITEMS`] that does not matter. ONNX's own writers give each a tag and so at least two bytes, and
+/// forests, the longest lists there are, have thresholds beside them.
+const BYTES_PER_ELEMENT: usize = 2;
 /// Attributes of one node; the widest operator has some thirty.
 const MAX_ATTRIBUTES: usize = 256;
 /// Graphs within graphs; real models need two or three.
@@ -76,10 +80,12 @@ pub fn parse(bytes: Vec<u8>) -> Result<Model, LoadError> {
     made::check(&proto, &bytes)?;
     match zipmap::remove(&bytes, &proto)? {
         None => finish(proto, bytes, zipmap::Labels::new()),
-        Some(zipmap::Rewritten { bytes, labels }) => {
-            // Decoded again rather than patched: what an engine loads and what we describe stay one thing.
-            let proto = decode::model(&bytes)?;
-            finish(proto, bytes, labels)
+        Some(zipmap::Rewritten { bytes: rewritten, labels }) => {
+            // Decoded again rather than patched: what an engine loads and what we describe stay one thing. Not beside
+            // what it came from: both would be in memory.
+            drop((proto, bytes));
+            let proto = decode::model(&rewritten)?;
+            finish(proto, rewritten, labels)
         }
     }
 }

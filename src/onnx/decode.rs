@@ -4,7 +4,8 @@ use super::constant::{Constant, counted};
 use super::graph::{Attribute, Graph, Kind, Node, ValueInfo};
 use super::wire::{Field, Message, Scalar};
 use super::{
-    MAX_ATTRIBUTES, MAX_DEPTH, MAX_FUNCTIONS, MAX_ITEMS, MAX_MADE, MAX_NODES, MAX_RANK, broken, too_large,
+    BYTES_PER_ELEMENT, MAX_ATTRIBUTES, MAX_DEPTH, MAX_FUNCTIONS, MAX_ITEMS, MAX_MADE, MAX_NODES, MAX_RANK,
+    broken, too_large,
 };
 use crate::model::{LoadError, shorten};
 use crate::tensor::Strings;
@@ -30,10 +31,12 @@ pub(super) struct Function {
 }
 
 /// Counts what was read, so that many small things are bounded like one large one.
-#[derive(Default)]
 struct Decoder {
     nodes: usize,
     items: usize,
+    listed: usize,
+    /// Elements that lists of attributes may have in all.
+    most_listed: usize,
 }
 
 /// `ai.onnx` is another way to write the default domain.
@@ -43,7 +46,8 @@ fn normal(domain: &str) -> String {
 
 /// Decodes a ModelProto.
 pub(super) fn model(bytes: &[u8]) -> Result<Proto, LoadError> {
-    let mut decoder = Decoder::default();
+    let most_listed = (bytes.len() / BYTES_PER_ELEMENT).max(MAX_ITEMS);
+    let mut decoder = Decoder { nodes: 0, items: 0, listed: 0, most_listed };
     let mut out = Proto::default();
     let mut graph = None;
     let mut rest = Message::new(bytes);
@@ -83,6 +87,16 @@ impl Decoder {
         self.items += 1;
         if self.items > MAX_ITEMS {
             Err(too_large("names, attributes and tensors", MAX_ITEMS))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts elements of a list that take more memory than they took in the file.
+    fn list(&mut self, count: usize) -> Result<(), LoadError> {
+        self.listed += count;
+        if self.listed > self.most_listed {
+            Err(too_large("elements in lists of a file of this size", self.most_listed))
         } else {
             Ok(())
         }
@@ -169,8 +183,20 @@ impl Decoder {
                 6 if graph.is_some() => return Err(broken("an attribute holds two values")),
                 6 => graph = Some(Box::new(self.graph(field.message()?, depth + 1)?)),
                 7 => field.scalars(Scalar::Fixed32, |bits| floats.push(f32::from_bits(bits as u32)))?,
-                8 => field.scalars(Scalar::Varint, |bits| ints.push(bits.cast_signed()))?,
-                9 => strings.push(field.message()?.bytes()),
+                8 => {
+                    let (mut count, room) = (0, self.most_listed - self.listed);
+                    field.scalars(Scalar::Varint, |bits| {
+                        count += 1;
+                        if count <= room {
+                            ints.push(bits.cast_signed());
+                        }
+                    })?;
+                    self.list(count)?;
+                }
+                9 => {
+                    self.list(1)?;
+                    strings.push(field.message()?.bytes());
+                }
                 // Read for the rules only: no engine of ours uses lists of tensors.
                 10 => drop(Constant::read(field.message()?)?),
                 11 => {
@@ -230,7 +256,12 @@ impl Decoder {
                         return Err(broken("a sparse tensor holds two lists of values or places"));
                     }
                 }
-                3 => field.scalars(Scalar::Varint, |bits| dims.push(bits.cast_signed()))?,
+                // One more than there may be, so that it shows.
+                3 => field.scalars(Scalar::Varint, |bits| {
+                    if dims.len() <= MAX_RANK {
+                        dims.push(bits.cast_signed());
+                    }
+                })?,
                 _ => {}
             }
         }

@@ -198,6 +198,25 @@ fn shapes_that_ask_for_much_are_refused_where_they_stand() {
 }
 
 #[test]
+fn lists_that_grow_when_they_are_read_are_bounded_by_the_file() {
+    let with = |attribute: Msg| relu(Msg::default().message(1, node("Abs", &["x"], &["z"], vec![attribute])));
+    let list = |number: u64, bytes: Vec<u8>| Msg::default().bytes(1, "a").bytes(number, bytes);
+    let short = |count: usize| with(list(8, vec![1; count]).int(20, 7));
+    // A byte each, beyond what small files may have.
+    refused(short(2 * MAX_ITEMS).0, Reason::TooLarge, "elements in lists");
+    assert!(parsed(short(MAX_ITEMS)).is_ok());
+    // Two bytes each are what a forest may have.
+    assert!(parsed(with(list(8, [0x80, 1].repeat(2 * MAX_ITEMS)).int(20, 7))).is_ok());
+    // In many lists; a text is kept with its length.
+    let ints = list(8, vec![1; 2 * MAX_ITEMS - 10_000]).int(20, 7);
+    let texts = (0..MAX_ITEMS).fold(Msg::default().bytes(1, "t").int(20, 8), |out, _| out.bytes(9, ""));
+    let both = node("Abs", &["x"], &["z"], vec![ints.clone(), texts]);
+    refused(relu(Msg::default().message(1, both)).0, Reason::TooLarge, "elements in lists");
+    let one = node("Abs", &["x"], &["z"], vec![ints.bytes(100, vec![0; 2 * MAX_ITEMS])]);
+    assert!(parsed(relu(Msg::default().message(1, one))).is_ok());
+}
+
+#[test]
 fn files_newer_than_the_rules_are_refused() {
     let versions = |ir: i64, opsets: &[(&str, i64)]| {
         let opsets = opsets.iter().map(|(domain, version)| Msg::default().bytes(1, domain).int(2, *version));
