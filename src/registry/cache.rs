@@ -9,11 +9,11 @@ mod blobs;
 mod notes;
 
 use std::cmp::Reverse;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ use crate::model::{ModelName, Stage, Version};
 
 pub use blobs::{Intake, IntakeError};
 pub use notes::{Loading, Quarantine};
+
+/// An unfinished file that was not written to for so long is left over, where locks do not tell.
+const LEFT_OVER: Duration = Duration::from_secs(24 * 3600);
 
 /// The folder of one registry within the cache. Cloning it is cheap; every clone is the same folder.
 #[derive(Clone, Debug)]
@@ -194,8 +197,13 @@ impl Cache {
             let path = folder.join(name);
             match private().create_new(true).open(&path) {
                 Ok(file) => {
-                    file.try_lock()?;
-                    return Ok((file, path));
+                    return match taken(file.try_lock()) {
+                        Ok(_) => Ok((file, path)),
+                        Err(error) => {
+                            let _ = fs::remove_file(path);
+                            Err(error)
+                        }
+                    };
                 }
                 // Processes in containers often have the same number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -207,8 +215,14 @@ impl Cache {
     /// Removes what processes that are no more left unfinished.
     pub fn clean(&self) {
         for entry in fs::read_dir(self.root.join("unfinished")).into_iter().flatten().flatten() {
-            let unlocked = File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
-            if unlocked {
+            let Ok(file) = File::open(entry.path()) else { continue };
+            let left = match taken(file.try_lock()) {
+                Ok(true) => true,
+                // Whether somebody writes it cannot be told; nobody writes for so long.
+                Ok(false) => is_older(&file, LEFT_OVER),
+                Err(_) => false,
+            };
+            if left {
                 let _ = fs::remove_file(entry.path());
                 crate::failpoint::at("cleaned");
             }
@@ -246,6 +260,26 @@ fn private() -> fs::OpenOptions {
     let mut options = File::options();
     options.read(true).write(true).mode(0o600);
     options
+}
+
+/// Whether a lock was taken. Where the filesystem has no locks, as some of NFS, the file is used without.
+fn taken(lock: Result<(), TryLockError>) -> io::Result<bool> {
+    const NO_LOCKS: [i32; 3] = [libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP];
+    match lock {
+        Ok(()) => Ok(true),
+        Err(TryLockError::Error(error))
+            if error.kind() == io::ErrorKind::Unsupported
+                || error.raw_os_error().is_some_and(|code| NO_LOCKS.contains(&code)) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_older(file: &File, age: Duration) -> bool {
+    let modified = file.metadata().and_then(|meta| meta.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed > age))
 }
 
 /// Gives a finished file its name.

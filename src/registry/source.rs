@@ -1,7 +1,5 @@
 //! Where a version's files come from: the cache if it has them, else the store; digested on the way in either case.
 
-use std::path::PathBuf;
-
 use super::cache::{Cache, IntakeError, Served};
 use super::digest::Digest;
 use super::manifest::Manifest;
@@ -39,8 +37,6 @@ pub struct Artefact {
     pub model: Vec<u8>,
     /// Digest of the model file.
     pub digest: Digest,
-    /// The same file in the cache, where it is there.
-    pub path: Option<PathBuf>,
     /// Golden examples, if the version has any.
     pub golden: Option<Vec<u8>>,
     /// The manifest, unless the version has none.
@@ -114,7 +110,6 @@ impl<'a> Source<'a> {
             format,
             model: file.bytes,
             digest: file.digest,
-            path: file.path,
             golden: golden.map(|golden| golden.bytes),
             manifest,
         })
@@ -149,7 +144,7 @@ impl<'a> Source<'a> {
         let manifest = optional(&served.manifest, layout::MANIFEST, pace)?;
         let manifest = manifest.map(|bytes| Manifest::parse(&bytes, model, version)).transpose()?;
         let golden = optional(&served.golden, layout::GOLDEN, pace)?;
-        Ok(Artefact { format, path: cache.blob_file(&digest), model: model_bytes, digest, golden, manifest })
+        Ok(Artefact { format, model: model_bytes, digest, golden, manifest })
     }
 
     /// The bytes of a version's manifest. One that `model.json` names by its digest never changes.
@@ -183,7 +178,7 @@ impl<'a> Source<'a> {
         if let (Some(digest), Some(cache)) = (wanted, self.cache)
             && let Some(bytes) = cache.blob(&digest, max, pace)
         {
-            return Ok(Some(File { bytes, digest, path: cache.blob_file(&digest) }));
+            return Ok(Some(File { bytes, digest }));
         }
         let key = layout::file(model, version, name);
         let grown = |error: LoadError| match error.code {
@@ -198,7 +193,7 @@ impl<'a> Source<'a> {
             None => self.read(&key, max).map_err(grown)?.map(|bytes| {
                 pace();
                 let digest = Digest::of(&bytes, pace);
-                File { bytes, digest, path: None }
+                File { bytes, digest }
             }),
         };
         if let (Some(file), Some(manifest)) = (&file, manifest) {
@@ -223,11 +218,7 @@ impl<'a> Source<'a> {
             Ok(None) => Ok(None),
             Ok(Some(intake)) => {
                 let bytes = cache.blob(&intake.digest, max, pace);
-                Ok(bytes.map(|bytes| File {
-                    bytes,
-                    digest: intake.digest,
-                    path: cache.blob_file(&intake.digest),
-                }))
+                Ok(bytes.map(|bytes| File { bytes, digest: intake.digest }))
             }
             Err(IntakeError::Store(error)) => Err(unreachable(error)),
             Err(IntakeError::Digest { bytes, digest }) => {
@@ -264,5 +255,4 @@ impl<'a> Source<'a> {
 struct File {
     bytes: Vec<u8>,
     digest: Digest,
-    path: Option<PathBuf>,
 }

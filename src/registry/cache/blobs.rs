@@ -40,13 +40,8 @@ pub enum IntakeError {
 }
 
 impl Cache {
-    fn blob_path(&self, digest: &Digest) -> PathBuf {
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(&digest.to_string()["sha256:".len()..])
-    }
-
-    /// The path of a file that is kept, for a process that reads it itself.
-    pub fn blob_file(&self, digest: &Digest) -> Option<PathBuf> {
-        Some(self.blob_path(digest)).filter(|path| path.is_file())
     }
 
     /// A file by its digest, digested again; one that was changed is removed. `pace` is called between slices.

@@ -3,12 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cache, private, remove};
+use super::{Cache, private, remove, taken};
 use crate::model::{ModelName, Version};
 use crate::registry::digest::Digest;
 use crate::registry::{clock, format};
@@ -54,8 +54,10 @@ impl Cache {
         let folder = self.root.join("loading");
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{}-{}", id(model, version, token), std::process::id()));
-        let mut file = private().create(true).truncate(true).open(&path)?;
-        file.try_lock()?;
+        let mut file = private().create(true).truncate(false).open(&path)?;
+        // Another container on this folder may have a process of the same number: what it holds is not touched.
+        taken(file.try_lock())?;
+        file.set_len(0)?;
         let note = Note {
             format: format::FORMAT,
             model: model.to_string(),
@@ -91,7 +93,7 @@ impl Cache {
 
     fn set_aside(&self, model: &ModelName, version: Version, token: &str) {
         let path = self.path("quarantine", &id(model, version, token));
-        let times = self.read_quarantine(&path).map_or(1, |before| before.times.saturating_add(1));
+        let times = read(&path).map_or(1, |before| before.times.saturating_add(1));
         // What served before is spared once: whoever is killed while it loads would be left with nothing to serve.
         let served = self.served(model).is_some_and(|s| s.version == version.get() && s.token == token);
         let span = match times {
@@ -99,26 +101,41 @@ impl Cache {
             _ => FIRST.saturating_mul(1 << (times - 1).min(16)).min(LONGEST),
         };
         let until = seconds(SystemTime::now() + span);
-        let record = Quarantine { format: format::FORMAT, times, until };
-        let written =
-            serde_json::to_vec(&record).map_err(io::Error::other).and_then(|b| self.replace(&path, &b));
-        if let Err(error) = written {
-            tracing::warn!(%model, version = version.get(), %error, "a version could not be set aside");
-        }
+        self.write(&path, &Quarantine { format: format::FORMAT, times, until });
     }
 
-    fn read_quarantine(&self, path: &std::path::Path) -> Option<Quarantine> {
-        format::parse("quarantine", &fs::read(path).ok()?).ok()
+    fn write(&self, path: &Path, record: &Quarantine) {
+        let written =
+            serde_json::to_vec(record).map_err(io::Error::other).and_then(|bytes| self.replace(path, &bytes));
+        if let Err(error) = written {
+            tracing::warn!(%error, "a quarantine could not be written down");
+        }
     }
 
     /// Whether a version is set aside now.
     pub fn quarantine(&self, model: &ModelName, version: Version, token: &str) -> Option<Quarantine> {
-        let found = self.read_quarantine(&self.path("quarantine", &id(model, version, token)));
-        found.filter(|found| found.until > seconds(SystemTime::now()))
+        let path = self.path("quarantine", &id(model, version, token));
+        let now = SystemTime::now();
+        let mut found = read(&path).filter(|found| found.until > seconds(now))?;
+        // A clock that was wrong, or a hand, wrote what no quarantine is. Written down anew, it has an end.
+        let latest = seconds(now + LONGEST);
+        if found.until > latest {
+            found.until = latest;
+            self.write(&path, &found);
+        }
+        Some(found)
     }
 
-    /// Ends a quarantine: an operator wants the version tried again.
+    /// Ends a quarantine: an operator wants the version tried again. How often it failed stays known until it loads.
     pub fn release(&self, model: &ModelName, version: Version, token: &str) {
+        let path = self.path("quarantine", &id(model, version, token));
+        if let Some(found) = read(&path) {
+            self.write(&path, &Quarantine { until: 0, ..found });
+        }
+    }
+
+    /// A version was loaded and nothing fell: what ended a process before was not its doing, or is over.
+    pub fn loaded(&self, model: &ModelName, version: Version, token: &str) {
         let _ = remove(&self.path("quarantine", &id(model, version, token)));
     }
 }
@@ -140,6 +157,10 @@ impl Drop for Loading {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
     }
+}
+
+fn read(path: &Path) -> Option<Quarantine> {
+    format::parse("quarantine", &fs::read(path).ok()?).ok()
 }
 
 /// What a version is called here: other bytes under the same number are another version.

@@ -15,6 +15,10 @@ fn stat(bytes: &[u8]) -> Stat {
     Stat { bytes: bytes.len() as u64, token: "t".into(), settled: true }
 }
 
+fn is_kept(cache: &Cache, digest: &Digest) -> bool {
+    cache.blob_path(digest).is_file()
+}
+
 /// Every file below the cache's folder.
 fn files(cache: &Cache) -> Vec<String> {
     let mut found = Vec::new();
@@ -42,11 +46,12 @@ fn a_file_that_came_in_is_read_back_verified() {
     let intake = intake.unwrap().unwrap();
     assert_eq!((intake.digest, intake.bytes), (digest, 5));
     assert_eq!(cache.blob(&digest, 9, &mut || ()).unwrap(), b"model");
-    assert!(cache.blob_file(&digest).is_some());
+    assert!(cache.blob(&digest, 1, &mut || ()).is_none(), "who wants less means another file");
+    assert!(is_kept(&cache, &digest), "which is no reason to lose this one");
     // Somebody changes it, or it was never written to the end.
-    fs::write(cache.blob_file(&digest).unwrap(), b"mudel").unwrap();
+    fs::write(cache.blob_path(&digest), b"mudel").unwrap();
     assert!(cache.blob(&digest, 9, &mut || ()).is_none());
-    assert!(cache.blob_file(&digest).is_none(), "and is gone");
+    assert!(!is_kept(&cache, &digest), "and is gone");
 }
 
 #[test]
@@ -129,6 +134,16 @@ fn a_load_that_killed_its_process_sets_the_version_aside() {
     assert!(second.times == 2 && second.until >= first.until + 600 - 5, "{second:?}");
     cache.release(&model, version, "t");
     assert_eq!(cache.quarantine(&model, version, "t"), None);
+    killed();
+    cache.judge();
+    let third = cache.quarantine(&model, version, "t").unwrap();
+    assert_eq!(third.times, 3, "it was let go, not forgiven");
+    cache.loaded(&model, version, "t");
+    assert_eq!(cache.quarantine(&model, version, "t"), None);
+    killed();
+    cache.judge();
+    assert_eq!(cache.quarantine(&model, version, "t").unwrap().times, 1, "a load between them begins anew");
+    cache.loaded(&model, version, "t");
     // The machine went down with it.
     let other_boot = String::from_utf8(text.clone()).unwrap().replace("\"boot\":\"", "\"boot\":\"x");
     fs::write(&path, other_boot).unwrap();
@@ -148,12 +163,12 @@ fn the_oldest_go_first_and_what_is_needed_stays() {
     };
     let [a, b, c] = [b"aaaa", b"bbbb", b"cccc"].map(|bytes| keep(bytes));
     cache.evict(12, &[]);
-    assert!(cache.blob_file(&a).is_some());
+    assert!(is_kept(&cache, &a));
     cache.evict(8, &[a]);
-    assert_eq!([a, b, c].map(|digest| cache.blob_file(&digest).is_some()), [true, false, true]);
+    assert_eq!([a, b, c].map(|digest| is_kept(&cache, &digest)), [true, false, true]);
     assert!(cache.blob(&a, 9, &mut || ()).is_some(), "used last");
     cache.evict(4, &[]);
-    assert_eq!([a, c].map(|digest| cache.blob_file(&digest).is_some()), [true, false]);
+    assert_eq!([a, c].map(|digest| is_kept(&cache, &digest)), [true, false]);
 }
 
 #[test]
@@ -165,4 +180,52 @@ fn what_a_dead_process_left_unfinished_is_cleaned() {
     drop(file);
     cache.clean();
     assert!(!path.exists());
+}
+
+#[test]
+fn a_quarantine_ends_whatever_a_clock_once_said() {
+    let (_dir, cache) = cache();
+    let (model, version) = (name("m"), Version::new(8).unwrap());
+    let note = cache.begin(&model, version, "t").unwrap();
+    let (path, text) = (note.path.clone(), fs::read(&note.path).unwrap());
+    drop(note);
+    fs::write(&path, text).unwrap();
+    cache.judge();
+    let [record] = &files(&cache)[..] else { panic!("{:?}", files(&cache)) };
+    let record = cache.root().join(record);
+    for until in [u64::MAX, 1 << 40] {
+        fs::write(&record, format!(r#"{{"format":1,"times":1,"until":{until}}}"#)).unwrap();
+        let found = cache.quarantine(&model, version, "t").unwrap();
+        assert!(found.left() <= Duration::from_secs(24 * 3600), "{found:?}");
+        assert!(!found.until_text().is_empty());
+        // Asked again and again it does not begin again and again.
+        let stored: Quarantine = format::parse("quarantine", &fs::read(&record).unwrap()).unwrap();
+        assert_eq!(stored, found);
+    }
+}
+
+#[test]
+fn a_note_of_another_container_is_left_alone() {
+    let (_dir, cache) = cache();
+    let theirs = cache.begin(&name("m"), Version::FIRST, "t").unwrap();
+    let text = fs::read(&theirs.path).unwrap();
+    // The same number of process, another process.
+    assert!(cache.begin(&name("m"), Version::FIRST, "t").is_err());
+    assert_eq!(fs::read(&theirs.path).unwrap(), text);
+}
+
+#[test]
+fn a_filesystem_without_locks_is_used_without() {
+    let error = |code: i32| Err(TryLockError::Error(io::Error::from_raw_os_error(code)));
+    for code in [libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP] {
+        assert!(!taken(error(code)).unwrap(), "{code}");
+    }
+    assert!(taken(Ok(())).unwrap());
+    assert!(taken(error(libc::EIO)).is_err() && taken(Err(TryLockError::WouldBlock)).is_err());
+    // What nobody can tell to be in use goes once it is old.
+    let (_dir, cache) = cache();
+    let (file, _) = cache.unfinished().unwrap();
+    assert!(!is_older(&file, LEFT_OVER));
+    file.set_modified(SystemTime::now() - 2 * LEFT_OVER).unwrap();
+    assert!(is_older(&file, LEFT_OVER));
 }
