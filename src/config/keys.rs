@@ -61,7 +61,8 @@ pub const KEYS: &[Key] = keys! {
     /// Whether a version is first loaded by a process of its own, so that one which ends the process or takes
     /// too much memory harms nothing: "on", "off", or "auto" = on where the system is Linux.
     live registry.trial_load = "auto" => plain!(registry.trial_load);
-    /// Milliseconds that a trial load may take before the version is refused.
+    /// Milliseconds of processor time that a trial load may take before the version is refused, and a fifth of what
+    /// it may take by the clock: it gets what serving leaves of the processor.
     live registry.trial_timeout_ms = 60000 in 100..=3_600_000
         => duration!(registry.trial_timeout, from_millis, as_millis);
     /// Name of this process among those that serve the same registry; a staged rollout goes by its hash. "" =

@@ -15,10 +15,10 @@ mod tests;
 use std::time::Duration;
 
 use super::golden::Golden;
-use crate::config::{EngineChoice, ModelChecks, PredictionRange};
-use crate::engine::{self, EngineKind, LoadOptions};
+use crate::config::{EngineChoice, ModelChecks, PredictionRange, TrialLoad};
+use crate::engine::{self, LoadOptions};
 use crate::format::{Format, Model};
-use crate::model::LoadError;
+use crate::model::{LoadError, Reason};
 
 /// The hidden command that a child is started with.
 pub const COMMAND: &str = "trial-load";
@@ -30,6 +30,10 @@ const FILE_FACTOR: u64 = 8;
 /// Below this a trial would refuse models that load well: the same figures without the room.
 const LEAST_ENGINE_BYTES: u64 = 48 << 20;
 const LEAST_FILE_FACTOR: u64 = 4;
+
+/// A child at idle priority gets what serving leaves of the processor: by the clock a good version may take several times
+/// what it takes of that. This ends one that waits for ever.
+const CLOCK: u32 = 5;
 
 /// A version to be loaded in a child process.
 pub struct ChildLoad<'a> {
@@ -51,24 +55,15 @@ pub struct ChildLoad<'a> {
     pub prediction: usize,
     /// Where predictions lie.
     pub prediction_range: Option<PredictionRange>,
-    /// How long it may take, of the clock and of the processor.
+    /// How much time of the processor it may take; by the clock, [`CLOCK`] times as long.
     pub timeout: Duration,
     /// Memory that the child may write to, beside what it starts with: see [`memory_for`].
     pub memory_bytes: u64,
 }
 
-/// What a child found out about a version that may be loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Report {
-    /// The engine that ran it.
-    pub engine: EngineKind,
-    /// The most memory that was resident in the child, with all that a process needs; 0 when the kernel does not tell.
-    pub peak_bytes: u64,
-}
-
-/// Why there is no [`Report`].
+/// Why a child did not load a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoReport {
+pub enum NotLoaded {
     /// The version must not be loaded here: what the child answered, or how it ended.
     #[error(transparent)]
     Refused(LoadError),
@@ -82,8 +77,9 @@ pub enum NoReport {
 
 /// Whether a trial protects from anything, beside a configuration that always or never wants it.
 ///
-/// Files of XGBoost and LightGBM, and graphs that `trees` runs whole, are read by our own code: it is safe Rust, what
-/// loading allocates is bounded by the file, and it is fuzzed. So there is nothing to protect from, unless another
+/// Files of XGBoost and LightGBM, and graphs that `trees` runs whole, are read by our own code: it is safe Rust, it is
+/// fuzzed, and what reading a graph allocates is bounded by its file, at some five times of it (the file, and lists whose
+/// elements grow; see `onnx.rs`). That much any graph takes in this process before a child is asked. So there is nothing to protect from, unless another
 /// engine would be the witness of their answers, which is so only without golden examples. What a run of a strange
 /// graph may make is bounded there too, though by a gigabyte (`engine/trees/plan.rs`).
 pub fn is_worthwhile(model: &Model, choice: EngineChoice, golden: Option<&[u8]>) -> bool {
@@ -99,7 +95,37 @@ pub fn is_worthwhile(model: &Model, choice: EngineChoice, golden: Option<&[u8]>)
 /// The memory that a child gets for a file of so many bytes where `room` bytes are left (`None`: nothing is known to
 /// limit it); `None` where there is too little for a trial to tell a hostile model from a good one.
 pub fn memory_for(file_bytes: u64, room: Option<u64>) -> Option<u64> {
-    let amount = |base: u64, factor: u64| file_bytes.saturating_mul(factor).saturating_add(base);
-    let memory = amount(ENGINE_BYTES, FILE_FACTOR).min(room.unwrap_or(u64::MAX));
-    (memory >= amount(LEAST_ENGINE_BYTES, LEAST_FILE_FACTOR)).then_some(memory)
+    let memory = amount(file_bytes, FILE_FACTOR, ENGINE_BYTES).min(room.unwrap_or(u64::MAX));
+    (memory >= least(file_bytes)).then_some(memory)
+}
+
+fn amount(file_bytes: u64, factor: u64, base: u64) -> u64 {
+    file_bytes.saturating_mul(factor).saturating_add(base)
+}
+
+fn least(file_bytes: u64) -> u64 {
+    amount(file_bytes, LEAST_FILE_FACTOR, LEAST_ENGINE_BYTES)
+}
+
+/// What becomes of a version that should be tried where [`memory_for`] finds no room. Whoever publishes chooses how long
+/// a file is, so where trials are `On` a version that needs one is not loaded without.
+///
+/// # Errors
+/// [`Reason::Memory`] with what is needed.
+pub fn without_room(
+    wanted: TrialLoad,
+    worthwhile: bool,
+    file_bytes: u64,
+    room: Option<u64>,
+) -> Result<(), LoadError> {
+    if wanted != TrialLoad::On || !worthwhile {
+        return Ok(());
+    }
+    let detail = format!(
+        "the trial load needs {} bytes and memory.budget_bytes leaves {}; raise it, or let registry.trial_load = \
+         \"auto\" load such versions without a trial",
+        least(file_bytes),
+        room.unwrap_or(0)
+    );
+    Err(LoadError::new(Reason::Memory, detail))
 }

@@ -13,7 +13,7 @@ use crate::registry::Artefact;
 use crate::registry::manifest::Manifest;
 use crate::serving::admission::Trial;
 use crate::serving::circuit::Circuit;
-use crate::serving::trial_load::{self, ChildLoad, NoReport};
+use crate::serving::trial_load::{self, ChildLoad, NotLoaded};
 use crate::serving::{ServedVersion, Statistics, checks};
 
 /// Everything needed to turn bytes into a version.
@@ -133,7 +133,7 @@ pub(super) struct ChildTrial {
 
 impl Build {
     /// Loads the version in a child process where that protects from anything; whether it did. What the child cannot
-    /// be given (memory, another system than Linux) is no reason to refuse a version.
+    /// be given (another system than Linux; memory, unless trials are `on`) is no reason to refuse a version.
     fn try_in_child(&self, model: &Model, artefact: &Artefact, prediction: usize) -> Result<bool, LoadError> {
         let golden = artefact.golden.as_deref();
         let wanted = match self.child.choice {
@@ -148,7 +148,12 @@ impl Build {
         let resident = crate::process::resident_bytes().unwrap_or(0);
         let room = self.child.budget.map(|budget| budget.saturating_sub(resident));
         let Some(memory_bytes) = trial_load::memory_for(bytes.len() as u64, room) else {
-            tracing::info!(model = %self.name, "too little memory is left for a trial load; the version is loaded without");
+            let worthwhile = trial_load::is_worthwhile(model, self.choice, golden);
+            trial_load::without_room(self.child.choice, worthwhile, bytes.len() as u64, room)?;
+            tracing::warn!(
+                model = %self.name,
+                "too little memory is left for a trial load; the version is loaded without"
+            );
             return Ok(false);
         };
         let child = ChildLoad {
@@ -165,13 +170,13 @@ impl Build {
             memory_bytes,
         };
         match child.run(&mut || !self.child.stopping.load(Relaxed)) {
-            Ok(_) => Ok(true),
-            Err(NoReport::Refused(error)) => Err(error),
-            Err(NoReport::Unavailable(why)) => {
+            Ok(()) => Ok(true),
+            Err(NotLoaded::Refused(error)) => Err(error),
+            Err(NotLoaded::Unavailable(why)) => {
                 tracing::warn!(model = %self.name, why, "no trial load took place; the version is loaded without");
                 Ok(false)
             }
-            Err(NoReport::Stopped) => Err(LoadError::new(Reason::Timeout, "sidegate is ending")),
+            Err(NotLoaded::Stopped) => Err(LoadError::new(Reason::Timeout, "sidegate is ending")),
         }
     }
 }

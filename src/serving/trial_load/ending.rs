@@ -4,8 +4,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use super::message::Line;
-use super::{ChildLoad, NoReport, Report};
-use crate::engine::ENGINES;
+use super::{CLOCK, ChildLoad, NotLoaded};
 use crate::model::{LoadError, REASONS, Reason};
 
 /// How a child came to its end.
@@ -40,40 +39,42 @@ pub(super) fn judge(
     output: &[u8],
     log: &[u8],
     load: &ChildLoad<'_>,
-) -> Result<Report, NoReport> {
+) -> Result<(), NotLoaded> {
     let lines = Line::all(output);
     // An answer counts however the process ended behind it: nothing of a session is left then.
     match lines.last() {
         Some(Line::Loaded { engine, peak_bytes }) => {
-            let engine = ENGINES.iter().map(|e| e.kind()).find(|kind| kind.name() == engine);
-            let engine = engine
-                .ok_or_else(|| NoReport::Unavailable("it answered with an unknown engine".to_owned()))?;
-            return Ok(Report { engine, peak_bytes: *peak_bytes });
+            tracing::debug!(engine, peak_bytes, "the trial load went well");
+            return Ok(());
         }
         Some(Line::Refused { code, detail }) => {
             let code =
                 REASONS.iter().copied().find(|reason| reason.name() == code).unwrap_or(Reason::Crashed);
             return Err(refused(code, detail.clone()));
         }
-        Some(Line::Unavailable(why)) => return Err(NoReport::Unavailable(why.clone())),
+        Some(Line::Unavailable(why)) => return Err(NotLoaded::Unavailable(why.clone())),
         Some(Line::Ready) | None => {}
     }
     match ending {
-        Ending::Stopped => Err(NoReport::Stopped),
+        Ending::Stopped => Err(NotLoaded::Stopped),
         // What ends before it has the model has not tried it.
         Ending::TimedOut if lines.is_empty() => {
-            Err(NoReport::Unavailable(format!("the child was not ready within {:?}", load.timeout)))
+            Err(NotLoaded::Unavailable(format!("the child was not ready within {:?}", load.longest())))
+        }
+        // The kernel does that where memory is short; the version itself would not find more.
+        Ending::Ended(status) if lines.is_empty() && status.signal() == Some(libc::SIGKILL) => {
+            Err(no_memory(load))
         }
         Ending::Ended(status) if lines.is_empty() => {
-            Err(NoReport::Unavailable(format!("the child was not ready when it ended: {status}")))
+            Err(NotLoaded::Unavailable(format!("the child was not ready when it ended: {status}")))
         }
-        Ending::TimedOut => Err(too_long(load)),
+        Ending::TimedOut => Err(not_over(load)),
         Ending::Ended(status) => Err(died(status, log, load)),
     }
 }
 
 /// The end of a child that was at work.
-fn died(status: ExitStatus, log: &[u8], load: &ChildLoad<'_>) -> NoReport {
+fn died(status: ExitStatus, log: &[u8], load: &ChildLoad<'_>) -> NotLoaded {
     let Some(signal) = status.signal() else {
         return refused(Reason::Crashed, format!("the trial load ended without an answer: {status}"));
     };
@@ -83,7 +84,7 @@ fn died(status: ExitStatus, log: &[u8], load: &ChildLoad<'_>) -> NoReport {
         // We have not killed it: the kernel does that where memory is short, or to those who ignore SIGXCPU.
         libc::SIGKILL => no_memory(load),
         libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM => {
-            NoReport::Unavailable(format!("the child was ended from outside: {status}"))
+            NotLoaded::Unavailable(format!("the child was ended from outside: {status}"))
         }
         _ => {
             let name =
@@ -97,19 +98,27 @@ fn died(status: ExitStatus, log: &[u8], load: &ChildLoad<'_>) -> NoReport {
     }
 }
 
-fn refused(code: Reason, detail: String) -> NoReport {
-    NoReport::Refused(LoadError::new(code, detail))
+fn refused(code: Reason, detail: String) -> NotLoaded {
+    NotLoaded::Refused(LoadError::new(code, detail))
 }
 
-fn too_long(load: &ChildLoad<'_>) -> NoReport {
+fn too_long(load: &ChildLoad<'_>) -> NotLoaded {
     let detail = format!(
-        "the trial load was not over within {} ms (registry.trial_timeout_ms)",
+        "the trial load took more than {} ms of processor time (registry.trial_timeout_ms)",
         load.timeout.as_millis()
     );
     refused(Reason::Timeout, detail)
 }
 
-fn no_memory(load: &ChildLoad<'_>) -> NoReport {
+fn not_over(load: &ChildLoad<'_>) -> NotLoaded {
+    let detail = format!(
+        "the trial load was not over within {} ms by the clock ({CLOCK} times registry.trial_timeout_ms)",
+        load.longest().as_millis()
+    );
+    refused(Reason::Timeout, detail)
+}
+
+fn no_memory(load: &ChildLoad<'_>) -> NotLoaded {
     let detail = format!("the trial load needs more than the {} bytes that it may take", load.memory_bytes);
     refused(Reason::Memory, detail)
 }

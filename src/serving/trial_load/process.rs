@@ -2,13 +2,14 @@
 
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{Builder, Scope, ScopedJoinHandle, scope};
 use std::time::{Duration, Instant};
 
 use super::ending::{self, Ending};
 use super::message::Header;
-use super::{COMMAND, ChildLoad, NoReport, Report};
+use super::{CLOCK, COMMAND, ChildLoad, NotLoaded};
+use crate::native;
 
 /// What is kept of its output and of the end of its log.
 const OUTPUT_BYTES: usize = 64 << 10;
@@ -17,13 +18,27 @@ const LOG_BYTES: usize = 4 << 10;
 /// The longest pause between two looks at it.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Stops a child that is still there, and leaves no zombie.
-struct Held(Child);
+/// Stops a child that is still there with all it started, and leaves no zombie: what holds its output open would be
+/// waited for.
+struct Held {
+    child: Child,
+    waited: bool,
+}
+
+impl Held {
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        // In this order: who has been waited for may share its number with a stranger.
+        native::kill_group(&self.child);
+        self.waited = true;
+        self.child.wait()
+    }
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
+        if !self.waited {
+            drop(self.end());
+        }
     }
 }
 
@@ -34,10 +49,10 @@ impl ChildLoad<'_> {
     /// The child inherits the priority of the calling thread.
     ///
     /// # Errors
-    /// See [`NoReport`].
-    pub fn run(&self, go_on: &mut dyn FnMut() -> bool) -> Result<Report, NoReport> {
+    /// See [`NotLoaded`].
+    pub fn run(&self, go_on: &mut dyn FnMut() -> bool) -> Result<(), NotLoaded> {
         if !cfg!(target_os = "linux") {
-            return Err(NoReport::Unavailable("child processes are confined on Linux only".to_owned()));
+            return Err(NotLoaded::Unavailable("child processes are confined on Linux only".to_owned()));
         }
         // The running file itself, also when another one has taken its place on disk.
         let mut command = Command::new("/proc/self/exe");
@@ -48,24 +63,29 @@ impl ChildLoad<'_> {
         self.run_as(command, go_on)
     }
 
+    /// How long it may take by the clock.
+    pub(super) fn longest(&self) -> Duration {
+        self.timeout.saturating_mul(CLOCK)
+    }
+
     /// As [`ChildLoad::run`], with another program.
     pub(super) fn run_as(
         &self,
         mut command: Command,
         go_on: &mut dyn FnMut() -> bool,
-    ) -> Result<Report, NoReport> {
+    ) -> Result<(), NotLoaded> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A key that interrupts this process in a terminal is this process's to answer.
+        // A key that interrupts this process in a terminal is this process's to answer, and a group can be killed.
         command.process_group(0);
         let start = Instant::now();
         let (ended, output, log) =
-            self.watch(&mut command, start + self.timeout, go_on).map_err(unavailable)?;
+            self.watch(&mut command, start + self.longest(), go_on).map_err(unavailable)?;
         if !log.is_empty() {
             tracing::debug!(log = %String::from_utf8_lossy(&log), "the trial load wrote");
         }
-        let report = ending::judge(ended, &output, &log, self);
-        tracing::debug!(?report, took_ms = start.elapsed().as_millis() as u64, "trial load ended");
-        report
+        let result = ending::judge(ended, &output, &log, self);
+        tracing::debug!(?result, took_ms = start.elapsed().as_millis() as u64, "trial load ended");
+        result
     }
 
     /// Starts and feeds it until it ends; gives its output and the end of its log.
@@ -78,22 +98,23 @@ impl ChildLoad<'_> {
         let header = Header::new(self);
         // The threads end with the pipes, which end with the child: `held` is dropped before they are waited for.
         scope(|threads| {
-            let mut held = Held(command.spawn()?);
-            let (stdin, stdout, stderr) = (held.0.stdin.take(), held.0.stdout.take(), held.0.stderr.take());
+            let mut held = Held { child: command.spawn()?, waited: false };
+            let child = &mut held.child;
+            let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
             let output = thread(threads, move || stdout.map(first).unwrap_or_default())?;
             let log = thread(threads, move || stderr.map(last).unwrap_or_default())?;
             // One that ends early does not read to the end; its end says more than the broken pipe.
             let feed = move || stdin.map(|mut stdin: ChildStdin| header.send(self, &mut stdin));
             thread(threads, move || drop(feed()))?;
-            let ending = until_end(&mut held.0, deadline, go_on)?;
+            let ending = until_end(&mut held, deadline, go_on)?;
             drop(held);
             Ok((ending, output.join().unwrap_or_default(), log.join().unwrap_or_default()))
         })
     }
 }
 
-fn unavailable(error: io::Error) -> NoReport {
-    NoReport::Unavailable(error.to_string())
+fn unavailable(error: io::Error) -> NotLoaded {
+    NotLoaded::Unavailable(error.to_string())
 }
 
 fn thread<'scope, T: Send + 'scope>(
@@ -103,11 +124,11 @@ fn thread<'scope, T: Send + 'scope>(
     Builder::new().name("trial-load".into()).spawn_scoped(threads, work)
 }
 
-fn until_end(child: &mut Child, deadline: Instant, go_on: &mut dyn FnMut() -> bool) -> io::Result<Ending> {
+fn until_end(held: &mut Held, deadline: Instant, go_on: &mut dyn FnMut() -> bool) -> io::Result<Ending> {
     let mut pause = Duration::from_millis(1);
     loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Ending::Ended(status));
+        if native::has_ended(&held.child)? {
+            return held.end().map(Ending::Ended);
         }
         if !go_on() {
             return Ok(Ending::Stopped);

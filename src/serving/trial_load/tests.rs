@@ -28,14 +28,14 @@ fn shell(script: &str) -> Command {
 }
 
 /// What comes of a child that does this once it has the model.
-fn after_ready(script: &str) -> Result<Report, NoReport> {
+fn after_ready(script: &str) -> Result<(), NotLoaded> {
     load(b"model", 20_000).run_as(shell(&format!("echo '\"ready\"'; {script}")), &mut || true)
 }
 
 #[track_caller]
-fn refused(result: Result<Report, NoReport>, code: Reason, word: &str) {
+fn refused(result: Result<(), NotLoaded>, code: Reason, word: &str) {
     match result {
-        Err(NoReport::Refused(error)) if error.code == code => {
+        Err(NotLoaded::Refused(error)) if error.code == code => {
             assert!(error.detail.contains(word), "`{word}` is not in: {error}");
         }
         other => panic!("{other:?}"),
@@ -43,9 +43,9 @@ fn refused(result: Result<Report, NoReport>, code: Reason, word: &str) {
 }
 
 #[track_caller]
-fn unavailable(result: Result<Report, NoReport>, word: &str) {
+fn unavailable(result: Result<(), NotLoaded>, word: &str) {
     match result {
-        Err(NoReport::Unavailable(why)) => assert!(why.contains(word), "`{word}` is not in: {why}"),
+        Err(NotLoaded::Unavailable(why)) => assert!(why.contains(word), "`{word}` is not in: {why}"),
         other => panic!("{other:?}"),
     }
 }
@@ -53,7 +53,7 @@ fn unavailable(result: Result<Report, NoReport>, word: &str) {
 #[test]
 fn an_answer_is_taken_as_it_is() {
     let loaded = after_ready(r#"cat >/dev/null; echo '{"loaded":{"engine":"trees","peak_bytes":7}}'"#);
-    assert_eq!(loaded, Ok(Report { engine: EngineKind::Trees, peak_bytes: 7 }));
+    assert_eq!(loaded, Ok(()));
     let no =
         after_ready(r#"echo '{"refused":{"code":"unknown_operator","detail":"no `X`"}}'; kill -SEGV $$"#);
     refused(no, Reason::UnknownOperator, "no `X`");
@@ -78,6 +78,8 @@ fn a_child_that_never_had_the_model_says_nothing_of_it() {
     unavailable(early("exit 0"), "not ready");
     unavailable(early("echo running 0 tests"), "not ready");
     unavailable(early("kill -SEGV $$"), "not ready");
+    // But that the memory was not even there for its bytes.
+    refused(early("kill -KILL $$"), Reason::Memory, "1048576 bytes");
     unavailable(load(b"", 50).run_as(shell("exec sleep 60"), &mut || true), "not ready within");
     let missing = load(b"", 1000).run_as(Command::new("/nonexistent/sidegate"), &mut || true);
     unavailable(missing, "No such file");
@@ -94,7 +96,37 @@ fn a_child_that_does_not_end_is_ended() {
         looks += 1;
         looks < 5
     });
-    assert_eq!(stopped, Err(NoReport::Stopped));
+    assert_eq!(stopped, Err(NotLoaded::Stopped));
+}
+
+#[test]
+fn what_a_child_started_ends_with_it() {
+    let start = std::time::Instant::now();
+    // The one that stays behind holds the output open.
+    refused(after_ready("sleep 60 & exit 3"), Reason::Crashed, "3");
+    let hangs = shell("echo '\"ready\"'; sleep 60");
+    refused(load(b"", 50).run_as(hangs, &mut || true), Reason::Timeout, "registry.trial_timeout_ms");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_child_that_waits_for_the_processor_gets_longer_by_the_clock() {
+    let late =
+        shell("echo '\"ready\"'; sleep 1; echo '{\"loaded\":{\"engine\":\"trees\",\"peak_bytes\":7}}'");
+    assert_eq!(load(b"", 500).run_as(late, &mut || true), Ok(()));
+}
+
+#[test]
+fn where_trials_are_on_a_large_file_does_not_go_without() {
+    const MIB: u64 = 1 << 20;
+    let check = |wanted, worthwhile| without_room(wanted, worthwhile, 100 * MIB, Some(200 * MIB));
+    let error = check(TrialLoad::On, true).unwrap_err();
+    let (needed, left) = ((448 * MIB).to_string(), (200 * MIB).to_string());
+    assert!(error.detail.contains(&needed) && error.detail.contains(&left), "{error}");
+    assert!(error.code == Reason::Memory && error.detail.contains("memory.budget_bytes"), "{error}");
+    for (wanted, worthwhile) in [(TrialLoad::On, false), (TrialLoad::Auto, true)] {
+        assert_eq!(check(wanted, worthwhile), Ok(()), "{wanted:?}");
+    }
 }
 
 #[test]
