@@ -33,9 +33,9 @@ const HEAD: Duration = Duration::from_secs(10);
 const BODY: Duration = Duration::from_secs(10);
 /// Between two requests.
 const IDLE: Duration = Duration::from_secs(60);
-/// Between two bytes of an answer that the client takes.
+/// For a client to take an answer; one that is behind gets it anew with every [`WRITE_PROGRESS`] that it has taken.
 const WRITE_STALL: Duration = Duration::from_secs(30);
-/// Bytes that a client which is behind has to take within that time to get as much time again.
+/// Bytes that a client which is behind has to take within [`WRITE_STALL`] to get as much time again.
 const WRITE_PROGRESS: usize = 64 << 10;
 /// For a refused client to notice that it was refused.
 const LINGER: Duration = Duration::from_secs(1);

@@ -295,11 +295,7 @@ fn answer_of(error: StoreError) -> Result<LoadError, StoreError> {
 }
 
 fn parse(model: &ModelName, bytes: &[u8]) -> Result<Catalog, LoadError> {
-    let index = Index::parse(bytes)?;
-    if index.model != model.as_str() {
-        let detail = format!("model.json is that of `{}`, not of `{model}`", index.model);
-        return Err(LoadError::new(Reason::Parse, detail));
-    }
+    let index = Index::parse_of(model, bytes)?;
     let mut catalog = index.catalog()?;
     catalog.index = Some(Arc::new(index));
     Ok(catalog)

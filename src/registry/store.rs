@@ -20,6 +20,7 @@ mod suite;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 pub use folder::{Folder, SingleFile};
 #[cfg(feature = "s3")]
@@ -79,6 +80,9 @@ pub trait Store: Send + Sync {
         false
     }
 }
+
+/// An object not written for this long is complete; a younger one has to look the same twice.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Size and change token of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

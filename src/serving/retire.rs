@@ -1,4 +1,4 @@
-//! Freeing what is no longer served, on the loader's thread and never on one that answers requests.
+//! Freeing what is no longer served, on the builder's thread and never on one that answers requests.
 
 use std::sync::Arc;
 

@@ -181,8 +181,8 @@ fn sync(server: &Server, path: &str) -> super::client::Answer {
     server.admin().post(path, "")
 }
 
-/// Looks until it is said that all is as the registry says. A look has idle priority: on a busy machine it may take
-/// longer than a sync waits.
+/// Looks until it is said that all is as the registry says. What it finds is built at idle priority: on a busy
+/// machine that may take longer than a sync waits.
 #[track_caller]
 fn synced(server: &Server, model: &str) {
     wait("a sync", SOON, || (sync(server, &format!("/models/{model}/sync")).status == 200).then_some(()));

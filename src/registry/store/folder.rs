@@ -9,13 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Body, Condition, Fault, Read, Stat, Store, StoreError};
+use super::{Body, Condition, Fault, Read, SETTLED, Stat, Store, StoreError};
 use crate::format::Format;
 use crate::model::{ModelName, Version};
 use crate::registry::layout;
 
-/// A file not written for this long is complete; a younger one has to look the same twice.
-const SETTLED: Duration = Duration::from_secs(2);
 /// Where locks are, below the root. No model is called so.
 const LOCKS: &str = "_locks";
 /// How files begin that are not objects yet.

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_poll_is_not_made_faster() {
+    fn pauses_grow_from_the_poll_to_the_longest_which_a_slow_poll_has_at_once() {
         let hour = Duration::from_secs(3600);
         assert_eq!(outage(1, false).pause(hour), MAX_PAUSE);
         assert_eq!(outage(1, false).pause(Duration::from_secs(1)), Duration::from_secs(1));

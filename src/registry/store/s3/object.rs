@@ -1,7 +1,7 @@
 //! What is asked of a bucket in one answer: lists, a look at an object, small objects, deletion.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -11,9 +11,8 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use super::fault::{Asked, Failure};
 use super::transfer::{Clock, Part};
 use super::{Fault, Read, Session, Stat};
+use crate::registry::store::SETTLED;
 
-/// An object not written for this long is complete; a younger one has to look the same twice.
-const SETTLED: Duration = Duration::from_secs(2);
 /// More pages than a registry has; a server that never comes to an end must not keep the loader.
 const MOST_PAGES: usize = 10_000;
 
