@@ -12,15 +12,15 @@ use super::super::client::{Answer, request};
 use super::super::harness::{Server, wait};
 use super::{SOON, Site, answered, is_ready, load, sync, synced, unharmed};
 
-fn pin(server: &Server, version: u64) -> Answer {
+pub(super) fn pin(server: &Server, version: u64) -> Answer {
     server.admin().post("/models/m/pin", format!("{{\"version\": \"{version}\"}}"))
 }
 
-fn unpin(server: &Server) -> Answer {
+pub(super) fn unpin(server: &Server) -> Answer {
     server.admin().send(&request("DELETE", "/models/m/pin", &[], b""))
 }
 
-fn rollback(server: &Server) -> Answer {
+pub(super) fn rollback(server: &Server) -> Answer {
     server.admin().post("/models/m/rollback", "")
 }
 
@@ -134,7 +134,7 @@ fn a_sync_of_a_bucket_that_hangs_is_answered_all_the_same() {
 }
 
 /// The share of a rollout's span after which this pod follows.
-fn share(pod: &str, version: u64) -> f64 {
+pub(super) fn share(pod: &str, version: u64) -> f64 {
     let digest = Sha256::digest(format!("{pod}\nm\n{version}"));
     let number = u64::from_be_bytes(digest[..8].try_into().unwrap());
     (number >> 11) as f64 / (1_u64 << 53) as f64

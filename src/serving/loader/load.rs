@@ -29,8 +29,12 @@ impl Loader {
         origin: Origin,
         config: &Config,
     ) -> Result<(), Gone> {
+        self.check_signatures(name, config);
         let Some(model) = self.models.get_mut(name) else { return Ok(()) };
         let Some(listed) = model.catalog.listed(version).cloned() else { return Ok(()) };
+        if model.unsigned.contains_key(&version) {
+            return Ok(());
+        }
         if model.loaded.get(&version).is_some_and(|loaded| loaded.token == listed.token)
             && origin == Origin::Cache
         {

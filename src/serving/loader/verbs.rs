@@ -77,9 +77,14 @@ impl Loader {
         if let Some(version) = version {
             model.failed.remove(&version);
         }
-        let loaded = version.is_some_and(|version| model.loaded.contains_key(&version));
         self.keep_pin(&name, version);
         let config = self.config.load_full();
+        self.check_signatures(&name, &config);
+        let serves = |model: &ModelState, version: &Version| {
+            model.loaded.contains_key(version) && !model.unsigned.contains_key(version)
+        };
+        let model = self.models.get(&name);
+        let loaded = model.zip(version).is_some_and(|(model, version)| serves(model, &version));
         self.arrange(&name, &config);
         self.publish_status(&config);
         tracing::info!(model = %name, pin = version.map_or(0, Version::get), "pinned by an operator of this sidecar");
@@ -142,6 +147,9 @@ impl Loader {
         let model = name.and_then(|name| self.models.get(name));
         if model.is_some_and(|model| model.pin.is_some() && model.default == model.pin) {
             return Ok(());
+        }
+        if let Some(error) = model.and_then(|model| model.unsigned.get(&model.pin?)) {
+            return Err(Refused::Conflict(error.to_string()));
         }
         if let Some(outage) = &self.outage {
             let text = format!("{}; what is loaded keeps serving", outage.error.detail);
