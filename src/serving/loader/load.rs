@@ -238,9 +238,13 @@ impl Loader {
         let known = |name: &ModelName| self.registry_seen.is_none() || self.models.contains_key(name);
         let chosen = cache.models().into_iter().filter(|name| super::is_chosen(name, config) && known(name));
         needed.extend(chosen.filter_map(|name| cache.served(&name)).flat_map(|served| served.digests()));
+        // What a rollback of this sidecar would go to goes last, and goes before the cache grows beyond its size.
+        let former = self.models.keys().filter_map(|name| cache.former(name));
+        let former: Vec<Digest> = former.flat_map(|former| former.digests()).chain(needed.clone()).collect();
         let max = config.registry.cache_max_bytes;
         drop(self.bench.ask(move |_| {
             crate::failpoint::at("evict");
+            cache.evict(max, &former);
             cache.evict(max, &needed);
         }));
     }

@@ -222,7 +222,11 @@ impl Loader {
             return;
         }
         crate::failpoint::at("record");
-        match cache.keep_served(name, record) {
+        // First, so that a process that ends in between has what served twice and not its successor alone.
+        let before = model.remembered.clone().or_else(|| cache.served(name));
+        let before = before.filter(|before| before.version != record.version);
+        let kept = before.map_or(Ok(()), |before| cache.keep_former(name, &before));
+        match kept.and_then(|()| cache.keep_served(name, record)) {
             Ok(()) => {
                 crate::failpoint::at("recorded");
                 model.remembered = Some(record.clone());
