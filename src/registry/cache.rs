@@ -1,5 +1,5 @@
 //! What a sidecar keeps of its registry on its own disk, so that it starts without one: verified files by their digest,
-//! the last `model.json` of each model, and what served last. Beside them, what this sidecar alone decides: pins, and
+//! the last `model.json` of each model, what served last and what before that. Beside them, what this sidecar alone decides: pins, and
 //! versions set aside because they brought a process down.
 //!
 //! Nothing read here is trusted: bytes are digested again at every read. Nothing here is needed: a folder that cannot
@@ -123,6 +123,19 @@ impl Cache {
     /// When the folder cannot be written.
     pub fn keep_served(&self, model: &ModelName, served: &Served) -> io::Result<()> {
         self.write_record("served", model, served)
+    }
+
+    /// What served a model before the present version: where a rollback of this sidecar goes when it is not in memory.
+    pub fn former(&self, model: &ModelName) -> Option<Served> {
+        self.record("former", model)
+    }
+
+    /// Keeps what served a model before.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn keep_former(&self, model: &ModelName, served: &Served) -> io::Result<()> {
+        self.write_record("former", model, served)
     }
 
     /// The version that this sidecar is pinned to.

@@ -316,7 +316,10 @@ impl Loader {
             other => {
                 self.decide(other);
                 // A pin may name what is not loaded yet.
-                if self.syncs.is_empty() { Ok(false) } else { self.look(None).map(|()| true) }
+                if self.syncs.is_empty() || self.hasten_pins()? {
+                    return Ok(false);
+                }
+                self.look(None).map(|()| true)
             }
         }
     }
@@ -359,7 +362,15 @@ impl Loader {
                 }
                 Command::Sync(name, reply) => self.later.push_back(OpenSync::new(name, reply)),
                 Command::Load(name, reply) => self.later.push_back(OpenSync::gently(name, reply)),
-                other => self.decide(other),
+                other => {
+                    self.decide(other);
+                    // A pin to what the cache has waits for no store.
+                    if !self.syncs.is_empty() && std::mem::take(&mut self.asking) {
+                        self.hasten_pins()?;
+                        self.answer_pins();
+                        self.asking = true;
+                    }
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Serving while the registry does not: rows R1 to R5 of the reliability table. The bucket is in this process and can
 //! be made to fail (`tests/support/bucket.rs`), the cache outlives the server. Neighbours of this file: `versions`
-//! (R6 to R20, what arrives is not what was published), `kills` (X3 to X5), `verbs`, `scale`.
+//! (R6 to R20, what arrives is not what was published), `signed` (who may write and has no key), `kills` (X3 to X5),
+//! `verbs`, `scale`.
 //!
 //! Rows R12 to R14 are in `tests/simulation.rs`, R18 is beside the back-off (`serving/loader/outage.rs`).
 
@@ -10,6 +11,8 @@ mod following;
 mod kills;
 #[path = "survival_scale.rs"]
 mod scale;
+#[path = "survival_signed.rs"]
+mod signed;
 #[path = "survival_verbs.rs"]
 mod verbs;
 #[path = "survival_versions.rs"]

@@ -1,5 +1,6 @@
 //! What operators of one sidecar ask for while the bucket is away, and promotions that sidecars follow one by one.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -10,17 +11,18 @@ use time::format_description::well_known::Rfc3339;
 use super::super::bucket::{Fault, Rule};
 use super::super::client::{Answer, request};
 use super::super::harness::{Server, wait};
-use super::{SOON, Site, answered, is_ready, load, sync, synced, unharmed};
+use super::super::onnx::constant;
+use super::{SOON, Site, answered, is_ready, load, padded, sync, synced, unharmed};
 
-fn pin(server: &Server, version: u64) -> Answer {
+pub(super) fn pin(server: &Server, version: u64) -> Answer {
     server.admin().post("/models/m/pin", format!("{{\"version\": \"{version}\"}}"))
 }
 
-fn unpin(server: &Server) -> Answer {
+pub(super) fn unpin(server: &Server) -> Answer {
     server.admin().send(&request("DELETE", "/models/m/pin", &[], b""))
 }
 
-fn rollback(server: &Server) -> Answer {
+pub(super) fn rollback(server: &Server) -> Answer {
     server.admin().post("/models/m/rollback", "")
 }
 
@@ -79,6 +81,85 @@ fn verbs_of_this_sidecar_need_no_bucket() {
 }
 
 #[test]
+fn a_rollback_goes_to_what_served_before_also_when_only_the_cache_has_it() {
+    let dropped =
+        "registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.keep_previous = 0\n";
+    let hanging = Fault::Delay(Duration::from_secs(3600));
+    for (case, restarts, fault) in [
+        ("nothing is kept in memory", false, Fault::Down),
+        ("a restart", true, Fault::Down),
+        ("a restart, and a bucket that hangs", true, hanging),
+    ] {
+        let site = Site::serving(&["m"]);
+        let mut server = site.with_config(dropped).start();
+        for version in 2..=3 {
+            site.publish("m", version);
+            server.wait_served("m", version, SOON);
+        }
+        assert_eq!(server.version("m", 2)["state"], "standby", "{case}");
+        if !restarts {
+            site.bucket.set_fault(fault);
+            wait("the outage", SOON, || (server.metric("sidegate_registry_up") == 0.0).then_some(()));
+        } else {
+            drop(server);
+            site.bucket.set_fault(fault);
+            server = site.with_config(dropped).start();
+        }
+        assert_eq!(answered(&server, "m"), Some(3), "{case}");
+        let start = Instant::now();
+        let answer = rollback(&server);
+        assert_eq!(answer.status, 200, "{case}: {}", answer.text());
+        assert!(start.elapsed() < Duration::from_secs(4), "{case}: {:?}", start.elapsed());
+        assert_eq!((answered(&server, "m"), pinned(&server)), (Some(2), Some("2".into())), "{case}");
+        // The next one goes back to where this one came from.
+        assert_eq!(rollback(&server).status, 200, "{case}");
+        assert_eq!(answered(&server, "m"), Some(3), "{case}");
+    }
+}
+
+#[test]
+fn a_rollback_works_in_a_bare_repository_without_the_bucket() {
+    let site = Site::new();
+    site.repository.bare("m", 1, &constant(1.0));
+    let server = site.setup().start();
+    site.repository.bare("m", 2, &constant(2.0));
+    server.wait_served("m", 2, SOON);
+    drop(server);
+    site.bucket.set_fault(Fault::Down);
+    let server = site.setup().start();
+    assert_eq!(answered(&server, "m"), Some(2));
+    let answer = rollback(&server);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answered(&server, "m"), Some(1));
+}
+
+#[test]
+fn a_rollback_to_nowhere_says_so_and_a_squeezed_cache_lets_the_way_back_go_last() {
+    let site = Site::serving(&["m"]);
+    let server = site.setup().start();
+    let answer = rollback(&server);
+    assert!(answer.text().contains("sidegate pin m VERSION"), "{}", answer.text());
+    answer.error(409);
+    drop(server);
+    // A megabyte is what the cache may hold: what serves, what did before, and not what did before that.
+    let toml = "registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.keep_previous = 0\n\
+                registry.cache_max_bytes = 1048576\n";
+    let server = site.with_config(toml).start();
+    for version in 2..=4 {
+        site.version_of("m", version, &padded(constant(version as f32), 400_000));
+        site.promote("m", version);
+        server.wait_served("m", version, SOON);
+    }
+    drop(server);
+    site.bucket.set_fault(Fault::Down);
+    let server = site.with_config(toml).start();
+    pin(&server, 2).error(503);
+    assert_eq!(unpin(&server).status, 200);
+    assert_eq!(rollback(&server).status, 200);
+    assert_eq!(answered(&server, "m"), Some(3));
+}
+
+#[test]
 fn a_pin_that_ends_is_followed_soon_whatever_the_interval_between_looks() {
     let site = Site::serving(&["m"]);
     let toml = "registry.poll_interval_ms = 600000\nregistry.min_swap_interval_ms = 0\n";
@@ -134,7 +215,7 @@ fn a_sync_of_a_bucket_that_hangs_is_answered_all_the_same() {
 }
 
 /// The share of a rollout's span after which this pod follows.
-fn share(pod: &str, version: u64) -> f64 {
+pub(super) fn share(pod: &str, version: u64) -> f64 {
     let digest = Sha256::digest(format!("{pod}\nm\n{version}"));
     let number = u64::from_be_bytes(digest[..8].try_into().unwrap());
     (number >> 11) as f64 / (1_u64 << 53) as f64
@@ -145,17 +226,28 @@ fn pod(wanted: std::ops::Range<f64>) -> String {
     pods.find(|pod| wanted.contains(&share(pod, 2))).unwrap()
 }
 
+/// Promotes version 2 over 1 within so many seconds, in one write: between two, a sidecar would follow at once.
+fn roll_out(site: &Site, seconds: u64) -> Instant {
+    site.version("m", 2);
+    let manifest = fs::read(site.bucket.folder().join("m/2/manifest.json")).unwrap();
+    let digest: String = Sha256::digest(manifest).iter().map(|byte| format!("{byte:02x}")).collect();
+    let start = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
+    site.edit("m", |index| {
+        let versions = index["versions"].as_array_mut().unwrap();
+        versions.truncate(1);
+        versions[0]["stage"] = json!("Archived");
+        versions.push(json!({"version": 2, "stage": "Production", "manifest": format!("sha256:{digest}"),
+            "created": start, "state": "ready"}));
+        index["generation"] = json!(index["generation"].as_u64().unwrap() + 1);
+        index["rollout"] = json!({"version": 2, "from": 1, "start": start, "seconds": seconds});
+    });
+    Instant::now()
+}
+
 #[test]
 fn sidecars_follow_a_rollout_at_moments_of_their_own() {
     let site = Site::serving(&["m"]);
-    let roll_out = |seconds: u64| {
-        site.publish("m", 2);
-        site.edit("m", |index| {
-            let start = OffsetDateTime::now_utc().format(&Rfc3339).unwrap();
-            index["rollout"] = json!({"version": 2, "from": 1, "start": start, "seconds": seconds});
-        });
-        Instant::now()
-    };
+    let roll_out = |seconds: u64| roll_out(&site, seconds);
     let toml = |pod: &str| {
         format!(
             "registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.pod = \"{pod}\"\n"
@@ -188,4 +280,40 @@ fn sidecars_follow_a_rollout_at_moments_of_their_own() {
     assert_eq!(answered(&server, "m"), Some(1));
     roll_out(0);
     server.wait_served("m", 2, SOON);
+}
+
+#[test]
+fn a_sidecar_on_which_the_version_fails_stays_with_the_old_one_while_others_follow() {
+    let site = Site::serving(&["m"]);
+    let toml = |pod: &str, more: &str| {
+        format!(
+            "registry.poll_interval_ms = 50\nregistry.min_swap_interval_ms = 0\nregistry.pod = \"{pod}\"\n{more}"
+        )
+    };
+    // What this one finds of version 2, and nobody else does.
+    let particular = "models.m.checks = [\"range\"]\nmodels.m.prediction_range = \"0..1.5\"\n";
+    let (early, middle, late) = (pod(0.0..0.1), pod(0.3..0.4), pod(0.7..0.8));
+    let failing = toml(&middle, particular);
+    let server = site.with_config(&failing).start();
+    // Pods have caches of their own.
+    let caches = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let of = |at: usize, pod: &str| {
+        site.with_config(&toml(pod, "")).variable("XDG_CACHE_HOME", caches[at].path().to_str().unwrap())
+    };
+    let others = [of(0, &early).start(), of(1, &late).start()];
+    let clients = load(&server, "m");
+    roll_out(&site, 6);
+    wait("the failure", SOON, || (server.version("m", 2)["state"] == "failed").then_some(()));
+    assert_eq!(answered(&others[1], "m"), Some(1), "the rollout is in its middle");
+    assert_eq!(answered(&server, "m"), Some(1));
+    // Nor does the end of the rollout bring it, or a restart.
+    others.iter().for_each(|other| other.wait_served("m", 2, SOON));
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(server.version("m", 2)["state"], "failed");
+    assert_eq!(answered(&server, "m"), Some(1));
+    unharmed(clients);
+    drop(server);
+    let server = site.with_config(&failing).start();
+    assert_eq!(answered(&server, "m"), Some(1));
+    assert!(is_ready(&server));
 }

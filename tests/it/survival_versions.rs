@@ -578,7 +578,7 @@ fn assert_plain_cache(site: &Site, models: &[&str]) {
         let hex = name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         match kind {
             "blobs" => assert!(hex && name.len() == 64, "{file}"),
-            "indexes" | "served" | "pins" => assert!(models.contains(&name), "{file}"),
+            "indexes" | "served" | "former" | "pins" => assert!(models.contains(&name), "{file}"),
             other => panic!("{other}: {file}"),
         }
     }

@@ -96,7 +96,10 @@ fn records_survive_and_strange_ones_do_not_matter() {
     let served = Served::new(&listed, ("model.onnx".into(), digest), None);
     assert!(cache.served(&name("m")).is_none());
     cache.keep_served(&name("m"), &served).unwrap();
-    assert_eq!(cache.served(&name("m")), Some(served));
+    assert_eq!(cache.served(&name("m")), Some(served.clone()));
+    assert!(cache.former(&name("m")).is_none(), "as in a cache that an older program wrote");
+    cache.keep_former(&name("m"), &served).unwrap();
+    assert_eq!(cache.former(&name("m")), Some(served));
     assert_eq!(cache.models(), [name("m")]);
     cache.keep_pin(&name("m"), Version::new(3), "2026-01-01T00:00:00Z").unwrap();
     assert_eq!(cache.pin(&name("m")), Version::new(3));

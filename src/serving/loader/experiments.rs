@@ -89,7 +89,8 @@ impl ModelState {
         versions.filter(|version| self.catalog.listed(*version).is_some()).collect()
     }
 
-    /// Variant by variant what answers for it on: the version from before, while that of its stage or alias is not loaded.
+    /// Variant by variant what answers for it on: the version from before, while that of its stage or alias is not loaded
+    /// or must not serve.
     pub(super) fn held(
         &self,
         experiment: Option<&Experiment>,
@@ -102,14 +103,14 @@ impl ModelState {
                 Selector::Alias(alias) => self.catalog.aliases.get(alias).copied(),
                 Selector::Version(_) | Selector::Default => None,
             };
-            goal.filter(|goal| !self.loaded.contains_key(goal))?;
+            goal.filter(|goal| !self.loaded.contains_key(goal) || self.unsigned.contains_key(goal))?;
             before?.version_of(variant).filter(|version| self.loaded.contains_key(version))
         };
         variants.map(held).collect()
     }
 
     /// The newest version that is listed in a stage.
-    fn newest(&self, stage: Stage) -> Option<Version> {
+    pub(super) fn newest(&self, stage: Stage) -> Option<Version> {
         let listed = self.catalog.versions.iter().rev().find(|listed| listed.stage == stage);
         listed.map(|listed| listed.version)
     }

@@ -29,8 +29,12 @@ impl Loader {
         origin: Origin,
         config: &Config,
     ) -> Result<(), Gone> {
+        self.check_signatures(name, config);
         let Some(model) = self.models.get_mut(name) else { return Ok(()) };
         let Some(listed) = model.catalog.listed(version).cloned() else { return Ok(()) };
+        if model.unsigned.contains_key(&version) {
+            return Ok(());
+        }
         if model.loaded.get(&version).is_some_and(|loaded| loaded.token == listed.token)
             && origin == Origin::Cache
         {
@@ -234,9 +238,13 @@ impl Loader {
         let known = |name: &ModelName| self.registry_seen.is_none() || self.models.contains_key(name);
         let chosen = cache.models().into_iter().filter(|name| super::is_chosen(name, config) && known(name));
         needed.extend(chosen.filter_map(|name| cache.served(&name)).flat_map(|served| served.digests()));
+        // What a rollback of this sidecar would go to goes last, and goes before the cache grows beyond its size.
+        let former = self.models.keys().filter_map(|name| cache.former(name));
+        let former: Vec<Digest> = former.flat_map(|former| former.digests()).chain(needed.clone()).collect();
         let max = config.registry.cache_max_bytes;
         drop(self.bench.ask(move |_| {
             crate::failpoint::at("evict");
+            cache.evict(max, &former);
             cache.evict(max, &needed);
         }));
     }

@@ -80,7 +80,8 @@ impl ModelState {
         self.catalog.managed || self.catalog.listed(version).is_some()
     }
 
-    /// What the plain name answers with, given what is loaded.
+    /// What the plain name answers with, given what is loaded. What must not serve takes over from nothing; if it serves
+    /// already, because its key was taken away since, it goes on until something else may.
     fn choice(&self, goal: Option<Version>, wanted: &[Version]) -> Option<Version> {
         let serves =
             |version: &Version| self.loaded.contains_key(version) && !self.unsigned.contains_key(version);
@@ -154,6 +155,9 @@ impl Loader {
     /// Settles default, previous and unwanted versions of a model after its loads, and publishes the result.
     pub(super) fn arrange(&mut self, name: &ModelName, config: &Config) {
         let (goal, wanted) = (self.goal(name, config), self.wanted(name, config));
+        if self.models.get(name).is_some_and(|model| model.default != goal) {
+            self.check_signatures(name, config);
+        }
         let Some(model) = self.models.get_mut(name) else { return };
         let mut default = model.choice(goal, &wanted);
         // What serves may serve on until the interval is over, if it may serve at all.
@@ -218,7 +222,11 @@ impl Loader {
             return;
         }
         crate::failpoint::at("record");
-        match cache.keep_served(name, record) {
+        // First, so that a process that ends in between has what served twice and not its successor alone.
+        let before = model.remembered.clone().or_else(|| cache.served(name));
+        let before = before.filter(|before| before.version != record.version);
+        let kept = before.map_or(Ok(()), |before| cache.keep_former(name, &before));
+        match kept.and_then(|()| cache.keep_served(name, record)) {
             Ok(()) => {
                 crate::failpoint::at("recorded");
                 model.remembered = Some(record.clone());
@@ -233,7 +241,7 @@ impl Loader {
         }
     }
 
-    /// Takes over changed stages of loaded versions; returns whether any changed.
+    /// Takes over changed stages of loaded versions, of those that may serve; returns whether any changed.
     fn restage(&mut self, name: &ModelName) -> bool {
         let Some(model) = self.models.get_mut(name) else { return false };
         let mut changed = false;
@@ -242,6 +250,10 @@ impl Loader {
             let Some(stage) = listed.map(|listed| listed.stage).filter(|stage| *stage != loaded.stage) else {
                 continue;
             };
+            // Into a stage that can be asked for; out of one it may go without a signature.
+            if matches!(stage, Stage::Production | Stage::Staging) && model.unsigned.contains_key(number) {
+                continue;
+            }
             let (version, digest) = (number.to_string(), loaded.version.digest.to_string());
             self.metrics.restage(&loaded.version.labels(&version, loaded.stage, &digest), stage.name());
             loaded.stage = stage;

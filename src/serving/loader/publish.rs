@@ -1,5 +1,6 @@
 //! Making a model's state visible: the snapshot for requests, the status for people.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Loader, ModelState};
@@ -15,7 +16,7 @@ impl Loader {
         let snapshot = self.serving.snapshot.load();
         let (Some(model), served) = (self.models.get(name), snapshot.models.get(name)) else { return false };
         let Some(served) = served else { return !model.loaded.is_empty() };
-        served.aliases != model.catalog.aliases
+        served.aliases != model.aliases(Some(served))
             || served.router.as_ref().map(|router| &*router.experiment) != config.experiment(name.as_str())
             || served.versions.len() != model.loaded.len()
             || model.loaded.iter().any(|(number, loaded)| {
@@ -29,7 +30,7 @@ impl Loader {
         let mut models = self.serving.snapshot.load().models.clone();
         let old = models.remove(name);
         let before = old.as_ref().and_then(|old| old.router.as_ref());
-        let mut served = model.served(name);
+        let mut served = model.served(name, old.as_deref());
         let experiment = config.experiment(name.as_str()).filter(|_| !model.loaded.is_empty());
         served.router = experiment.map(|experiment| {
             let held = model.held(Some(experiment), before);
@@ -108,16 +109,24 @@ impl Loader {
 }
 
 impl ModelState {
-    fn served(&self, name: &ModelName) -> ServedModel {
+    fn served(&self, name: &ModelName, before: Option<&ServedModel>) -> ServedModel {
         let versions =
             self.loaded.iter().map(|(number, loaded)| (*number, (loaded.stage, loaded.version.clone())));
         ServedModel {
             name: name.clone(),
             default: self.default.and_then(|v| self.loaded.get(&v)).map(|loaded| loaded.version.clone()),
             versions: versions.collect(),
-            aliases: self.catalog.aliases.clone(),
+            aliases: self.aliases(before),
             router: None,
         }
+    }
+
+    /// What aliases mean. One that was moved to what must not serve means nothing; one that meant it before goes on.
+    fn aliases(&self, before: Option<&ServedModel>) -> BTreeMap<String, Version> {
+        let meant = |alias: &str| before.and_then(|before| before.aliases.get(alias)).copied();
+        let mut aliases = self.catalog.aliases.clone();
+        aliases.retain(|alias, to| !self.unsigned.contains_key(to) || meant(alias) == Some(*to));
+        aliases
     }
 
     fn status(&self, name: &ModelName) -> ModelStatus {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Gone, Loader, Origin};
+use super::{Gone, Loader, ModelState, Origin};
 use crate::config::Config;
 use crate::model::{ModelName, Reason, Version};
 use crate::registry::cache::Served;
@@ -43,7 +43,9 @@ impl Loader {
             return Ok(());
         }
         if self.models.get(name).is_none_or(|model| model.catalog.is_empty()) {
-            let catalog = Registry::remembered(&cache, name).or_else(|| bare(&cache.served(name)?));
+            let former = cache.former(name);
+            let catalog =
+                Registry::remembered(&cache, name).or_else(|| bare(&cache.served(name)?, former.as_ref()));
             let Some(catalog) = catalog else { return Ok(()) };
             self.known(name).catalog = catalog;
         }
@@ -51,8 +53,7 @@ impl Loader {
         self.check_signatures(name, config);
         for version in self.wanted(name, config) {
             // The store may be about to deliver one of them; an operator may have ended the model meanwhile.
-            let may =
-                |m: &super::ModelState| !m.unsigned.contains_key(&version) && m.loading != Some(version);
+            let may = |m: &ModelState| !m.unsigned.contains_key(&version) && m.loading != Some(version);
             if self.models.get(name).is_some_and(may) {
                 self.load(name, version, Origin::Cache, config)?;
             }
@@ -81,9 +82,73 @@ impl Loader {
         if self.models.get(name).is_none_or(|model| model.unsigned.contains_key(&pin)) {
             return Ok(());
         }
-        self.load(name, pin, Origin::Cache, config)?;
+        match self.former_without_manifest(name, pin) {
+            Some(former) => drop(self.load_record(name, &former, pin, config)?),
+            None => self.load(name, pin, Origin::Cache, config)?,
+        }
         self.arrange(name, config);
         Ok(())
+    }
+
+    /// Loads from the cache what was just pinned and may be there, before a store is asked that may not answer; whether
+    /// every pinned version serves now.
+    pub(super) fn hasten_pins(&mut self) -> Result<bool, Gone> {
+        let config = self.config.load_full();
+        let former = |name: &ModelName| Version::new(self.cache.as_ref()?.former(name)?.version);
+        let lacks = |model: &ModelState| model.pin.filter(|pin| !model.loaded.contains_key(pin));
+        let pinned = self.models.iter().filter_map(|(name, model)| Some((name, lacks(model)?)));
+        let likely = pinned.filter(|(name, pin)| self.outage.is_some() || former(name) == Some(*pin));
+        let likely: Vec<(ModelName, Version)> = likely.map(|(name, pin)| (name.clone(), pin)).collect();
+        for (name, pin) in likely {
+            // The store may be about to deliver another one, or this one.
+            let loading = self.models.get(&name).and_then(|model| model.loading);
+            if loading == Some(pin) {
+                continue;
+            }
+            self.recall_pin(&name, &config)?;
+            let Some(model) = self.models.get_mut(&name) else { continue };
+            model.loading = loading;
+            // The store may have what the cache has not.
+            if model.failed.get(&pin).is_some_and(|failed| out_of_reach(failed.error.code)) {
+                model.failed.remove(&pin);
+            }
+        }
+        self.publish_status(&config);
+        Ok(self.models.values().all(|model| model.pin.is_none() || model.default == model.pin))
+    }
+
+    /// The record of a pinned version that served before, if nothing else says of which files it consists.
+    fn former_without_manifest(&self, name: &ModelName, pin: Version) -> Option<Served> {
+        let listed = self.models.get(name)?.catalog.listed(pin).filter(|listed| listed.manifest.is_none())?;
+        let former = self.cache.as_ref()?.former(name)?;
+        Some(former).filter(|former| former.version == pin.get() && former.token == listed.token)
+    }
+
+    /// Loads a version that once served by what the cache recorded of it; whether its files were there.
+    fn load_record(
+        &mut self,
+        name: &ModelName,
+        record: &Served,
+        version: Version,
+        config: &Config,
+    ) -> Result<bool, Gone> {
+        let Some(cache) = self.cache.clone() else { return Ok(false) };
+        let listed = entry(record, version);
+        if self.quarantine(name, &listed).is_some() {
+            return Ok(false);
+        }
+        let (of, served) = (name.clone(), record.clone());
+        let ticket = self.bench.ask(move |_| Source::recall(&cache, &of, &served, &mut || ()));
+        let artefact = match self.wait(&ticket)? {
+            Ok(artefact) => artefact,
+            Err(error) => {
+                tracing::warn!(model = %name, version = record.version, %error, "the cache cannot help out");
+                return Ok(false);
+            }
+        };
+        let room = self.fit_into_memory(artefact.model.len() as u64, config)?;
+        self.finish_load(name, &listed, room.map(|()| artefact), config)?;
+        Ok(true)
     }
 
     /// When the version that should serve cannot be had and none does, the one that served last does, out of the
@@ -100,7 +165,6 @@ impl Loader {
         if config.registry.require_signature && !signed() {
             return Ok(());
         }
-        let out_of_reach = |code| matches!(code, Reason::MissingFile | Reason::Unreachable);
         let waits = |retry: Option<Instant>| retry.is_none_or(|at| Instant::now() < at);
         let broken = model
             .failed
@@ -114,19 +178,9 @@ impl Loader {
         if !self.remote {
             return self.stand_in_from_folder(name, version, config);
         }
-        let cached = cache.clone();
-        let (of, record) = (name.clone(), served.clone());
-        let ticket = self.bench.ask(move |_| Source::recall(&cached, &of, &record, &mut || ()));
-        let artefact = match self.wait(&ticket)? {
-            Ok(artefact) => artefact,
-            Err(error) => {
-                tracing::warn!(model = %name, version = served.version, %error, "nothing can stand in");
-                return Ok(());
-            }
-        };
-        let room = self.fit_into_memory(artefact.model.len() as u64, config)?;
-        self.finish_load(name, &listed, room.map(|()| artefact), config)?;
-        self.fall_back(name, version, config);
+        if self.load_record(name, &served, version, config)? {
+            self.fall_back(name, version, config);
+        }
         Ok(())
     }
 
@@ -159,10 +213,19 @@ impl Loader {
     }
 }
 
-/// What a bare repository offered, as far as the cache knows: the version that served last.
-fn bare(served: &Served) -> Option<Catalog> {
+/// Whether a version was refused because its files could not be had, which may change.
+fn out_of_reach(code: Reason) -> bool {
+    matches!(code, Reason::MissingFile | Reason::Unreachable)
+}
+
+/// What a bare repository offered, as far as the cache knows: the version that served last, and a lower one that did
+/// before, to go back to.
+fn bare(served: &Served, former: Option<&Served>) -> Option<Catalog> {
     let version = Version::new(served.version)?;
-    Some(Catalog { versions: vec![entry(served, version)], ..Catalog::default() })
+    let lower = former.filter(|former| former.version < served.version);
+    let lower = lower.and_then(|former| Some(entry(former, Version::new(former.version)?)));
+    let versions = lower.into_iter().chain([entry(served, version)]).collect();
+    Some(Catalog { versions, ..Catalog::default() })
 }
 
 fn entry(served: &Served, version: Version) -> Listed {

@@ -1,4 +1,7 @@
 //! Where signatures are required: which versions must not serve.
+//!
+//! A verdict is of its moment: what a model should answer with changes as pins end and rollouts go on. So it is made at
+//! both doors, before a version is loaded and before one takes over, and not only once a look.
 
 use super::{Loader, ModelState};
 use crate::config::Config;
@@ -20,7 +23,8 @@ impl Loader {
         }
     }
 
-    /// Finds the versions of a model that must not serve.
+    /// Finds the versions of a model that must not serve, among those that are loaded or wanted now. What serves when
+    /// its signature stops counting keeps serving, and is reported; nothing new is made of it.
     pub(super) fn check_signatures(&mut self, name: &ModelName, config: &Config) {
         if !config.registry.require_signature {
             return;
@@ -35,7 +39,9 @@ impl Loader {
         let mut newest = seen;
         model.unsigned.clear();
         for version in versions {
-            match model.signed(name, version, goal == Some(version), &self.keys, seen) {
+            // What is listed in Production can be asked for by that stage, also while a pin answers the plain name.
+            let by_stage = goal == Some(version) || model.newest(Stage::Production) == Some(version);
+            match model.signed(name, version, by_stage, &self.keys, seen) {
                 Ok(promotion) => newest = newest.max(promotion),
                 Err(error) => drop(model.unsigned.insert(version, error)),
             }
@@ -58,7 +64,7 @@ impl ModelState {
         &self,
         name: &ModelName,
         version: Version,
-        is_goal: bool,
+        by_stage: bool,
         keys: &Keys,
         seen: Option<(u64, u64)>,
     ) -> Result<Option<(u64, u64)>, LoadError> {
@@ -83,7 +89,7 @@ impl ModelState {
                     && Version::new(rollout.version).is_some_and(|to| to != version && self.is_production(to))
             });
         // A pin is an operator's of this sidecar.
-        let by_stage = is_goal && self.pin != Some(version) && !stays;
+        let by_stage = by_stage && self.pin != Some(version) && !stays;
         let promoted = by_stage.then_some(listed.stage);
         let verified = keys.check(index, name, version, manifest, promoted, seen)?;
         Ok(verified.promotion_generation)

@@ -47,13 +47,24 @@ impl Loader {
         }
     }
 
-    /// The version that served a model before the present one.
+    /// The version that served a model before the present one: out of memory, else the one that the cache remembers.
     fn before(&self, name: &ModelName) -> Result<Version, Refused> {
         let model = self.models.get(name).ok_or_else(|| unknown(name))?;
-        model.previous.iter().copied().find(|version| model.loaded.contains_key(version)).ok_or_else(|| {
-            Refused::Conflict(format!(
-                "no version of `{name}` that served before is loaded; pin one: sidegate pin {name} VERSION"
-            ))
+        let former = || {
+            let former = Version::new(self.cache.as_ref()?.former(name)?.version)?;
+            Some(former).filter(|_| model.catalog.listed(former).is_some())
+        };
+        let in_memory = model.previous.iter().copied().filter(|version| model.loaded.contains_key(version));
+        let mut served = in_memory.chain(former()).filter(|version| model.default != Some(*version));
+        let may = |version: &Version| !model.unsigned.contains_key(version);
+        served.find(may).ok_or_else(|| {
+            let why = match model.previous.iter().find_map(|version| model.unsigned.get(version)) {
+                Some(error) => error.to_string(),
+                None => format!(
+                    "no version of `{name}` that served before is loaded, or remembered by the cache and still listed"
+                ),
+            };
+            Refused::Conflict(format!("{why}; pin another one: sidegate pin {name} VERSION"))
         })
     }
 
@@ -77,9 +88,14 @@ impl Loader {
         if let Some(version) = version {
             model.failed.remove(&version);
         }
-        let loaded = version.is_some_and(|version| model.loaded.contains_key(&version));
         self.keep_pin(&name, version);
         let config = self.config.load_full();
+        self.check_signatures(&name, &config);
+        let serves = |model: &ModelState, version: &Version| {
+            model.loaded.contains_key(version) && !model.unsigned.contains_key(version)
+        };
+        let model = self.models.get(&name);
+        let loaded = model.zip(version).is_some_and(|(model, version)| serves(model, &version));
         self.arrange(&name, &config);
         self.publish_status(&config);
         tracing::info!(model = %name, pin = version.map_or(0, Version::get), "pinned by an operator of this sidecar");
@@ -106,6 +122,18 @@ impl Loader {
                 self.syncs.push(sync);
             } else {
                 drop(sync.reply.send(self.outcome(sync.name.as_ref())));
+            }
+        }
+    }
+
+    /// Answers those whose pinned version serves, whatever else is looked for.
+    pub(super) fn answer_pins(&mut self) {
+        let serves = |model: &ModelState| model.pin.is_some() && model.default == model.pin;
+        for sync in std::mem::take(&mut self.syncs) {
+            if sync.name.as_ref().and_then(|name| self.models.get(name)).is_some_and(serves) {
+                drop(sync.reply.send(Ok(())));
+            } else {
+                self.syncs.push(sync);
             }
         }
     }
@@ -142,6 +170,9 @@ impl Loader {
         let model = name.and_then(|name| self.models.get(name));
         if model.is_some_and(|model| model.pin.is_some() && model.default == model.pin) {
             return Ok(());
+        }
+        if let Some(error) = model.and_then(|model| model.unsigned.get(&model.pin?)) {
+            return Err(Refused::Conflict(error.to_string()));
         }
         if let Some(outage) = &self.outage {
             let text = format!("{}; what is loaded keeps serving", outage.error.detail);
