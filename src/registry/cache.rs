@@ -1,6 +1,6 @@
 //! What a sidecar keeps of its registry on its own disk, so that it starts without one: verified files by their digest,
-//! the last `model.json` of each model, what served last and what before that. Beside them, what this sidecar alone decides: pins, and
-//! versions set aside because they brought a process down.
+//! the last `model.json` of each model, what served last and what before that. Beside them, what this sidecar alone
+//! decides: pins, and versions set aside because they brought a process down.
 //!
 //! Nothing read here is trusted: bytes are digested again at every read. Nothing here is needed: a folder that cannot
 //! be written, is full or was emptied costs a download, never a prediction.

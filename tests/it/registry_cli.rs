@@ -1,8 +1,5 @@
 //! `sidegate registry …` and `sidegate pin`: the real binary on a folder, with and without a sidecar that follows it.
 
-#[path = "registry_signed.rs"]
-mod signed;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;

@@ -170,6 +170,28 @@ fn what_has_no_signature_of_a_known_key_or_was_never_promoted_does_not_serve() {
 }
 
 #[test]
+fn neither_a_rollout_nor_the_lack_of_a_stage_is_a_way_around() {
+    let signed = Signed::new();
+    let server = signed.setup().start();
+    server.wait_served("m", 2, SOON);
+    let good = signed.index();
+    // In force or not, to what there is or is not.
+    for (version, to) in [(3, 999), (3, 1), (3, 2), (4, 999)] {
+        signed.forge(good.clone(), |index| {
+            production(index, version);
+            index["rollout"] =
+                json!({"version": to, "from": version, "start": "2026-11-27T00:00:00Z", "seconds": 9_000_000});
+        });
+        refused(&server, version);
+    }
+    // With no stage at all the highest version would answer.
+    signed.forge(good.clone(), |index| production(index, 0));
+    stays(&server, "m", Some(2));
+    signed.forge(good, |index| index["aliases"] = json!({"champion": 4}));
+    refused(&server, 4);
+}
+
+#[test]
 fn an_older_promotion_is_not_replayed_to_who_has_seen_a_newer_one() {
     let signed = Signed::new();
     signed.promote(1, "release");

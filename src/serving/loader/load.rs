@@ -115,6 +115,9 @@ impl Loader {
                     reason = %served.engine_reason, load_ms = start.elapsed().as_millis() as u64, "loaded"
                 );
                 model.failed.remove(&version);
+                if let Some(cache) = &self.cache {
+                    cache.loaded(name, version, &listed.token);
+                }
                 let choice = config.model(name.as_str()).engine;
                 let (token, stage) = (listed.token.clone(), listed.stage);
                 let loaded = Loaded { version: Arc::new(served), token, stage, choice, record };
