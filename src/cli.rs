@@ -213,9 +213,10 @@ pub(crate) fn usage_error(problems: &Problems) -> ExitCode {
     USAGE.into()
 }
 
-/// Says what went wrong at run time.
+/// Says what went wrong at run time. Texts of a bucket may be part of it, which must not steer a terminal.
 pub(crate) fn runtime_error(error: &dyn fmt::Display) -> ExitCode {
-    complain(&format!("sidegate: {error}\n"));
+    let text: String = error.to_string().chars().filter(|c| !c.is_control() || *c == '\n').collect();
+    complain(&format!("sidegate: {text}\n"));
     FAILURE.into()
 }
 

@@ -8,6 +8,7 @@ mod gc;
 mod hold;
 mod lineage;
 mod log;
+mod lost;
 mod production;
 mod promote;
 mod register;

@@ -10,6 +10,14 @@ use crate::tensor::Tensor;
 
 pub use super::probe::probe;
 
+/// Whether the bytes of a `golden.json` are examples for a model of this signature; running them is another matter.
+///
+/// # Errors
+/// [`Reason::Parse`] with what is wrong.
+pub fn check_examples(bytes: &[u8], signature: &Signature) -> Result<(), LoadError> {
+    Golden::parse(bytes, signature).map(drop)
+}
+
 /// What is tried on a new session.
 pub struct Trial<'a> {
     /// The session.

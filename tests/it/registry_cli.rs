@@ -511,6 +511,21 @@ fn where_signatures_are_required_only_what_is_signed_serves() {
 }
 
 #[test]
+fn what_cannot_be_meant_is_told() {
+    let desk = Desk::new();
+    assert!(desk.ends("registry verify", 1).contains("nothing was checked"));
+    fs::write(desk.path("odd.json"), br#"{"format": 1, "cases": [{"inputs": []}]}"#).unwrap();
+    let said = desk.ends("registry register m 1.onnx --golden odd.json", 1);
+    assert!(said.contains("odd.json") && said.contains("nothing was changed"), "{said}");
+    assert!(!desk.path("models/m").exists());
+    desk.done("registry register m 1.onnx --golden 1.json --stage Production");
+    let output = run(desk.path("").as_path(), &["registry", "hold", "m", "--why", "\u{1b}]0;owned\u{7}"]);
+    ended(&output, 0);
+    let said = desk.ends("registry promote m 1 --stage Archived", 1);
+    assert!(said.contains("owned") && !said.contains(['\u{1b}', '\u{7}']), "{said:?}");
+}
+
+#[test]
 fn one_sidecar_is_pinned_rolled_back_and_synced() {
     let setup = Setup::new().only_config("registry.poll_interval_ms = 3600000\n");
     files(&setup.path(""), 1..=3);
@@ -527,6 +542,7 @@ fn one_sidecar_is_pinned_rolled_back_and_synced() {
     assert!(said.contains("serves version 1 of m") && said.contains("sidegate pin m --release"), "{said}");
     server.wait_served("m", 1, SOON);
     assert_eq!(does("pin m --show", 0), "m is pinned to version 1\n");
+    assert!(does("registry sync m", 0).contains("m is pinned to version 1, whatever the registry says"));
     assert_eq!(does("pin m 2", 0), "m is pinned to version 2\n");
     server.wait_served("m", 2, SOON);
     let shown: Value = serde_json::from_str(&does("pin m --show --json", 0)).unwrap();

@@ -185,7 +185,9 @@ fn neither_a_rollout_nor_the_lack_of_a_stage_is_a_way_around() {
         refused(&server, version);
     }
     // With no stage at all the highest version would answer.
-    signed.forge(good.clone(), |index| production(index, 0));
+    signed.forge(good.clone(), |index| {
+        index["versions"].as_array_mut().unwrap().iter_mut().for_each(|entry| entry["stage"] = json!("None"));
+    });
     stays(&server, "m", Some(2));
     signed.forge(good, |index| index["aliases"] = json!({"champion": 4}));
     refused(&server, 4);

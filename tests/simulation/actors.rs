@@ -327,7 +327,7 @@ fn ending(world: &Arc<World>) {
     }));
     let mut state = world.state();
     match clean {
-        Ok(Ok(findings)) => {
+        Ok(Ok((_, findings))) => {
             let bad = findings.into_iter().find(|finding| finding.severity != Severity::Info);
             if let Some(bad) = bad {
                 state.fail(format!("at the end: {bad:?}"));

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::print;
-use crate::cli::AdminArgs;
 use crate::cli::admin_client::Client;
 use crate::cli::failure::Failure;
+use crate::cli::{AdminArgs, pin};
 use crate::model::ModelName;
 
 pub(super) const EXAMPLES: &str = "\
@@ -35,9 +35,13 @@ pub(super) fn run(args: &SyncArgs) -> Result<(), Failure> {
         args.model.as_ref().map_or_else(|| "/sync".to_owned(), |model| format!("/models/{model}/sync"));
     client.order("POST", &path, "")?;
     let model = args.model.as_ref().map(ModelName::as_str);
-    print(args.json, &json!({"synced": true, "model": model}), || match model {
-        Some(model) => format!("{model} is as the registry says\n"),
-        None => "the registry was looked at; `sidegate models` shows what is served\n".into(),
+    let pin = args.model.as_ref().map(|model| pin::of(&client, model)).transpose()?.flatten();
+    print(args.json, &json!({"synced": true, "model": model, "pin": pin}), || match (model, &pin) {
+        (Some(model), Some(version)) => format!(
+            "{model} is pinned to version {version}, whatever the registry says; `sidegate pin {model} --release` ends that\n"
+        ),
+        (Some(model), None) => format!("{model} is as the registry says\n"),
+        (None, _) => "the registry was looked at; `sidegate models` shows what is served\n".into(),
     });
     Ok(())
 }

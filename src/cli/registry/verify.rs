@@ -60,12 +60,18 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         _ => None,
     };
     let (store, now) = (place.store()?, SystemClock.now());
-    let findings = match &args.model {
-        Some(model) => verify(&*store, model, keys.as_ref(), now)?,
+    let (models, findings) = match &args.model {
+        Some(model) => (1, verify(&*store, model, keys.as_ref(), now)?),
         None => verify_all(&*store, keys.as_ref(), now)?,
     };
+    if models == 0 {
+        return Err(Failure::Failed(format!(
+            "{} holds no model with a model.json: nothing was checked",
+            place.config.url
+        )));
+    }
     let is_sound = findings.iter().all(|finding| finding.severity != Severity::Error);
-    let value = json!({"ok": is_sound, "findings": findings, "raised": raised});
+    let value = json!({"ok": is_sound, "models": models, "findings": findings, "raised": raised});
     print(args.json, &value, || render(&findings));
     Ok(if is_sound { ExitCode::SUCCESS } else { FAILURE.into() })
 }

@@ -227,6 +227,12 @@ fn reserve(
             hold::check(&mut trial, false)?;
         }
         let is_new = draft.index.generation == 0 && draft.index.versions.is_empty();
+        if is_new && writer.patiently(&mut 0, || super::lost::had_index(writer.store(), model))? {
+            return Err(ChangeError::refused(format!(
+                "`{model}` had a model.json and has none; put it back from a backup, then `sidegate registry verify {model} \
+                 --raise-epoch`. To begin anew, move its folder away"
+            )));
+        }
         let adopted = if is_new { bare::adopt(writer, draft, model, &folders)? } else { Vec::new() };
         expire(draft);
         let listed = draft.index.versions.iter().map(|entry| entry.version);

@@ -5,7 +5,7 @@ mod state;
 
 use serde::Serialize;
 
-use super::{LoadError, ModelName, Store, index, unreachable};
+use super::{LoadError, ModelName, Store, index, layout, lost, unreachable};
 use crate::registry::audit;
 use crate::registry::signature::Keys;
 use time::OffsetDateTime;
@@ -82,7 +82,7 @@ pub fn verify(
     Ok(findings.found)
 }
 
-/// Looks at every model that has a `model.json`.
+/// Looks at every model that has a `model.json`, or has lost it; with how many models that are.
 ///
 /// # Errors
 /// When the store fails.
@@ -90,17 +90,25 @@ pub fn verify_all(
     store: &dyn Store,
     keys: Option<&Keys>,
     now: OffsetDateTime,
-) -> Result<Vec<Finding>, LoadError> {
+) -> Result<(usize, Vec<Finding>), LoadError> {
     let mut names: Vec<ModelName> =
         store.list("").map_err(unreachable)?.iter().filter_map(|name| name.parse().ok()).collect();
     names.sort();
-    let mut found = Vec::new();
+    let (mut models, mut found) = (0, Vec::new());
     for model in names {
-        if store.stat(&crate::registry::layout::index(&model)).map_err(unreachable)?.is_some() {
+        let is_managed = store.stat(&layout::index(&model)).map_err(unreachable)?.is_some();
+        if is_managed {
             found.extend(verify(store, &model, keys, now)?);
+        } else if lost::had_index(store, &model).map_err(unreachable)? {
+            let mut findings = Findings { model: &model, found: Vec::new() };
+            findings.error(None, "model.json is missing, and there was one; put it back from a backup");
+            found.extend(findings.found);
+        } else {
+            continue;
         }
+        models += 1;
     }
-    Ok(found)
+    Ok((models, found))
 }
 
 // === impl Findings ===

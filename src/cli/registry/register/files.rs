@@ -13,6 +13,7 @@ use crate::registry::format::Raw;
 use crate::registry::layout;
 use crate::registry::manifest::Manifest;
 use crate::registry::operations::Registration;
+use crate::serving::admission;
 
 /// What was found and read.
 pub(super) struct Files {
@@ -50,6 +51,13 @@ impl Files {
                 return Err(Failure::Failed(text));
             }
         };
+        if let (Some(path), Some(signature), false) = (&golden, &signature, args.no_check) {
+            let read = std::fs::read(path).map_err(|error| error.to_string());
+            let checked = read
+                .and_then(|bytes| admission::check_examples(&bytes, signature).map_err(|error| error.detail));
+            checked
+                .map_err(|why| Failure::Failed(format!("{}: {why}; nothing was changed", path.display())))?;
+        }
         Ok(Self { model: found.path, golden, signature, manifest, remark })
     }
 

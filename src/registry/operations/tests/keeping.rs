@@ -162,12 +162,34 @@ fn gc_takes_folders_that_nothing_lists_and_leaves_what_is_somebodys() {
 }
 
 fn findings(bench: &Bench, keys: Option<&Keys>) -> Vec<String> {
-    let found = verify_all(bench.writer.store(), keys, bench.clock.now()).unwrap();
+    let (_, found) = verify_all(bench.writer.store(), keys, bench.clock.now()).unwrap();
     let text = |f: Finding| {
         let version = f.version.map_or("-".into(), |version| version.to_string());
         format!("{:?} {version} {}", f.severity, f.text)
     };
     found.into_iter().map(text).collect()
+}
+
+#[test]
+fn a_lost_model_json_is_told_and_not_made_up() {
+    let bench = Bench::new();
+    let one = bench.version();
+    bench.version();
+    bench.promote(one, Stage::Production);
+    std::fs::remove_file(bench.path("churn/model.json")).unwrap();
+    assert!(findings(&bench, None)[0].starts_with("Error - model.json is missing"));
+    let registration = Registration::new(bench.file("m.ubj", b"trees"));
+    let again = || register(&bench.writer, &bench.model, &registration, None, &mut |_, _, _| ());
+    let text = refusal(again());
+    assert!(text.contains("had a model.json and has none"), "{text}");
+    // Where the hint is gone too, the audit tells.
+    std::fs::remove_file(bench.path("_index.json")).unwrap();
+    std::fs::create_dir_all(bench.path("churn/audit")).unwrap();
+    std::fs::write(bench.path("churn/audit/0000000001-0000000050.json"), b"{}").unwrap();
+    assert!(refusal(again()).contains("had a model.json and has none"));
+    // A folder that nobody managed is taken over.
+    std::fs::remove_dir_all(bench.path("churn/audit")).unwrap();
+    again().unwrap();
 }
 
 #[test]

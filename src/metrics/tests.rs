@@ -1,0 +1,104 @@
+use super::*;
+
+const LABELS: VersionLabels<'_> =
+    VersionLabels { model: "m", version: "1", stage: "Production", engine: "trees", digest: "sha256:0" };
+
+fn text(metrics: &Metrics) -> String {
+    String::from_utf8(metrics.render()).unwrap()
+}
+
+#[test]
+fn a_version_has_all_its_series_until_it_is_forgotten() {
+    let metrics = Metrics::new().unwrap();
+    let version = metrics.version(&LABELS, 5000);
+    version.outcomes.count(Outcome::Shed);
+    let rendered = text(&metrics);
+    assert!(
+        rendered.contains(r#"model_predictions_total{model="m",outcome="ok",variant="",version="1"} 0"#),
+        "{rendered}"
+    );
+    assert!(
+        rendered.contains(r#"model_predictions_total{model="m",outcome="shed",variant="",version="1"} 1"#)
+    );
+    metrics.restage(&LABELS, "Archived");
+    assert!(text(&metrics).contains(r#"stage="Archived""#));
+    metrics.forget_version(&VersionLabels { stage: "Archived", ..LABELS });
+    assert!(!text(&metrics).contains(r#"version="1""#));
+}
+
+#[test]
+fn a_variant_has_series_of_its_own_until_it_is_none() {
+    let metrics = Metrics::new().unwrap();
+    metrics.version(&LABELS, 5000);
+    metrics.variant("m", "1", "candidate", 5000).count(Outcome::Ok);
+    let series = r#"model_predictions_total{model="m",outcome="ok",variant="candidate",version="1"} 1"#;
+    assert!(text(&metrics).contains(series), "{}", text(&metrics));
+    metrics.forget_variant("m", "1", "candidate");
+    let rendered = text(&metrics);
+    assert!(!rendered.contains("candidate") && rendered.contains(r#"variant="",version="1""#), "{rendered}");
+    // No room for more than the version.
+    metrics.variant("m", "1", "candidate", 12).count(Outcome::Ok);
+    assert!(text(&metrics).contains(r#"variant="__other__""#));
+    let reasons = || ["enrolled", "no_unit"].into_iter();
+    metrics.assignments("e", "", reasons()).count(1);
+    let series = r#"sidegate_experiment_assignments_total{experiment="e",reason="no_unit",variant=""} 1"#;
+    assert!(text(&metrics).contains(series), "{}", text(&metrics));
+    metrics.forget_assignments("e", "", reasons());
+    assert!(!text(&metrics).contains(r#"experiment="e""#));
+}
+
+#[test]
+fn replaced_content_leaves_one_info_series_and_goes_on_counting() {
+    let metrics = Metrics::new().unwrap();
+    // Room for one version.
+    metrics.version(&LABELS, 12).rows.inc_by(3);
+    metrics.forget_content(&LABELS);
+    metrics.version(&VersionLabels { digest: "sha256:1", ..LABELS }, 12).rows.inc_by(4);
+    let rendered = text(&metrics);
+    assert!(rendered.contains(r#"sidegate_prediction_rows_total{model="m",version="1"} 7"#), "{rendered}");
+    assert!(rendered.contains("sha256:1") && !rendered.contains("sha256:0"), "{rendered}");
+    assert!(rendered.contains("sidegate_dropped_labels_total 0"), "{rendered}");
+}
+
+#[test]
+fn beyond_the_cap_versions_share_one_label() {
+    let metrics = Metrics::new().unwrap();
+    metrics.version(&LABELS, 5).rows.inc_by(3);
+    let rendered = text(&metrics);
+    assert!(rendered.contains(r#"sidegate_prediction_rows_total{model="__other__",version="__other__"} 3"#));
+    assert!(rendered.contains("sidegate_dropped_labels_total 1"));
+}
+
+#[test]
+fn models_beyond_half_of_the_cap_and_those_nobody_announced_share_one_label() {
+    let metrics = Metrics::new().unwrap();
+    let cap = 4 * MODEL_SERIES;
+    for model in ["a", "a", "b", "c", "d"] {
+        metrics.announce_model(model, cap);
+    }
+    for model in ["a", "b", "c", "d", "nobody"] {
+        metrics.count_load(model, Some(crate::model::Reason::Parse));
+        metrics.count_swap(model);
+    }
+    // There is room for versions still.
+    metrics.version(&VersionLabels { model: "d", ..LABELS }, cap).rows.inc_by(3);
+    let rendered = text(&metrics);
+    for expected in [
+        r#"sidegate_model_loads_total{model="b",result="error"} 1"#,
+        r#"sidegate_model_loads_total{model="__other__",result="error"} 3"#,
+        r#"sidegate_model_load_failures_total{model="__other__",reason="parse"} 3"#,
+        r#"sidegate_model_swaps_total{model="__other__"} 3"#,
+        r#"sidegate_prediction_rows_total{model="d",version="1"} 3"#,
+        "sidegate_dropped_labels_total 2",
+    ] {
+        assert!(rendered.contains(expected), "{expected}: {rendered}");
+    }
+    assert!(!rendered.contains(r#"model="c""#) && !rendered.contains("nobody"), "{rendered}");
+}
+
+#[test]
+fn outcomes_are_in_the_order_of_their_numbers() {
+    for (position, (outcome, _)) in OUTCOMES.into_iter().enumerate() {
+        assert_eq!(outcome as usize, position);
+    }
+}
