@@ -422,7 +422,9 @@ fn stages_and_aliases_move_without_a_load() {
         (ask("m@staging"), ask("m@champion"), ask("m@challenger")),
         (version("1"), version("2"), None)
     );
-    assert_eq!(server.version("m", 2)["aliases"], json!(["champion"]));
+    // What people read is stored a moment after what requests read.
+    let said = || (server.version("m", 2)["aliases"] == json!(["champion"])).then_some(());
+    wait("the alias in /models", SOON, said);
     assert_eq!(server.version("m", 1)["stage"], "Staging");
     assert_eq!(server.metric("sidegate_model_loads_total{model=\"m\",result=\"ok\"}"), 2.0);
 }
