@@ -176,7 +176,7 @@ fn whole(path: &str) {
             variant: None,
         };
         encode(prefix, model.signature(), &request, &outputs, &mut out).expect("JSON has a form for these");
-        write_head(&mut head, &Answer::json(200), out.len(), b"Mon, 23 Nov 2026 20:05:07 GMT", None);
+        write_head(&mut head, &Answer::json(200), out.len(), b"Mon, 23 Nov 2026 20:05:07 GMT", None, b"");
         black_box((&head, &out));
     };
     let mut fixed = Request::default();

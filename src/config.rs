@@ -69,6 +69,9 @@ pub struct Config {
     pub shutdown: Shutdown,
     pub metrics: Metrics,
     pub log: Log,
+    pub monitor: Monitor,
+    /// `experiments.*` of all experiments together.
+    pub trials: Trials,
     /// Models that the configuration says something of; [`Config::model`] answers for every model.
     pub models: BTreeMap<ModelName, ModelConfig>,
     /// The table's defaults for models that it says nothing of.
@@ -232,6 +235,26 @@ pub struct Log {
     pub format: LogFormat,
     /// The least severe that are written.
     pub level: LogLevel,
+}
+
+/// `monitor.*`: what is counted beside the data path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Monitor {
+    /// Bytes of predictions that wait for their actuals.
+    pub max_bytes: usize,
+}
+
+/// What holds for all experiments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trials {
+    /// File of the keys that sign receipts.
+    pub receipt_key_file: Option<PathBuf>,
+    /// How old a receipt may be.
+    pub receipt_max_age: Duration,
+    /// Whether no other process serves these experiments, so that this one may decide.
+    pub only_replica: bool,
+    /// How often sums are published to the registry; zero: never.
+    pub publish_interval: Duration,
 }
 
 /// `models.NAME.*` as written.

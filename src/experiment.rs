@@ -5,24 +5,38 @@
 //! which variant it gets (`slots`) are two independent hashes: raising the one or adding to the other moves nobody who
 //! is enrolled already.
 
+pub mod analysis;
+mod cohort;
 mod condition;
 mod definition;
 mod explain;
 mod field;
+mod metric;
+mod plan;
 mod pointer;
 mod rule;
 mod share;
+pub mod sums;
+mod track;
+pub mod verdict;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod verdict_tests;
 
+pub use cohort::{Cohort, Layout, Measured, Pair};
 pub use condition::Condition;
 pub use definition::{Definition, Problem, conflicts};
 pub use explain::{Explanation, Given, Held};
 pub use field::{EXPECTED as FIELDS, Field, Fields, InvalidField, cookie};
+pub use metric::{Guardrail, Kind, Margin, Metric, Predicted, Score, is_outcome};
+pub use plan::{Mode, Plan, Step};
 pub use pointer::Pointer;
 pub use rule::{Action, HOLD_OUT, Rule};
 pub use share::{Share, Slots};
+pub use track::Track;
+pub use verdict::Ruling;
 
 use std::ops::Range;
 
@@ -59,6 +73,10 @@ pub struct Experiment {
     chosen: Vec<Option<usize>>,
     /// Every range with its variant, in order.
     ranges: Vec<(Range<u32>, usize)>,
+    /// Milliseconds after which a prediction's outcome is final; 0: whenever it comes.
+    pub horizon_millis: u64,
+    /// What it is for.
+    pub plan: Plan,
 }
 
 /// Something that may answer.
@@ -73,9 +91,10 @@ pub struct Variant {
 }
 
 /// How a unit becomes a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hash {
     /// XXH3-64 of salt, 0x1f and unit.
+    #[default]
     Xxh3,
     /// GrowthBook's, version 2: ten thousand buckets of a hundred slots each.
     GrowthBook,
@@ -90,6 +109,8 @@ pub struct Decision {
     pub reason: Reason,
     /// The rule that decided.
     pub rule: Option<usize>,
+    /// The slot and the hash of a unit that is enrolled.
+    pub unit: Option<(u32, u64)>,
 }
 
 macro_rules! reasons {
@@ -127,33 +148,62 @@ reasons! {
     Unassigned = "unassigned",
     /// The variant that was to answer cannot.
     Fallback = "fallback",
+    /// The variant was rolled back.
+    RolledBack = "rolled_back",
+    /// A variant was promoted and answers everybody.
+    Promoted = "promoted",
 }
 
 // === impl Experiment ===
 
 impl Experiment {
-    /// Decides about a request.
+    /// The variant that the others are held against: the default one, else the first.
+    pub fn control(&self) -> usize {
+        self.default.unwrap_or(0)
+    }
+
+    /// Every metric that is looked at, the primary one first.
+    pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
+        self.plan.metric.iter().chain(self.plan.guardrails.iter().map(|guardrail| &guardrail.metric))
+    }
+
+    /// Decides about a request, while nothing was ruled.
     pub fn decide(&self, request: &impl Fields) -> Decision {
+        self.decide_under(&Ruling::default(), request)
+    }
+
+    /// Decides about a request.
+    pub fn decide_under(&self, ruling: &Ruling, request: &impl Fields) -> Decision {
         let unit = request.value(&self.unit);
         let unit = unit.as_deref();
-        let left_out = |reason| Decision { variant: self.default, reason, rule: None };
+        let plain = |variant, reason| Decision { variant, reason, rule: None, unit: None };
+        let left_out = |reason| plain(self.default, reason);
         if let Some(rule) = self.rules.iter().position(|rule| rule.holds(request, unit)) {
             return match self.chosen[rule] {
                 None => Decision { rule: Some(rule), ..left_out(Reason::HoldOut) },
-                variant => Decision { variant, reason: Reason::Rule, rule: Some(rule) },
+                variant => Decision { rule: Some(rule), ..plain(variant, Reason::Rule) },
             };
+        }
+        if ruling.settled.is_some() {
+            return plain(ruling.settled, Reason::Promoted);
         }
         if !self.segment.iter().all(|condition| condition.holds(request, unit)) {
             return left_out(Reason::Segment);
         }
         let Some(unit) = unit else { return left_out(Reason::NoUnit) };
+        let coverage = ruling.coverage.unwrap_or(self.coverage);
         // Everybody is enrolled more often than not, and that takes no hash.
-        if self.coverage != Share::ALL && self.enrol_slot(unit) >= self.coverage.slots() {
+        if coverage != Share::ALL && self.enrol_slot(unit) >= coverage.slots() {
             return left_out(Reason::Coverage);
         }
-        match self.variant_of(self.slot(unit)) {
+        let slot = self.slot(unit);
+        match self.variant_of(slot) {
             None => left_out(Reason::Unassigned),
-            variant => Decision { variant, reason: Reason::Enrolled, rule: None },
+            Some(variant) if ruling.out.contains(&variant) => plain(Some(self.control()), Reason::RolledBack),
+            variant => Decision {
+                unit: Some((slot, assign::unit(&self.salt, unit))),
+                ..plain(variant, Reason::Enrolled)
+            },
         }
     }
 

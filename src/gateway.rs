@@ -35,6 +35,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::monitor::{self, Receipts};
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 
@@ -53,6 +54,10 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Orders for the loader.
     pub loader: Sender<Command>,
+    /// What counts exposures and outcomes.
+    pub monitor: monitor::Handle,
+    /// Signs receipts.
+    pub receipts: Arc<Receipts>,
     /// Requests read and not yet answered.
     pub inflight: AtomicUsize,
     /// Bytes of bodies being read or answered.

@@ -6,7 +6,8 @@
 //! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`],
 //!   [`stats`], [`experiment`]
 //! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
-//! - serving: [`serving`] (what is served, and the loader that keeps it so), [`gateway`] (the network side)
+//! - serving: [`serving`] (what is served, and the loader that keeps it so), [`monitor`] (what is counted and decided
+//!   beside it), [`gateway`] (the network side)
 //! - [`cli`]: the commands
 
 // The tests of `stats` share a file with an example, to which the crate is `sidegate`.
@@ -24,6 +25,7 @@ pub mod gateway;
 pub mod json;
 pub mod metrics;
 pub mod model;
+pub mod monitor;
 pub mod native;
 pub mod onnx;
 pub mod process;

@@ -86,6 +86,12 @@ pub struct Metrics {
     pub config_reloads: IntCounterVec,
     /// Panics caught on the data path.
     pub panics: IntCounter,
+    /// Outcomes that were posted, by what became of them.
+    pub outcomes: IntCounterVec,
+    /// Requests of experiments that were not counted because the monitor did not keep up.
+    pub records_dropped: IntCounter,
+    /// Predictions that gave way before their actual came.
+    pub pending_evicted: IntCounter,
 }
 
 /// Answered requests by outcome.
@@ -208,6 +214,20 @@ impl Metrics {
                 "sidegate_panics_total",
                 "Panics that were caught while answering a request",
             )?,
+            outcomes: counter(
+                "sidegate_outcomes_total",
+                "Outcomes that were posted, by what became of them: ok, duplicate, corrected, unmatched, late, \
+                 not_enrolled, invalid, forged, expired, foreign",
+                &["result"],
+            )?,
+            records_dropped: IntCounter::new(
+                "sidegate_experiment_records_dropped_total",
+                "Requests of experiments that were not counted because they came faster than the monitor counts",
+            )?,
+            pending_evicted: IntCounter::new(
+                "sidegate_pending_evicted_total",
+                "Predictions that gave way to newer ones before their actual came (monitor.max_bytes)",
+            )?,
             registry,
         };
         let build = IntGaugeVec::new(
@@ -215,7 +235,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 18] = [
+        let all: [Box<dyn Collector>; 21] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -234,6 +254,9 @@ impl Metrics {
             Box::new(metrics.http_errors.clone()),
             Box::new(metrics.config_reloads.clone()),
             Box::new(metrics.panics.clone()),
+            Box::new(metrics.outcomes.clone()),
+            Box::new(metrics.records_dropped.clone()),
+            Box::new(metrics.pending_evicted.clone()),
         ];
         for reason in ["auth", "throttled", "unreachable", "refused", "local"] {
             metrics.registry_errors.with_label_values(&[reason]);

@@ -11,6 +11,7 @@ pub mod assign;
 pub mod bins;
 pub mod chi2;
 pub mod divergence;
+pub mod failures;
 pub mod growthbook;
 pub mod ks;
 pub mod mann_whitney;

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &["booster", "model", "onnx"]),
     ("score", &[]),
     ("stats", &[]),
-    ("experiment", &["json", "model", "stats"]),
+    ("experiment", &["json", "model", "score", "stats"]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
@@ -48,6 +48,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "monitor",
+        &["config", "experiment", "metrics", "model", "native", "registry", "serving", "stats", "tensor"],
+    ),
+    (
         "gateway",
         &[
             "config",
@@ -56,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "json",
             "metrics",
             "model",
+            "monitor",
             "native",
             "process",
             "protocol",

@@ -41,6 +41,8 @@ mod hot_load;
 mod model_test;
 #[path = "it/native.rs"]
 mod native;
+#[path = "it/outcomes.rs"]
+mod outcomes;
 #[path = "it/overload.rs"]
 mod overload;
 #[path = "it/process.rs"]

@@ -50,6 +50,8 @@ fn examine(sources: &Sources) -> (Loaded, Vec<Problem>) {
     let tokens = |path: &Path| read_tokens(path).map(drop).map_err(|error| error.to_string());
     look("admin.token_file", config.admin.token_file.as_deref().map_or(Ok(()), tokens));
     look("auth.token_file", config.auth.token_file.as_deref().map_or(Ok(()), tokens));
+    let keys = config.trials.receipt_key_file.as_deref();
+    look("experiments.receipt_key_file", keys.map_or(Ok(()), tokens));
     look("engine.onnxruntime", config.engine.onnxruntime.as_deref().map_or(Ok(()), readable));
     (loaded, problems)
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Engine, EngineChoice, Http, Limits, Log, LogFormat, LogLevel, Memory, Metrics,
-    ModelChecks, ModelConfig, Ops, PathStyle, Registry, RegistryUrl, Search, Shutdown, TrialLoad,
+    ModelChecks, ModelConfig, Monitor, Ops, PathStyle, Registry, RegistryUrl, Search, Shutdown, TrialLoad,
+    Trials,
 };
-use crate::experiment::{Definition, Hash, Share};
+use crate::experiment::Definition;
 
 impl Config {
     /// Placeholders: every field gets its value from its row of the table, which a test makes sure of.
@@ -58,6 +59,13 @@ impl Config {
             shutdown: Shutdown { drain_delay: Duration::ZERO, timeout: Duration::ZERO },
             metrics: Metrics { max_series: 0 },
             log: Log { format: LogFormat::Text, level: LogLevel::Off },
+            monitor: Monitor { max_bytes: 0 },
+            trials: Trials {
+                receipt_key_file: None,
+                receipt_max_age: Duration::ZERO,
+                only_replica: false,
+                publish_interval: Duration::ZERO,
+            },
             models: BTreeMap::new(),
             unnamed: ModelConfig {
                 engine: None,
@@ -70,20 +78,7 @@ impl Config {
             },
             experiments: Vec::new(),
             definitions: BTreeMap::new(),
-            undefined: Definition {
-                enabled: false,
-                model: None,
-                unit: None,
-                salt: String::new(),
-                hash: Hash::Xxh3,
-                coverage: Share::ALL,
-                variants: Vec::new(),
-                slots: Vec::new(),
-                weights: Vec::new(),
-                default: String::new(),
-                segment: Vec::new(),
-                rules: Vec::new(),
-            },
+            undefined: Definition::default(),
         }
     }
 }

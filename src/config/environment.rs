@@ -43,6 +43,11 @@ fn prefix(family: Family) -> String {
     format!("{PREFIX}{}__", normal(family.name()))
 }
 
+/// The key that exists once and has this variable.
+fn once(normal: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.family().is_none() && variable(key) == normal)
+}
+
 // === impl Environment ===
 
 impl<'a> Environment<'a> {
@@ -72,10 +77,12 @@ impl<'a> Environment<'a> {
     pub(super) fn once(&mut self) -> Vec<Written> {
         let mut settings = Vec::new();
         for (normal, (name, value)) in &self.variables {
-            if normal == CONFIG || Family::ALL.iter().any(|family| normal.starts_with(&prefix(*family))) {
+            let of_family = || Family::ALL.iter().any(|family| normal.starts_with(&prefix(*family)));
+            let key = once(normal);
+            if normal == CONFIG || (key.is_none() && of_family()) {
                 continue;
             }
-            match KEYS.iter().find(|key| key.family().is_none() && variable(key) == *normal) {
+            match key {
                 Some(key) => settings.push(written(key, None, name, value)),
                 None => {
                     let known: Vec<String> = KEYS.iter().map(variable).chain([CONFIG.to_owned()]).collect();
@@ -94,7 +101,7 @@ impl<'a> Environment<'a> {
         let keys = || KEYS.iter().filter(|key| key.family() == Some(family));
         let mut settings = Vec::new();
         for (normal, (name, value)) in &self.variables {
-            let Some(rest) = normal.strip_prefix(&prefix) else {
+            let Some(rest) = normal.strip_prefix(&prefix).filter(|_| once(normal).is_none()) else {
                 continue;
             };
             let found = keys().find_map(|key| {

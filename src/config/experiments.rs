@@ -3,7 +3,7 @@
 use super::key::Scope;
 use super::setting::{Named, Setting, texts};
 use super::value::{Value, quoted};
-use crate::experiment::{Condition, Field, Hash, Rule, Share, Slots};
+use crate::experiment::{Condition, Field, Guardrail, Hash, Metric, Mode, Rule, Share, Slots, Step};
 use crate::model::{Selector, shorten};
 
 /// A value that an entry of a table has.
@@ -147,6 +147,50 @@ impl Setting for Vec<Rule> {
 
     fn write(&self) -> String {
         list(self)
+    }
+}
+
+impl Setting for Vec<Guardrail> {
+    fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
+        texts(value, scope, "a list of metrics")?.iter().map(|text| text.parse()).collect()
+    }
+
+    fn write(&self) -> String {
+        list(self)
+    }
+}
+
+impl Setting for Vec<Step> {
+    fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
+        texts(value, scope, "a list of steps")?.iter().map(|text| text.parse()).collect()
+    }
+
+    fn write(&self) -> String {
+        list(self)
+    }
+}
+
+impl Named for Metric {
+    const EXPECTED: &str = "the name of a metric";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Mode {
+    fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
+        let text = String::read(value, scope)?;
+        let found = Self::ALL.iter().find(|mode| mode.name() == text);
+        found.copied().ok_or_else(|| value.expected("one of: observe recommend auto"))
+    }
+
+    fn write(&self) -> String {
+        quoted(self.name())
     }
 }
 

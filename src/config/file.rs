@@ -112,6 +112,11 @@ impl Reader<'_> {
         for (name, value) in table {
             let text = name.get_ref().as_ref();
             let shown = format!("{}.{}", family.name(), shorten(text));
+            // What holds for all of them stands beside their tables.
+            if find(&shown).is_some() && !matches!(value.get_ref(), DeValue::Table(_)) {
+                self.setting(family.name(), None, &name.span(), text, value);
+                continue;
+            }
             match (text.parse::<ModelName>(), value.get_ref()) {
                 (Ok(named), DeValue::Table(keys)) => {
                     self.section(family.section(), Some(&named), keys);

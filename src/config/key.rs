@@ -258,7 +258,22 @@ macro_rules! per_experiment {
     };
 }
 
-pub(super) use {auto, by_url, duration, keys, per_experiment, per_model, plain, switch};
+/// A time of every experiment, in milliseconds.
+macro_rules! experiment_millis {
+    ($name:ident) => {
+        $crate::config::key::Field::PerExperiment {
+            set: |definition, value, scope| {
+                let mut millis = 0_u64;
+                $crate::config::key::store(&mut millis, value, scope)?;
+                definition.$name = std::time::Duration::from_millis(millis);
+                Ok(())
+            },
+            get: |definition| definition.$name.as_millis().to_string(),
+        }
+    };
+}
+
+pub(super) use {auto, by_url, duration, experiment_millis, keys, per_experiment, per_model, plain, switch};
 
 /// The range of a row, everything when it names none.
 pub(super) const fn range(bounds: &[u64]) -> RangeInclusive<u64> {

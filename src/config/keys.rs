@@ -4,7 +4,9 @@
 //! lives and how it is read. Adding a key is a row here and a field in [`super::Config`] (and its
 //! `blank` placeholder). A key without effect must not exist.
 
-use super::key::{Key, auto, by_url, duration, keys, per_experiment, per_model, plain, switch};
+use super::key::{
+    Key, auto, by_url, duration, experiment_millis, keys, per_experiment, per_model, plain, switch,
+};
 use super::machine::Machine;
 
 /// Every key of the configuration.
@@ -145,6 +147,23 @@ pub const KEYS: &[Key] = keys! {
     /// The least severe lines that are written: "off", "error", "warn", "info", "debug", "trace".
     live log.level = "info" => plain!(log.level);
 
+    /// Bytes of memory for predictions that wait for their actuals; the oldest give way, which is counted.
+    restart monitor.max_bytes = 67_108_864 in 65536..=68_719_476_736 => plain!(monitor.max_bytes);
+
+    /// Path of a file of the keys that sign receipts, the same for every replica: one a line, the first signs, the others
+    /// are those of before. "" = no receipts.
+    restart experiments.receipt_key_file = "" => plain!(trials.receipt_key_file);
+    /// Milliseconds after which a receipt is too old.
+    live experiments.receipt_max_age_ms = 7_776_000_000 in 1000..=34_560_000_000
+        => duration!(trials.receipt_max_age, from_millis, as_millis);
+    /// Whether no other process serves these experiments, so that this one may decide with `mode = "auto"`; otherwise
+    /// `sidegate monitor` decides for all.
+    live experiments.only_replica = false => plain!(trials.only_replica);
+    /// Milliseconds between two times that what is known of experiments is published to the registry, which takes a right
+    /// to write below `_experiments/`. 0 = never.
+    live experiments.publish_interval_ms = 0 in 0..=86_400_000
+        => duration!(trials.publish_interval, from_millis, as_millis);
+
     /// Engine of this model, as engine.default. "" = engine.default. Applies to versions loaded from then
     /// on.
     live models.NAME.engine = "" => per_model!(engine);
@@ -197,4 +216,27 @@ pub const KEYS: &[Key] = keys! {
     /// What is looked at first, as "NAME: CONDITION and CONDITION -> VARIANT": the first that holds answers with that
     /// variant, or with the default one where "hold-out" stands in its place; nobody is enrolled by a rule.
     live experiments.NAME.rules = [] => per_experiment!(rules);
+    /// What is to become better: "accuracy", "log_loss", "brier", "squared_error", "absolute_error" of predictions with
+    /// their actuals, "outcome:NAME" (or "outcome:NAME lower") of what is posted by unit, "errors", "latency". "" =
+    /// nothing, so that guardrails alone decide.
+    live experiments.NAME.metric = "" => per_experiment!(metric);
+    /// What must not become worse than in the control: the same names, "latency_p99" (p50, p90, p95), and how much
+    /// worse is allowed, as "latency_p99 within 10%" or "errors within 0.01".
+    live experiments.NAME.guardrails = [] => per_experiment!(guardrails);
+    /// Milliseconds after a prediction when its outcome is final: earlier ones wait until then, so that no variant is
+    /// judged by those that are known soon, and later ones do not count. 0 = whatever comes counts at once.
+    live experiments.NAME.horizon_ms = 0 in 0..=34_560_000_000 => experiment_millis!(horizon);
+    /// Number that a prediction's actual is where none has come within horizon_ms. "" = it does not count.
+    live experiments.NAME.default_label = "" => per_experiment!(default_label);
+    /// Units in all at which the comparison is sharpest; without a difference by then it ends as inconclusive.
+    live experiments.NAME.planned_units = 5000 in 200..=1_000_000_000 => per_experiment!(planned_units);
+    /// How sure a result must be, over all looks together.
+    live experiments.NAME.confidence = "95%" => per_experiment!(confidence);
+    /// Milliseconds before anything is promoted: a day has hours that differ.
+    live experiments.NAME.min_runtime_ms = 86_400_000 in 0..=34_560_000_000 => experiment_millis!(min_runtime);
+    /// Shares that are enrolled one after another while nothing gets worse: ["2% for 500 units and 10m", "20% for 1h",
+    /// "100%"]. [] = coverage, all the time.
+    live experiments.NAME.canary = [] => per_experiment!(canary);
+    /// What is done about a result: "observe" = it is shown, "recommend" = with what to do, "auto" = it is done.
+    live experiments.NAME.mode = "observe" => per_experiment!(mode);
 };

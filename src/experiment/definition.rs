@@ -1,9 +1,13 @@
 //! An experiment as somebody wrote it, and everything that can be wrong with it.
 
+use core::time::Duration;
 use std::ops::Range;
 
 use super::rule::{Action, HOLD_OUT};
-use super::{Condition, Experiment, ExperimentName, Field, Hash, Rule, Share, Slots, Variant};
+use super::{
+    Condition, Experiment, ExperimentName, Field, Guardrail, Hash, Metric, Mode, Plan, Rule, Share, Slots,
+    Step, Variant,
+};
 use crate::model::{ModelName, Selector, shorten};
 use crate::stats::assign::SLOTS;
 
@@ -11,7 +15,7 @@ use crate::stats::assign::SLOTS;
 const MAX_VARIANTS: usize = 16;
 
 /// What was written, key by key; empty is what a key says nothing of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[expect(missing_docs, reason = "one field per key of the same name; the configuration documents every key")]
 pub struct Definition {
     pub enabled: bool,
@@ -26,6 +30,15 @@ pub struct Definition {
     pub default: String,
     pub segment: Vec<Condition>,
     pub rules: Vec<Rule>,
+    pub metric: Option<Metric>,
+    pub guardrails: Vec<Guardrail>,
+    pub horizon: Duration,
+    pub default_label: String,
+    pub planned_units: u64,
+    pub confidence: Share,
+    pub min_runtime: Duration,
+    pub canary: Vec<Step>,
+    pub mode: Mode,
 }
 
 /// One thing that is wrong.
@@ -59,6 +72,7 @@ impl Definition {
         let ranges = check.ranges(&slots);
         let default = check.default();
         let chosen = check.rules();
+        let plan = check.plan();
         let (Some(model), Some(unit), []) = (&self.model, &self.unit, check.problems.as_slice()) else {
             return Err(check.problems);
         };
@@ -74,13 +88,15 @@ impl Definition {
             unit: unit.clone(),
             salt: salt.to_owned(),
             hash: self.hash,
-            coverage: self.coverage,
+            coverage: self.canary.first().map_or(self.coverage, |step| step.coverage),
             variants: variants.collect(),
             default,
             segment: self.segment.clone(),
             rules: self.rules.clone(),
             chosen,
             ranges,
+            horizon_millis: self.horizon.as_millis() as u64,
+            plan,
         })
     }
 
@@ -237,6 +253,50 @@ impl Check<'_> {
         }
         texts.into_iter().for_each(|text| self.report(&["slots", "variants"], text));
         ranges
+    }
+
+    fn plan(&mut self) -> Plan {
+        let definition = self.definition;
+        let default_label = match definition.default_label.as_str() {
+            "" => None,
+            text => match text.parse::<f64>() {
+                Ok(label) if label.is_finite() => Some(label),
+                _ => {
+                    self.report(&["default_label"], format!("`{}` is no number", shorten(text)));
+                    None
+                }
+            },
+        };
+        if default_label.is_some() && definition.horizon.is_zero() {
+            let text = "says what no outcome means, which needs horizon_ms: when it has not come";
+            self.report(&["default_label", "horizon_ms"], text.into());
+        }
+        let confidence = f64::from(definition.confidence.slots()) / f64::from(SLOTS);
+        if !(0.5..1.0).contains(&confidence) {
+            self.report(&["confidence"], format!("{} is not from 50% to below 100%", definition.confidence));
+        }
+        if definition.canary.windows(2).any(|pair| pair[1].coverage <= pair[0].coverage) {
+            self.report(&["canary"], "has a step that enrols no more than the one before".into());
+        }
+        if !definition.canary.is_empty() && definition.coverage != Share::ALL {
+            self.report(
+                &["canary", "coverage"],
+                "and coverage both say who is enrolled: leave out one".into(),
+            );
+        }
+        if definition.variants.len() < 2 && (definition.metric.is_some() || !definition.canary.is_empty()) {
+            self.report(&["variants"], "needs a second one to compare with".into());
+        }
+        Plan {
+            metric: definition.metric.clone(),
+            guardrails: definition.guardrails.clone(),
+            default_label,
+            planned_units: definition.planned_units,
+            alpha: 1.0 - confidence,
+            min_runtime: definition.min_runtime,
+            canary: definition.canary.clone(),
+            mode: definition.mode,
+        }
     }
 
     fn default(&mut self) -> Option<usize> {

@@ -27,6 +27,12 @@ impl Share {
     }
 }
 
+impl Default for Share {
+    fn default() -> Self {
+        Self::ALL
+    }
+}
+
 impl FromStr for Share {
     type Err = String;
 

@@ -11,14 +11,11 @@ fn definition() -> Definition {
         model: Some("churn".parse().unwrap()),
         unit: Some("header:x-user".parse().unwrap()),
         salt: "s".into(),
-        hash: Hash::Xxh3,
-        coverage: Share::ALL,
         variants: variants(&[("control", "1"), ("candidate", "2")]),
-        slots: Vec::new(),
-        weights: Vec::new(),
         default: "control".into(),
-        segment: Vec::new(),
-        rules: Vec::new(),
+        planned_units: 5000,
+        confidence: "95%".parse().unwrap(),
+        ..Definition::default()
     }
 }
 

@@ -116,6 +116,9 @@ impl Port {
                 text(StatusCode::OK, &models)
             }
             (&Method::GET, "/status") => text(StatusCode::OK, &self.status()),
+            (&Method::GET, _) if let Some(name) = experiments::reported(&path) => {
+                experiments::report(&self.gateway, name).await
+            }
             (&Method::GET, _)
                 if let Some(answer) =
                     experiments::answer(&self.gateway, &path, request.uri().query().unwrap_or_default()) =>

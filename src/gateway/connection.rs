@@ -305,6 +305,7 @@ impl Connection {
         let mut prediction = match call {
             Ok(Call::Predict(prediction)) => prediction,
             Ok(Call::Control(control)) => return control.perform(&self.gateway, work).await,
+            Ok(Call::Outcomes(form)) => return dispatch::outcomes(form, &self.gateway, work).await,
             Err(answer) => return answer,
         };
         let wait_limit = self.gateway.settings.load().queue_wait;
@@ -355,7 +356,9 @@ impl Connection {
     ) -> io::Result<()> {
         let now = Instant::now();
         work.head.clear();
-        worker::with(|w| write_head(&mut work.head, answer, work.out.len(), w.date(now), request_id));
+        worker::with(|w| {
+            write_head(&mut work.head, answer, work.out.len(), w.date(now), request_id, &work.receipt);
+        });
         if head_only {
             work.out.clear();
         } else if work.out.len() <= ONE_PIECE {

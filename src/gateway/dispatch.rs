@@ -10,13 +10,14 @@ use super::Gateway;
 use super::frontend::{founding, oip};
 use super::http::{Answer, ContentType, Head};
 use super::lane::Job;
-use super::predict::{Form, INLINE_BODY_BYTES, Prediction, Runner};
+use super::predict::{Form, INLINE_BODY_BYTES, Part, Prediction, Runner};
 use super::route::{NoRoute, Route, query, route};
 use super::settings::Settings;
 use super::target::Target;
 use super::workspace::Workspace;
 use crate::metrics::Outcome;
 use crate::model::{ModelName, Reference, Selector, Version};
+use crate::monitor;
 use crate::protocol::Policy;
 use crate::serving::loader::Command;
 use crate::serving::{ServedVersion, Snapshot, StageNanos};
@@ -25,6 +26,7 @@ use crate::serving::{ServedVersion, Snapshot, StageNanos};
 pub(super) enum Call {
     Predict(Box<Prediction>),
     Control(Control),
+    Outcomes(monitor::Form),
 }
 
 /// An order for the loader.
@@ -71,15 +73,16 @@ pub(super) fn call(
             };
             let target = target.inspect_err(|answer| count(gateway, answer.status))?;
             let form = oip_form(head, work).inspect_err(|_| target.refused())?;
-            predict(target, form, head, work, &settings, arrived)
+            predict(gateway, target, form, head, work, &settings, arrived)
         }
         Route::Predict | Route::Invocations => {
             let target = founding_target(&snapshot, &parameters, head, work);
             let target = target.inspect_err(|answer| count(gateway, answer.status))?;
             let form =
                 table_form(head, work, found == Route::Invocations).inspect_err(|_| target.refused())?;
-            predict(target, form, head, work, &settings, arrived)
+            predict(gateway, target, form, head, work, &settings, arrived)
         }
+        Route::Outcomes => Ok(Call::Outcomes(outcomes_form(head, work)?)),
         Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
             if !settings.repository_control {
                 let message =
@@ -169,6 +172,7 @@ fn founding_target<'a>(
 }
 
 fn predict(
+    gateway: &Gateway,
     target: Target<'_>,
     form: Form,
     head: &Head,
@@ -179,6 +183,7 @@ fn predict(
     let version = target.version;
     if version.circuit.is_open(arrived) {
         target.count(Outcome::Shed);
+        target.failed(gateway, arrived);
         let message = "the engine of this version failed too often; it is tried again within a minute";
         let answer = work.fail(503, "circuit_open", message);
         return Err(Answer { retry_after: Some(30), ..answer });
@@ -199,6 +204,11 @@ fn predict(
     Ok(Call::Predict(Box::new(Prediction {
         version: version.clone(),
         arm: target.arm.cloned(),
+        part: target.part.map(|(track, enrolled)| Part {
+            track: track.clone(),
+            enrolled,
+            receipt: head.receipt.clone().is_some_and(|range| &work.input[range] == b"1"),
+        }),
         form,
         policy: Policy {
             max_rows: settings.max_rows(&version.model),
@@ -251,6 +261,36 @@ fn oip_form(head: &Head, work: &mut Workspace) -> Result<Form, Answer> {
         None => {
             Err(work.fail(400, "invalid_request", "Inference-Header-Content-Length is not a usable number"))
         }
+    }
+}
+
+/// How the body of outcomes is to be read.
+fn outcomes_form(head: &Head, work: &mut Workspace) -> Result<monitor::Form, Answer> {
+    match media_type(head, work) {
+        Some((media, _)) if is(media, "application/x-ndjson") || is(media, "application/jsonl") => {
+            Ok(monitor::Form::Lines)
+        }
+        Some((media, _)) if !is_json_or_binary(media) => {
+            let message =
+                "send application/json (one outcome or a list), or application/x-ndjson (one a line)";
+            Err(work.fail(415, "unsupported_media_type", message))
+        }
+        _ => Ok(monitor::Form::Json),
+    }
+}
+
+/// Has the monitor take outcomes and waits for what became of them.
+pub(super) async fn outcomes(form: monitor::Form, gateway: &Gateway, work: &mut Workspace) -> Answer {
+    let (reply, result) = oneshot::channel();
+    gateway.monitor.ask(monitor::Ask::Outcomes(work.body().to_vec(), form, reply));
+    match result.await {
+        Ok(Ok(answer)) => {
+            let all = answer["results"].as_array().map_or(0, Vec::len) as u64;
+            let status = if answer["accepted"] == all { 200 } else { 202 };
+            work.reply(status, &answer)
+        }
+        Ok(Err(problem)) => work.fail(400, "invalid_request", &problem),
+        Err(_) => work.fail(503, "not_ready", "the monitor has ended"),
     }
 }
 

@@ -9,11 +9,13 @@ use super::http::{Answer, ContentType};
 use super::id::Ids;
 use super::workspace::Workspace;
 use crate::engine::{RunError, Scratch};
+use crate::experiment::Track;
 use crate::json::push_string;
 use crate::metrics::{Metrics, Outcome};
+use crate::monitor::{self, Predictions, Receipt, Receipts, Record, Recorder};
 use crate::protocol::oip::{AnswerHead, decode, decode_raw, encode};
 use crate::protocol::{DecodeError, Policy, table};
-use crate::serving::router::Arm;
+use crate::serving::router::{Arm, Enrolled};
 use crate::serving::{ServedVersion, StageNanos};
 
 /// Bodies above this are decoded on a lane: reading them takes a fair part of [`INLINE_NANOS`].
@@ -26,6 +28,8 @@ pub(super) struct Prediction {
     pub(super) version: Arc<ServedVersion>,
     /// The variant of an experiment that the version answers as.
     pub(super) arm: Option<Arc<Arm>>,
+    /// The experiment that the request takes part in.
+    pub(super) part: Option<Part>,
     pub(super) form: Form,
     pub(super) policy: Policy,
     /// When the whole request had been read.
@@ -35,6 +39,14 @@ pub(super) struct Prediction {
     pub(super) request_id: Vec<u8>,
     pub(super) times: StageNanos,
     pub(super) decoded: bool,
+}
+
+/// A request's part in an experiment.
+pub(super) struct Part {
+    pub(super) track: Arc<Track>,
+    pub(super) enrolled: Enrolled,
+    /// Whether the client asked for a receipt.
+    pub(super) receipt: bool,
 }
 
 /// How the body is to be read, and so how the answer is written.
@@ -55,6 +67,8 @@ pub(super) struct Runner {
     pub(super) scratch: Scratch,
     pub(super) ids: Ids,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) recorder: Recorder,
+    pub(super) receipts: Arc<Receipts>,
 }
 
 impl Prediction {
@@ -124,15 +138,19 @@ impl Prediction {
         match result {
             Ok(Ok(())) => {}
             Ok(Err(RunError::Input(message))) => {
+                // What one variant takes and another does not is harm.
+                self.record(None, work, runner);
                 return self.fail(work, 400, "invalid_input", &message, Outcome::ClientError);
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
+                self.record(None, work, runner);
                 return self.engine_failed(work, ran);
             }
             Err(_) => {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
+                self.record(None, work, runner);
                 return self.engine_failed(work, ran);
             }
         }
@@ -152,12 +170,51 @@ impl Prediction {
         let done = Instant::now();
         self.times.encode = nanos(done - ran);
         self.times.total = nanos(done - self.arrived);
-        if wanted() {
+        let wanted = wanted();
+        if wanted {
             self.succeeded(rows);
         } else {
             self.timed_out();
         }
+        self.record(
+            wanted
+                .then(|| work.outputs.get(version.prediction))
+                .flatten()
+                .map(|output| Predictions::of(output, &version.signature.outputs[version.prediction])),
+            work,
+            runner,
+        );
         Answer { times: Some(self.times), ..answer }
+    }
+
+    /// Tells the monitor of a request that takes part in an experiment, and signs a receipt where one is wanted; without
+    /// predictions the variant failed it.
+    #[inline]
+    fn record(&self, predictions: Option<Predictions>, work: &mut Workspace, runner: &Runner) {
+        let Some(part) = &self.part else { return };
+        let (track, Enrolled { variant, slot, unit }) = (&part.track, part.enrolled);
+        let at = runner.recorder.millis(self.arrived);
+        let failed = predictions.is_none();
+        let predictions = predictions.unwrap_or_default();
+        if part.receipt && !failed && runner.receipts.is_on() {
+            let receipt = Receipt {
+                phase: u64::from_str_radix(&track.phase, 16).unwrap_or(0),
+                variant: variant as u8,
+                version: self.version.version.get(),
+                slot,
+                unit,
+                at,
+                propensity: track.propensity(variant),
+                rows: predictions.rows.clone(),
+                model: self.version.model.to_string(),
+            };
+            work.receipt.clear();
+            runner.receipts.push(&receipt, &mut work.receipt);
+        }
+        let seconds = self.arrived.elapsed().as_secs_f64();
+        let id = monitor::request_id(&work.request.id);
+        let track = track.clone();
+        runner.recorder.record(Record { track, variant, slot, unit, at, seconds, failed, id, predictions });
     }
 
     #[cold]

@@ -11,6 +11,7 @@ pub(super) enum Route<'a> {
     },
     Predict,
     Invocations,
+    Outcomes,
     Ping,
     Health,
     ModelInfo,
@@ -67,6 +68,7 @@ pub(super) fn route(method: Method, path: &str) -> Result<Route<'_>, NoRoute> {
         Route::Infer { .. }
         | Route::Predict
         | Route::Invocations
+        | Route::Outcomes
         | Route::RepositoryIndex
         | Route::RepositoryLoad { .. }
         | Route::RepositoryUnload { .. } => method == Method::Post,
@@ -83,6 +85,7 @@ fn find(path: &str) -> Option<Route<'_>> {
     match path {
         "/predict" => Some(Route::Predict),
         "/invocations" => Some(Route::Invocations),
+        "/actuals" | "/outcomes" => Some(Route::Outcomes),
         "/ping" => Some(Route::Ping),
         "/health" => Some(Route::Health),
         "/model/info" => Some(Route::ModelInfo),
@@ -203,6 +206,8 @@ mod tests {
             (Method::Post, "/v2/repository/index", Route::RepositoryIndex),
             (Method::Post, "/v2/repository/models/m/unload", Route::RepositoryUnload { model }),
             (Method::Post, "/predict", Route::Predict),
+            (Method::Post, "/actuals", Route::Outcomes),
+            (Method::Post, "/outcomes", Route::Outcomes),
             (Method::Get, "/model/info", Route::ModelInfo),
         ] {
             assert_eq!(route(method, path), Ok(expected), "{path}");

@@ -26,6 +26,7 @@ use super::{Addresses, Gateway, Reloads};
 use crate::config::{Config, TokenFileError, read_tokens};
 use crate::engine::Scratch;
 use crate::metrics::Metrics;
+use crate::monitor::{Ask, Monitor, Receipts};
 use crate::registry::Registry;
 use crate::registry::cache::Cache;
 use crate::serving::Serving;
@@ -50,6 +51,7 @@ pub enum Failure {
     /// A token file cannot be used.
     #[error(transparent)]
     Tokens(#[from] TokenFileError),
+
     /// Something that does not depend on the configuration.
     #[error("{0}")]
     Other(String),
@@ -84,14 +86,21 @@ pub async fn run(
     let workers = config.http.workers;
     let (commands, orders) = mpsc::channel();
     let serving = Arc::new(Serving::new());
+    let keys = config.trials.receipt_key_file.as_deref().map(read_tokens).transpose()?.unwrap_or_default();
+    let receipts = Arc::new(Receipts::new(&keys));
     let settings = Settings::new(&config, data_tokens);
     let config = Arc::new(ArcSwap::from_pointee(config));
+    let parts = (config.clone(), serving.clone(), metrics.clone());
+    let (monitor, handle) = Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone());
+    let monitor = monitor.start().map_err(|e| other("monitor", &e))?;
     let gateway = Arc::new(Gateway {
         serving: serving.clone(),
         config: config.clone(),
         settings: ArcSwap::from_pointee(settings),
         metrics: metrics.clone(),
         loader: commands.clone(),
+        monitor: handle,
+        receipts,
         inflight: AtomicUsize::new(0),
         inflight_bytes: AtomicUsize::new(0),
         connections: AtomicUsize::new(0),
@@ -135,7 +144,8 @@ pub async fn run(
     }
     stop_workers.send_replace(true);
     drop(commands.send(Command::Stop));
-    finish(threads, loader, &gateway.addresses).await;
+    gateway.monitor.ask(Ask::Stop);
+    finish(threads, [loader, monitor], &gateway.addresses).await;
     Ok(())
 }
 
@@ -152,8 +162,13 @@ fn start_threads(
     workers: usize,
     working: &watch::Receiver<bool>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let runner =
-        |number| Runner { scratch: Scratch::new(number), ids: Ids::new(), metrics: gateway.metrics.clone() };
+    let runner = |number| Runner {
+        scratch: Scratch::new(number),
+        ids: Ids::new(),
+        metrics: gateway.metrics.clone(),
+        recorder: gateway.monitor.recorder(),
+        receipts: gateway.receipts.clone(),
+    };
     let (lanes, mut threads) = Lanes::start(gateway, (workers..2 * workers).map(runner).collect())?;
     let mut handles = Vec::new();
     let mut receivers = Vec::new();
@@ -212,9 +227,9 @@ async fn drain(gateway: &Gateway, stop_accepting: &watch::Sender<bool>) {
 }
 
 /// Waits for the threads, but not for one that is stuck in an engine.
-async fn finish(threads: Vec<JoinHandle<()>>, loader: JoinHandle<()>, addresses: &Addresses) {
+async fn finish(threads: Vec<JoinHandle<()>>, others: [JoinHandle<()>; 2], addresses: &Addresses) {
     let deadline = Instant::now() + Duration::from_secs(1);
-    while threads.iter().chain([&loader]).any(|t| !t.is_finished()) && Instant::now() < deadline {
+    while threads.iter().chain(&others).any(|t| !t.is_finished()) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     if let Some(path) = &addresses.uds {

@@ -1,13 +1,16 @@
 //! Which version answers a request for a prediction: what it names, or what an experiment makes of the plain name.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::Gateway;
 use super::http::{Answer, Head, fields};
 use super::workspace::Workspace;
-use crate::experiment::{Fields, cookie};
+use crate::experiment::{Fields, Track, cookie};
 use crate::metrics::Outcome;
 use crate::model::Selector;
-use crate::serving::router::Arm;
+use crate::monitor::{Predictions, Record};
+use crate::serving::router::{Arm, Enrolled};
 use crate::serving::{NotServed, ServedVersion, Snapshot};
 
 /// A version, and the variant that it answers as.
@@ -15,6 +18,8 @@ use crate::serving::{NotServed, ServedVersion, Snapshot};
 pub(super) struct Target<'a> {
     pub(super) version: &'a Arc<ServedVersion>,
     pub(super) arm: Option<&'a Arc<Arm>>,
+    /// The experiment that it takes part in.
+    pub(super) part: Option<(&'a Arc<Track>, Enrolled)>,
 }
 
 /// What an experiment may see of a request.
@@ -38,22 +43,42 @@ impl<'a> Target<'a> {
         work: &mut Workspace,
     ) -> Result<Self, Answer> {
         let served = snapshot.model(model).map_err(|error| not_served(work, &error))?;
-        let (version, arm) = match (&served.router, selector) {
+        let (version, arm, part) = match (&served.router, selector) {
             (Some(router), Selector::Default) => {
                 let seen = Seen { head: &work.input[..head.length], body: work.body() };
                 let routed = router.route(served, &seen);
-                (routed.version, routed.arm)
+                (routed.version, routed.arm, routed.enrolled.map(|enrolled| (&router.track, enrolled)))
             }
-            _ => (served.resolve(selector), None),
+            _ => (served.resolve(selector), None, None),
         };
         let none = || NotServed::version(model, selector);
         let version = version.ok_or_else(|| not_served(work, &none()))?;
-        Ok(Self { version, arm })
+        Ok(Self { version, arm, part })
     }
 
     /// Counts a request that was refused before its body was looked at.
     pub(super) fn refused(self) {
         self.count(Outcome::ClientError);
+    }
+
+    /// Tells the monitor that a variant failed a request before it could run.
+    #[cold]
+    pub(super) fn failed(self, gateway: &Gateway, arrived: Instant) {
+        let Some((track, Enrolled { variant, slot, unit })) = self.part else { return };
+        let recorder = gateway.monitor.recorder();
+        let (track, at) = (track.clone(), recorder.millis(arrived));
+        let predictions = Predictions::default();
+        recorder.record(Record {
+            track,
+            variant,
+            slot,
+            unit,
+            at,
+            seconds: 0.0,
+            failed: true,
+            id: 0,
+            predictions,
+        });
     }
 
     /// Counts how a request ended.

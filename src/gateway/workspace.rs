@@ -26,6 +26,8 @@ pub(super) struct Workspace {
     pub(super) head: Vec<u8>,
     /// The answer's body.
     pub(super) out: Vec<u8>,
+    /// The receipt that the client asked for.
+    pub(super) receipt: Vec<u8>,
 }
 
 /// Where a request's body lies in its workspace.
@@ -70,6 +72,7 @@ impl Workspace {
         self.unpacked.clear();
         self.out.clear();
         self.head.clear();
+        self.receipt.clear();
         self.body = Body::Unpacked;
         for buffer in [&mut self.input, &mut self.unpacked, &mut self.out] {
             if buffer.capacity() > KEEP_BYTES {

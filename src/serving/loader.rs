@@ -31,6 +31,7 @@ use super::retire::Retired;
 use super::{ServedVersion, Serving};
 use crate::config::{Config, EngineChoice};
 use crate::engine::Scratch;
+use crate::experiment::{ExperimentName, Ruling};
 use crate::metrics::Metrics;
 use crate::model::{LoadError, ModelName, Stage, Version};
 use crate::registry::cache::{Cache, Served};
@@ -78,6 +79,8 @@ pub enum Command {
     Pin(ModelName, Option<Version>, Reply),
     /// Pin the version that served before the present one.
     Rollback(ModelName, Reply),
+    /// Route by what was decided about an experiment.
+    Rule(ExperimentName, Ruling),
     /// The configuration is another one: experiments follow it at once, the rest with the look that comes next.
     Reconfigured,
     /// A hand has finished a job.
@@ -137,6 +140,8 @@ pub struct Loader {
     looked_with: Arc<Config>,
     /// The variants, by experiment and name, of which it was said that they cannot answer, and why.
     unanswered: BTreeMap<(String, String), String>,
+    /// What was decided about experiments.
+    rulings: BTreeMap<ExperimentName, Ruling>,
 }
 
 struct OpenSync {
@@ -250,6 +255,7 @@ impl Loader {
             keys: Keys::default(),
             syncs: Vec::new(),
             unanswered: BTreeMap::new(),
+            rulings: BTreeMap::new(),
         })
     }
 

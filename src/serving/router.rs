@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::{ServedModel, ServedVersion};
-use crate::experiment::{Experiment, Fields, Reason, Variant};
+use crate::experiment::{Experiment, Fields, Reason, Ruling, Track, Variant};
 use crate::metrics::{Assignments, Metrics, Outcomes};
 use crate::model::{Selector, Version};
 
 /// A model's experiment, ready to route.
 pub struct Router {
-    /// What decides.
-    pub experiment: Arc<Experiment>,
+    /// What decides, with the versions that answer now.
+    pub track: Arc<Track>,
+    /// What was decided about it.
+    pub ruling: Ruling,
     /// Its variants, in their order.
     pub arms: Vec<Arc<Arm>>,
     /// Counts of what the plain name answers.
@@ -36,6 +38,19 @@ pub struct Routed<'a> {
     pub arm: Option<&'a Arc<Arm>>,
     /// Why.
     pub reason: Reason,
+    /// The unit that takes part, where one does.
+    pub enrolled: Option<Enrolled>,
+}
+
+/// A unit that takes part in an experiment.
+#[derive(Clone, Copy, Debug)]
+pub struct Enrolled {
+    /// Its variant.
+    pub variant: usize,
+    /// The slot that chose it.
+    pub slot: u32,
+    /// What stands for it in sums.
+    pub unit: u64,
 }
 
 // === impl Router ===
@@ -44,7 +59,7 @@ impl Router {
     /// The router of a model, whose versions and aliases are as they are now. Versions that are `held`, variant by variant,
     /// answer on, and series of `before` are taken over.
     pub(super) fn new(
-        experiment: Arc<Experiment>,
+        (experiment, ruling): (&Experiment, Ruling),
         model: &ServedModel,
         held: &[Option<Version>],
         before: Option<&Self>,
@@ -73,18 +88,34 @@ impl Router {
                 assignments: metrics.assignments(experiment.name.as_str(), &variant.name, reasons()),
             })
         };
+        let arms: Vec<Arc<Arm>> = experiment.variants.iter().enumerate().map(arm).collect();
+        let versions = arms.iter().map(|arm| arm.version.as_ref().ok().map(|version| version.version.get()));
+        let track = Track::new(experiment.clone(), versions.collect());
+        // Records of one phase share its track.
+        let known = before
+            .filter(|before| before.track.phase == track.phase && before.track.experiment == *experiment);
         Self {
-            arms: experiment.variants.iter().enumerate().map(arm).collect(),
+            track: known.map_or_else(|| Arc::new(track), |before| before.track.clone()),
             plain: metrics.assignments(experiment.name.as_str(), "", reasons()),
-            experiment,
+            ruling,
+            arms,
         }
+    }
+
+    /// The experiment as it is defined.
+    pub fn experiment(&self) -> &Experiment {
+        &self.track.experiment
     }
 
     /// The version that answers a request, counted.
     #[inline]
     pub fn route<'a>(&'a self, model: &'a ServedModel, request: &impl Fields) -> Routed<'a> {
-        let decision = self.experiment.decide(request);
-        let routed = self.answer(model, decision.variant, decision.reason);
+        let decision = self.track.experiment.decide_under(&self.ruling, request);
+        let mut routed = self.answer(model, decision.variant, decision.reason);
+        if routed.reason == Reason::Enrolled {
+            let enrolled = |(variant, (slot, unit))| Enrolled { variant, slot, unit };
+            routed.enrolled = decision.variant.zip(decision.unit).map(enrolled);
+        }
         routed.arm.map_or(&self.plain, |arm| &arm.assignments).count(routed.reason as usize);
         routed
     }
@@ -99,14 +130,14 @@ impl Router {
         let arm = |at: usize| self.arms.get(at).filter(|arm| arm.version.is_ok());
         let chosen = variant.and_then(arm);
         let reason = if variant.is_some() && chosen.is_none() { Reason::Fallback } else { reason };
-        let arm = chosen.or_else(|| self.experiment.default.and_then(arm));
+        let arm = chosen.or_else(|| self.track.experiment.default.and_then(arm));
         let version = arm.and_then(|arm| arm.version.as_ref().ok()).or(model.default.as_ref());
-        Routed { version, arm, reason }
+        Routed { version, arm, reason, enrolled: None }
     }
 
     /// The version that answers for a variant that is as it was.
     pub(super) fn version_of(&self, variant: &Variant) -> Option<Version> {
-        let variants = &self.experiment.variants;
+        let variants = &self.track.experiment.variants;
         let at = variants.iter().position(|was| was.name == variant.name && was.serve == variant.serve)?;
         self.arms[at].version.as_ref().ok().map(|version| version.version)
     }
@@ -130,11 +161,11 @@ impl Router {
                 metrics.forget_variant(version.model.as_str(), &version.version.to_string(), name);
             }
         }
-        let after = after.filter(|after| after.experiment.name == self.experiment.name);
+        let after = after.filter(|after| after.experiment().name == self.experiment().name);
         let goes_on = |name: &str| after.is_some_and(|after| after.arms.iter().any(|arm| arm.name == name));
         let names = self.arms.iter().map(|arm| arm.name.as_str()).filter(|name| !goes_on(name));
         for name in names.chain(Some("").filter(|_| after.is_none())) {
-            metrics.forget_assignments(self.experiment.name.as_str(), name, reasons());
+            metrics.forget_assignments(self.experiment().name.as_str(), name, reasons());
         }
     }
 }

@@ -14,6 +14,8 @@ pub const SLOTS: u32 = 1_000_000;
 const SEPARATOR: &[u8] = b"\x1f";
 /// What makes the slot of enrolment independent of that of the variant.
 const ENROL: &[u8] = b"#enrol";
+/// What makes the bucket of a unit independent of both.
+const UNIT: &[u8] = b"#unit";
 /// Salt and key that are longer together are hashed as a stream, so that no length allocates.
 const SHORT: usize = 256;
 
@@ -51,6 +53,18 @@ pub fn hash(salt: &str, key: &str) -> u64 {
 #[inline]
 pub fn enrol_slot(salt: &str, key: &str) -> u32 {
     slot(xxh3(&[salt.as_bytes(), ENROL, SEPARATOR, key.as_bytes()]))
+}
+
+/// The hash that stands for a unit in sums: that of the salt with `#unit` at its end, which says nothing of its slots.
+#[inline]
+pub fn unit(salt: &str, key: &str) -> u64 {
+    xxh3(&[salt.as_bytes(), UNIT, SEPARATOR, key.as_bytes()])
+}
+
+/// The hash of any bytes.
+#[inline]
+pub fn bytes(bytes: &[u8]) -> u64 {
+    xxh3(&[bytes])
 }
 
 /// The slot of a hash, ⌊hash · 10⁶ / 2⁶⁴⌋: no division, and no slot is more than 1 in 10¹³ likelier than another.

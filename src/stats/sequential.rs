@@ -69,12 +69,15 @@ impl ConfidenceSequence {
         if se2.is_nan() || se2 <= 0.0 {
             return Err(Lack::InsufficientVariance);
         }
-        let n = (control.n + treatment.n) as f64;
+        Ok(self.estimate((control.n + treatment.n) as f64, treatment.mean - control.mean, se2))
+    }
+
+    /// The same of any estimate from `n` units with the squared standard error `se2` above 0, held against 0.
+    pub fn estimate(&self, n: f64, difference: f64, se2: f64) -> Look {
         let k = n * self.rho2 + 1.0;
-        let difference = treatment.mean - control.mean;
         let width = 2.0 * k * (k.sqrt() / self.alpha).ln() / (n * n * self.rho2);
         let ln_p = 0.5 * k.ln() - self.rho2 * n * (difference * difference / se2) / (2.0 * k);
-        Ok(Look { difference, halfwidth: (se2 * n).sqrt() * width.sqrt(), ln_p, p: ln_p.exp().min(1.0) })
+        Look { difference, halfwidth: (se2 * n).sqrt() * width.sqrt(), ln_p, p: ln_p.exp().min(1.0) }
     }
 }
 

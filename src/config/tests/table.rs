@@ -61,6 +61,15 @@ max_series = 100
 [log]
 format = "json"
 level = "trace"
+[monitor]
+max_bytes = 70000
+
+[experiments]
+receipt_key_file = "receipt.key"
+receipt_max_age_ms = 2000
+only_replica = true
+publish_interval_ms = 3000
+
 [models."b.c"]
 engine = "trees"
 default = true
@@ -82,6 +91,15 @@ weights = {}
 default = "z"
 segment = ["header:x-country in DE, AT"]
 rules = ["testers: cookie:t exists -> a.b"]
+metric = "accuracy"
+guardrails = ["errors within 10%"]
+horizon_ms = 1000
+default_label = "0"
+planned_units = 300
+confidence = "90%"
+min_runtime_ms = 5
+canary = []
+mode = "auto"
 "#;
 
 #[test]
@@ -118,13 +136,16 @@ fn the_committed_file_loads_to_the_defaults_also_when_uncommented() {
 #[test]
 fn every_key_reaches_a_field_of_its_own() {
     let (old, new) = (Config::defaults(&NO_LIMITS), load_file(OTHER).unwrap());
-    // `slots` and `weights` exclude each other.
-    let all = KEYS.iter().filter(|key| key.path != "experiments.NAME.weights");
+    // `slots` and `weights` exclude each other, as do `coverage` and `canary`.
+    let excluded = ["experiments.NAME.weights", "experiments.NAME.canary"];
+    let all = KEYS.iter().filter(|key| !excluded.contains(&key.path));
     let expected: Vec<String> = all.map(|key| key.path.replace("NAME", "b.c")).collect();
     let changed = changes(&old, &new);
     let weighted = OTHER.replace("weights = {}", "weights = { z = 3 }").replace("slots = {", "#");
     assert!(changes(&new, &load_file(&weighted).unwrap()).iter().any(|c| c.key.ends_with(".weights")));
     assert_eq!(changed.iter().map(|change| change.key.clone()).collect::<Vec<_>>(), expected);
+    let stepped = OTHER.replace("canary = []", "canary = [\"1% for 1h\", \"5%\"]").replace("coverage = ", "#");
+    assert!(changes(&new, &load_file(&stepped).unwrap()).iter().any(|c| c.key.ends_with(".canary")));
     assert_eq!(changes(&new, &new), []);
     // One key at a time changes just that key: no two share a field.
     // Some cannot be set alone: they name models or need another key.

@@ -2,11 +2,13 @@
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use super::{Answer, failure, text};
 use crate::experiment::{Decision, Experiment, Given};
 use crate::gateway::Gateway;
 use crate::gateway::route::decode;
+use crate::monitor::Ask;
 
 /// The answer to a `GET`, or nothing for other paths.
 pub(super) fn answer(gateway: &Gateway, path: &str, query: &str) -> Option<Answer> {
@@ -25,6 +27,25 @@ pub(super) fn answer(gateway: &Gateway, path: &str, query: &str) -> Option<Answe
         Ok(given) => text(StatusCode::OK, &explain(gateway, experiment, &given)),
         Err(message) => failure(StatusCode::BAD_REQUEST, "invalid_request", &message),
     })
+}
+
+/// The experiment that `/experiments/NAME` names.
+pub(super) fn reported(path: &str) -> Option<&str> {
+    path.strip_prefix("/experiments/").filter(|name| !name.is_empty() && !name.contains('/'))
+}
+
+/// What is known of an experiment.
+pub(super) async fn report(gateway: &Gateway, name: &str) -> Answer {
+    let (reply, result) = oneshot::channel();
+    gateway.monitor.ask(Ask::Report(name.to_owned(), reply));
+    match result.await {
+        Ok(Some(report)) => text(StatusCode::OK, &report),
+        Ok(None) => {
+            let message = format!("no experiment `{}` routes requests", crate::model::shorten(name));
+            failure(StatusCode::NOT_FOUND, "unknown_experiment", &message)
+        }
+        Err(_) => failure(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the monitor has ended"),
+    }
 }
 
 /// Definitions, with what answers for each variant.
@@ -55,9 +76,9 @@ fn explain(gateway: &Gateway, experiment: &Experiment, given: &Given) -> Value {
     let model = snapshot.models.get(&experiment.model);
     let router = model.and_then(|model| Some((model, model.router.as_ref()?)));
     // A definition of just now routes from the next snapshot on.
-    explanation["answer"] = match router.filter(|(_, router)| *router.experiment == *experiment) {
+    explanation["answer"] = match router.filter(|(_, router)| router.experiment() == experiment) {
         Some((model, router)) => {
-            let Decision { variant, reason, .. } = experiment.decide(given);
+            let Decision { variant, reason, .. } = experiment.decide_under(&router.ruling, given);
             let routed = router.answer(model, variant, reason);
             json!({
                 "variant": routed.arm.map(|arm| arm.name.as_str()),

@@ -49,6 +49,7 @@ impl Answer {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         400 => "Bad Request",
         401 => "Unauthorized",
         404 => "Not Found",
@@ -75,6 +76,7 @@ pub fn write_head(
     body_length: usize,
     date: &[u8],
     request_id: Option<&[u8]>,
+    receipt: &[u8],
 ) {
     if answer.status == 200 {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\ncontent-type: ");
@@ -120,6 +122,10 @@ pub fn write_head(
         // Header fields were checked when they were read, so the client's id cannot break out of one here.
         out.extend_from_slice(b"\r\nx-request-id: ");
         out.extend_from_slice(id);
+    }
+    if !receipt.is_empty() {
+        out.extend_from_slice(b"\r\nx-sidegate-receipt: ");
+        out.extend_from_slice(receipt);
     }
     if answer.close {
         out.extend_from_slice(b"\r\nconnection: close");

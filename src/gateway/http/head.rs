@@ -25,6 +25,8 @@ pub struct Head {
     /// `Inference-Header-Content-Length`, as sent.
     pub header_length: Option<Range<usize>>,
     pub request_id: Option<Range<usize>>,
+    /// `x-sidegate-receipt`, as sent: `1` asks for one.
+    pub receipt: Option<Range<usize>>,
     /// `x-request-timeout-ms`, as sent.
     pub timeout_ms: Option<Range<usize>>,
     /// Bytes of the head, blank line included.
@@ -170,6 +172,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         authorization: None,
         header_length: None,
         request_id: None,
+        receipt: None,
         timeout_ms: None,
         length,
     };
@@ -278,6 +281,7 @@ impl Head {
                 transfer_encoding(value)?;
                 seen.transfer_encoding = true;
             }
+            18 if name.eq_ignore_ascii_case("x-sidegate-receipt") => self.receipt = Some(range),
             20 if name.eq_ignore_ascii_case("x-request-timeout-ms") => self.timeout_ms = Some(range),
             31 if name.eq_ignore_ascii_case("inference-header-content-length") => {
                 once(&mut self.header_length, range, name)?;

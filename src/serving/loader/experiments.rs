@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Loader, ModelState};
 use crate::config::Config;
-use crate::experiment::{Experiment, Variant};
+use crate::experiment::{Experiment, ExperimentName, Ruling, Variant};
 use crate::model::{ModelName, Selector, Stage, Version};
 use crate::serving::router::Router;
 use crate::serving::status::{ExperimentStatus, VariantStatus};
@@ -19,6 +19,18 @@ impl Loader {
             self.publish(name, &config);
         }
         self.publish_status(&config);
+    }
+
+    /// What was decided about an experiment: in this process, else by who decides for all.
+    pub(super) fn ruling(&self, experiment: &Experiment) -> Ruling {
+        self.rulings.get(&experiment.name).cloned().unwrap_or_default()
+    }
+
+    /// Takes over what was decided.
+    pub(super) fn rule(&mut self, experiment: ExperimentName, ruling: Ruling) {
+        tracing::info!(%experiment, ?ruling, "routing follows a decision");
+        self.rulings.insert(experiment, ruling);
+        self.reroute();
     }
 
     /// Every experiment with what answers for its variants.
@@ -55,7 +67,7 @@ impl Loader {
     fn experiment(&self, experiment: &Experiment) -> ExperimentStatus {
         let snapshot = self.serving.snapshot.load();
         let router = snapshot.models.get(&experiment.model).and_then(|model| model.router.as_ref());
-        let router = router.filter(|router| *router.experiment == *experiment);
+        let router = router.filter(|router| router.experiment() == experiment);
         let variant = |(at, variant): (usize, &Variant)| {
             let version = router.map(|router| router.arms[at].version.as_ref());
             VariantStatus {

@@ -17,7 +17,8 @@ impl Loader {
         let (Some(model), served) = (self.models.get(name), snapshot.models.get(name)) else { return false };
         let Some(served) = served else { return !model.loaded.is_empty() };
         served.aliases != model.aliases(Some(served))
-            || served.router.as_ref().map(|router| &*router.experiment) != config.experiment(name.as_str())
+            || served.router.as_ref().map(Router::experiment) != config.experiment(name.as_str())
+            || served.router.as_ref().is_some_and(|router| router.ruling != self.ruling(router.experiment()))
             || served.versions.len() != model.loaded.len()
             || model.loaded.iter().any(|(number, loaded)| {
                 served.versions.get(number).is_none_or(|(_, version)| !Arc::ptr_eq(version, &loaded.version))
@@ -34,8 +35,8 @@ impl Loader {
         let experiment = config.experiment(name.as_str()).filter(|_| !model.loaded.is_empty());
         served.router = experiment.map(|experiment| {
             let held = model.held(Some(experiment), before);
-            let experiment = Arc::new(experiment.clone());
-            Router::new(experiment, &served, &held, before, &self.metrics, config.metrics.max_series)
+            let ruled = (experiment, self.ruling(experiment));
+            Router::new(ruled, &served, &held, before, &self.metrics, config.metrics.max_series)
         });
         if let Some(before) = before {
             before.forget(served.router.as_ref(), &self.metrics);

@@ -1,0 +1,179 @@
+//! What happens beside the data path: exposures and outcomes of experiments are counted, compared and decided on.
+//!
+//! A worker hands a [`Record`] over with one `try_send` that never waits ([`Recorder`]); the monitor's thread owns all
+//! state, so nothing is locked. Outcomes come as bodies, are parsed and joined here, and answered item by item.
+
+mod join;
+mod outcome;
+mod pending;
+pub mod published;
+pub mod receipt;
+mod record;
+mod state;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::serving::Serving;
+use crate::serving::loader::Command;
+
+pub use outcome::Form;
+pub use receipt::{Receipt, Receipts};
+pub use record::{Predictions, Record};
+use state::State;
+pub use state::request_id;
+
+/// Records that wait to be counted; more are dropped, which is counted.
+const QUEUE: usize = 8192;
+/// Longest that a record waits while nothing else wakes the thread.
+const NAP: Duration = Duration::from_millis(20);
+/// Between two decisions.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Where workers leave records.
+#[derive(Clone)]
+pub struct Recorder {
+    records: SyncSender<Record>,
+    dropped: Arc<AtomicU64>,
+    /// A moment by both clocks: reading one clock a request is enough.
+    moment: (Instant, u64),
+}
+
+/// The way to the monitor.
+#[derive(Clone)]
+pub struct Handle {
+    asks: Sender<Ask>,
+    recorder: Recorder,
+}
+
+/// What is asked of the monitor.
+pub enum Ask {
+    /// Outcomes: a body, its form, and where the answer goes.
+    Outcomes(Vec<u8>, Form, oneshot::Sender<Result<Value, String>>),
+    /// What is known of an experiment, by its name.
+    Report(String, oneshot::Sender<Option<Value>>),
+    /// To end.
+    Stop,
+}
+
+/// The monitor before it runs.
+pub struct Monitor {
+    records: Receiver<Record>,
+    asks: Receiver<Ask>,
+    state: State,
+}
+
+// === impl Recorder ===
+
+impl Recorder {
+    /// Leaves a record, or drops and counts it where too many wait.
+    #[inline]
+    pub fn record(&self, record: Record) {
+        if self.records.try_send(record).is_err() {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A moment in milliseconds since 1970.
+    #[inline]
+    pub fn millis(&self, moment: Instant) -> u64 {
+        let (known, millis) = self.moment;
+        millis + moment.saturating_duration_since(known).as_millis() as u64
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Where workers leave records.
+    pub fn recorder(&self) -> Recorder {
+        Recorder { moment: (Instant::now(), now()), ..self.recorder.clone() }
+    }
+
+    /// Asks; false where the monitor has ended.
+    pub fn ask(&self, ask: Ask) -> bool {
+        self.asks.send(ask).is_ok()
+    }
+}
+
+// === impl Monitor ===
+
+impl Monitor {
+    /// A monitor of what is served. `loader` hears what is decided.
+    pub fn new(
+        config: Arc<ArcSwap<Config>>,
+        serving: Arc<Serving>,
+        metrics: Arc<Metrics>,
+        receipts: Arc<Receipts>,
+        loader: Sender<Command>,
+    ) -> (Self, Handle) {
+        let (records, incoming) = sync_channel(QUEUE);
+        let (asks, asked) = channel();
+        let dropped = Arc::new(AtomicU64::new(0));
+        let state = State::new(config, serving, metrics, receipts, loader, dropped.clone());
+        let handle =
+            Handle { asks, recorder: Recorder { records, dropped, moment: (Instant::now(), now()) } };
+        (Self { records: incoming, asks: asked, state }, handle)
+    }
+
+    /// Starts its thread.
+    ///
+    /// # Errors
+    /// When the system has no thread for it.
+    pub fn start(self) -> std::io::Result<JoinHandle<()>> {
+        std::thread::Builder::new().name("monitor".into()).spawn(move || self.run())
+    }
+
+    fn run(mut self) {
+        // Requests go first.
+        crate::native::lower_priority();
+        let mut ticked = Instant::now();
+        loop {
+            // Looking does not tell senders that somebody waits, so that they need not wake anybody.
+            let mut counted = 0;
+            while let Ok(record) = self.records.try_recv() {
+                self.state.count(&record);
+                counted += 1;
+                if counted % QUEUE == 0 {
+                    break;
+                }
+            }
+            if ticked.elapsed() >= TICK {
+                ticked = Instant::now();
+                self.state.tick(now());
+            }
+            let ask = match if counted > 0 {
+                self.asks.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+            } else {
+                self.asks.recv_timeout(NAP)
+            } {
+                Ok(ask) => ask,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            // What was answered before an outcome of it came is counted before it too.
+            while let Ok(record) = self.records.try_recv() {
+                self.state.count(&record);
+            }
+            match ask {
+                Ask::Outcomes(body, form, reply) => drop(reply.send(self.state.outcomes(&body, form, now()))),
+                Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
+                Ask::Stop => return,
+            }
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}

@@ -1,0 +1,105 @@
+//! What a worker tells of one answered request that takes part in an experiment.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::experiment::sums::Outputs;
+use crate::experiment::{Predicted, Track};
+use crate::model::TensorSpec;
+use crate::tensor::Tensor;
+
+/// Rows of one request whose predictions are kept for their actuals.
+pub(super) const MAX_ROWS: usize = 256;
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The experiment and what its variants meant.
+    pub track: Arc<Track>,
+    /// The variant.
+    pub variant: usize,
+    /// The slot that chose it.
+    pub slot: u32,
+    /// The hash that stands for the unit.
+    pub unit: u64,
+    /// When it had been read, in milliseconds since 1970.
+    pub at: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether the variant failed it.
+    pub failed: bool,
+    /// The hash of its id.
+    pub id: u64,
+    /// What was predicted.
+    pub predictions: Predictions,
+}
+
+/// What was predicted for the rows of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Predictions {
+    /// Row by row, up to [`MAX_ROWS`].
+    pub rows: SmallVec<[Predicted; 1]>,
+    /// All rows together.
+    pub outputs: Outputs,
+}
+
+// === impl Predictions ===
+
+impl Predictions {
+    /// Reads them from the output that the model predicts with: one number a row is a number or a label, two are the
+    /// probabilities of 0 and 1, more are the scores of labels, of which the largest counts.
+    pub fn of(output: &Tensor, spec: &TensorSpec) -> Self {
+        let mut found = Self::default();
+        let rows = output.rows();
+        let width = output.data.len().checked_div(rows).unwrap_or(0);
+        for row in 0..rows {
+            let number = |column: usize| output.data.number(row * width + column).unwrap_or(f64::NAN);
+            let predicted = match width {
+                0 => return found,
+                1 => Predicted::Value(number(0)),
+                2 if output.data.datatype().is_float() => Predicted::Probability(number(1)),
+                _ => Predicted::Value(largest(width, number, spec)),
+            };
+            let (Predicted::Value(number) | Predicted::Probability(number)) = predicted;
+            found.outputs.push(number);
+            if row < MAX_ROWS {
+                found.rows.push(predicted);
+            }
+        }
+        found
+    }
+}
+
+/// The label of the largest of some scores: its number, else its position.
+fn largest(width: usize, score: impl Fn(usize) -> f64, spec: &TensorSpec) -> f64 {
+    let best = (0..width).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(0);
+    if score(best).is_nan() {
+        return f64::NAN;
+    }
+    let label = spec.labels.as_ref().and_then(|labels| labels.get(best)?.parse().ok());
+    label.unwrap_or(best as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::{Data, Datatype};
+
+    fn of(shape: &[usize], data: Data, labels: Option<&[&str]>) -> Vec<Predicted> {
+        let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
+        let spec = TensorSpec { name: "p".into(), datatype: Datatype::Fp32, shape: vec![-1], labels };
+        Predictions::of(&Tensor::new(shape, data), &spec).rows.to_vec()
+    }
+
+    #[test]
+    fn rows_are_numbers_probabilities_or_labels() {
+        use Predicted::{Probability, Value};
+        assert_eq!(of(&[2], Data::Fp32(vec![1.5, 2.0]), None), [Value(1.5), Value(2.0)]);
+        assert_eq!(of(&[2, 1], Data::Int64(vec![3, 4]), None), [Value(3.0), Value(4.0)]);
+        assert_eq!(of(&[1, 2], Data::Fp64(vec![0.25, 0.75]), None), [Probability(0.75)]);
+        assert_eq!(of(&[1, 3], Data::Fp64(vec![0.2, 0.7, 0.1]), None), [Value(1.0)]);
+        assert_eq!(of(&[1, 3], Data::Fp64(vec![0.2, 0.7, 0.1]), Some(&["10", "20", "30"])), [Value(20.0)]);
+        assert_eq!(of(&[0, 3], Data::Fp64(vec![]), None), []);
+    }
+}
