@@ -223,7 +223,8 @@ fn versions_are_compared_and_traced() {
     assert_eq!(side("version2")["params"], json!({"depth": 8, "kind": "gbdt"}));
     let metrics = &comparison["metric_comparison"];
     let names: Vec<&String> = metrics.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["auc", "zero"], "those that both have");
+    assert_eq!(names, ["auc", "only_first", "zero"]);
+    assert_eq!(metrics["only_first"]["version2"], Value::Null);
     assert_eq!((&metrics["auc"]["version1"], &metrics["auc"]["version2"]), (&json!(0.8), &json!(0.82)));
     assert!((metrics["auc"]["improvement"].as_f64().unwrap() - 2.5).abs() < 1e-9, "{metrics}");
     assert_eq!(metrics["zero"]["improvement"], Value::Null);
