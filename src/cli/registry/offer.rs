@@ -145,7 +145,7 @@ impl Detail {
             summary.version.clone(),
             summary.stage.name().to_owned(),
             text::list(&summary.aliases),
-            text::state(&summary.state).to_owned(),
+            text::state(&summary.state),
             text::cell(summary.created.as_deref()),
             table::bytes(&json!(bytes)),
             problem.as_deref().map_or_else(|| text::pairs(metrics), text::line),

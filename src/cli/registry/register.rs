@@ -169,7 +169,9 @@ fn render(args: &RegisterArgs, registered: &Registered, has_golden: bool) -> Str
     }
     if args.stage != Stage::Production {
         let again = PlaceArgs::again(&args.writer.place);
-        text += &format!("next: sidegate registry promote {model} {version} --stage Production{again}\n");
+        let key = args.key.as_ref().map(|key| format!(" --key {}", key.display())).unwrap_or_default();
+        text +=
+            &format!("next: sidegate registry promote {model} {version} --stage Production{key}{again}\n");
     }
     text
 }

@@ -42,7 +42,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
     if args.reference.selector != Selector::Default {
         let detail = offer.detail(&registry, find(&offer, &args.reference.selector)?)?;
         let value = version(&offer, &detail);
-        print(args.json, &value, || version_page(&value));
+        print(args.json, &value, || version_page(&value, &detail));
         return Ok(());
     }
     let details: Result<Vec<Detail>, _> =
@@ -138,13 +138,13 @@ fn version(offer: &Offer, detail: &Detail) -> Value {
     value
 }
 
-fn version_page(value: &Value) -> String {
+fn version_page(value: &Value, detail: &Detail) -> String {
     let field = |name: &str| table::cell(&value[name]);
     let names = |name: &str| text::list(value[name].as_array().into_iter().flatten().map(table::cell));
     let mut lines = vec![
         ("stage", field("stage")),
         ("aliases", names("aliases")),
-        ("state", field("state")),
+        ("state", text::state(&detail.summary.state)),
         ("created", field("created")),
         ("manifest", field("manifest")),
     ];
