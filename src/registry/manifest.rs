@@ -155,7 +155,7 @@ impl Manifest {
             tensors.iter().map(ManifestTensor::spec).collect()
         };
         let ManifestSignature { inputs, outputs } = self.signature.as_ref()?;
-        Some(Signature { inputs: specs(inputs)?, outputs: specs(outputs)?, ..Signature::default() })
+        Some(Signature { inputs: specs(inputs)?, outputs: specs(outputs)? })
     }
 
     /// Whose it is.

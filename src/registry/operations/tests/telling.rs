@@ -12,7 +12,7 @@ fn registered(bench: &Bench, registration: &Registration, key: Option<&SigningKe
 fn with_columns(bench: &Bench, columns: i64) -> Registration {
     let spec =
         TensorSpec { name: "x".into(), datatype: Datatype::Fp32, shape: vec![-1, columns], labels: None };
-    let signature = Signature { inputs: vec![spec.clone()], outputs: vec![spec], ..Signature::default() };
+    let signature = Signature { inputs: vec![spec.clone()], outputs: vec![spec] };
     let file = bench.file("m.onnx", format!("{columns} {}", bench.clock.random()).as_bytes());
     Registration { signature: Some(signature), ..Registration::new(file) }
 }
