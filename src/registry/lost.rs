@@ -1,7 +1,7 @@
 //! Telling a model that never had a `model.json` from one that lost it, or has one that is broken; and the way out.
 
 use super::hint::Hint;
-use super::store::{Store, StoreError};
+use super::store::{Fault, Store, StoreError};
 use super::{MAX_INDEX_BYTES, layout};
 use crate::model::{LoadError, ModelName};
 
@@ -24,7 +24,13 @@ pub(crate) fn had_index(store: &dyn Store, model: &ModelName) -> Result<bool, St
 /// # Errors
 /// When the store does not answer.
 pub(super) fn absent(store: &dyn Store, model: &ModelName) -> Result<String, StoreError> {
-    Ok(if had_index(store, model)? { lost(model) } else { unknown(model) })
+    match had_index(store, model) {
+        Ok(true) => Ok(lost(model)),
+        Ok(false) => Ok(unknown(model)),
+        // Who may read his models and no more is told so of what is beside them.
+        Err(StoreError { fault: Fault::Denied(_), .. }) => Ok(unknown(model)),
+        Err(error) => Err(error),
+    }
 }
 
 /// The way out where a `model.json` was lost, the same wherever that shows.

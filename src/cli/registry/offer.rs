@@ -72,7 +72,8 @@ impl Offer {
         };
         let store = registry.source().store;
         let lost = match store.filter(|_| !catalog.managed) {
-            Some(store) => lost::had_index(store, model)?,
+            // Not worth failing for.
+            Some(store) => lost::had_index(store, model).unwrap_or(false),
             None => false,
         };
         let index = catalog.index.clone();
