@@ -18,6 +18,7 @@ pub mod signature;
 pub mod store;
 pub mod writer;
 
+pub(crate) mod lost;
 mod reader;
 mod source;
 

@@ -56,6 +56,8 @@ mod raw_http;
 mod registry_bucket;
 #[path = "it/registry_cli.rs"]
 mod registry_cli;
+#[path = "it/registry_words.rs"]
+mod registry_words;
 #[cfg(feature = "s3")]
 #[path = "it/seaweed.rs"]
 mod seaweed;

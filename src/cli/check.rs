@@ -5,7 +5,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use super::{CheckArgs, USAGE, complain, say, usage_error};
 use crate::config::{
     Loaded, Origin, Problem, Problems, RegistryUrl, Sources, annotated, load_leniently, read_tokens, values,
 };
+use crate::registry::signature::Keys;
 
 /// Carries the command out.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -50,8 +51,9 @@ fn examine(sources: &Sources) -> (Loaded, Vec<Problem>) {
     let tokens = |path: &Path| read_tokens(path).map(drop).map_err(|error| error.to_string());
     look("admin.token_file", config.admin.token_file.as_deref().map_or(Ok(()), tokens));
     look("auth.token_file", config.auth.token_file.as_deref().map_or(Ok(()), tokens));
-    let keys = config.trials.receipt_key_file.as_deref();
-    look("experiments.receipt_key_file", keys.map_or(Ok(()), tokens));
+    look("experiments.receipt_key_file", config.trials.receipt_key_file.as_deref().map_or(Ok(()), tokens));
+    let keys = |path: &PathBuf| Keys::load(path).map(drop).map_err(|error| error.to_string());
+    look("registry.public_keys_dir", config.registry.public_keys_dir.as_ref().map_or(Ok(()), keys));
     look("engine.onnxruntime", config.engine.onnxruntime.as_deref().map_or(Ok(()), readable));
     (loaded, problems)
 }
@@ -139,6 +141,7 @@ mod tests {
             ("http.uds", &path("s.sock")),
             ("admin.token_file", &file),
             ("auth.token_file", &file),
+            ("registry.public_keys_dir", &folder),
             ("engine.onnxruntime", &file),
         ];
         assert_eq!(with(&good).1, []);

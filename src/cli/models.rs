@@ -26,7 +26,11 @@ pub(super) fn render(models: &Value) -> String {
         let name = table::cell(&model["name"]);
         let versions = model["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
         if versions.is_empty() {
-            let row = HEADS.iter().map(|head| if *head == "MODEL" { name.clone() } else { "-".into() });
+            let row = HEADS.iter().map(|head| match *head {
+                "MODEL" => name.clone(),
+                "REASON" => reason(&model["problem"]),
+                _ => "-".into(),
+            });
             rows.push(row.collect());
         }
         rows.extend(versions.iter().map(|version| row(&name, version)));
@@ -37,14 +41,17 @@ pub(super) fn render(models: &Value) -> String {
     table::render(HEADS, &["LOAD", "BYTES"], &rows)
 }
 
-fn row(name: &str, version: &Value) -> Vec<String> {
-    let reason = match &version["reason"] {
+fn reason(reason: &Value) -> String {
+    match reason {
         Value::Object(reason) => {
             let part = |name| table::cell(reason.get(name).unwrap_or(&Value::Null));
             format!("{}: {}", part("code"), part("detail"))
         }
         other => table::cell(other),
-    };
+    }
+}
+
+fn row(name: &str, version: &Value) -> Vec<String> {
     vec![
         name.to_owned(),
         table::cell(&version["version"]),
@@ -53,7 +60,7 @@ fn row(name: &str, version: &Value) -> Vec<String> {
         table::cell(&version["engine"]),
         table::milliseconds(&version["load_ms"]),
         table::bytes(&version["bytes"]),
-        reason,
+        reason(&version["reason"]),
     ]
 }
 
@@ -72,12 +79,14 @@ mod tests {
                  "reason": {"code": "parse", "detail": "not a model"}},
             ]},
             {"name": "empty", "versions": []},
+            {"name": "lost", "versions": [], "problem": {"code": "stale", "detail": "put it back"}},
         ]);
         let expected = "\
 MODEL  VERSION  STAGE       STATE    ENGINE   LOAD    BYTES  REASON
 churn  7        Production  serving  trees   12 ms  311 KiB  -
 churn  8        Staging     failed   -           -        -  parse: not a model
 empty  -        -           -        -           -        -  -
+lost   -        -           -        -           -        -  stale: put it back
 ";
         assert_eq!(render(&models), expected);
     }

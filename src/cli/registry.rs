@@ -7,6 +7,7 @@ mod hold;
 mod lineage;
 mod log;
 mod ls;
+mod named;
 mod offer;
 mod place;
 mod promote;

@@ -11,7 +11,7 @@ use super::frontend::{founding, oip};
 use super::http::{Answer, ContentType, Head};
 use super::lane::Job;
 use super::predict::{Form, INLINE_BODY_BYTES, Part, Prediction, Runner};
-use super::route::{NoRoute, Route, query, route};
+use super::route::{NoRoute, Route, decode, query, route};
 use super::settings::Settings;
 use super::target::Target;
 use super::workspace::Workspace;
@@ -67,10 +67,8 @@ pub(super) fn call(
     let snapshot = gateway.serving.snapshot.load();
     match found {
         Route::Infer { model, version } => {
-            let target = match selector(version) {
-                Some(selector) => Target::of(&snapshot, model, &selector, head, work),
-                None => Err(unknown_version(work, model, version)),
-            };
+            let target = named(model, version, work)
+                .and_then(|(model, selector)| Target::of(&snapshot, &model, &selector, head, work));
             let target = target.inspect_err(|answer| count(gateway, answer.status))?;
             let form = oip_form(head, work).inspect_err(|_| target.refused())?;
             predict(gateway, target, form, head, work, &settings, arrived)
@@ -119,17 +117,49 @@ fn count(gateway: &Gateway, status: u16) {
     gateway.metrics.http_errors.with_label_values(&[&status.to_string()]).inc();
 }
 
-/// The selector of an optional version in a path; `None` for one that no version can have.
-pub(super) fn selector(version: Option<&str>) -> Option<Selector> {
-    match version {
-        None => Some(Selector::Default),
-        Some(version) => version.parse::<Version>().ok().map(Selector::Version),
+/// Which model a path names, and which of its versions: by `/versions/7`, or as `name@7`, `name@staging` and
+/// `name@champion` do elsewhere (in a path `@` may come as `%40`). Only what no model's name can be costs anything.
+///
+/// # Errors
+/// 404 for what no model or version is called, 400 for both at once.
+pub(super) fn named<'a>(
+    model: &'a str,
+    version: Option<&str>,
+    work: &mut Workspace,
+) -> Result<(Cow<'a, str>, Selector), Answer> {
+    if model.bytes().any(|byte| matches!(byte, b'@' | b'%')) {
+        return referred(model, version, work).map(|(name, selector)| (Cow::Owned(name), selector));
+    }
+    let Some(version) = version else { return Ok((Cow::Borrowed(model), Selector::Default)) };
+    match version.parse::<Version>() {
+        Ok(version) => Ok((Cow::Borrowed(model), Selector::Version(version))),
+        Err(_) => {
+            let (model, version) = (crate::model::shorten(model), crate::model::shorten(version));
+            Err(work.fail(404, "not_found", &format!("model `{model}` has no version `{version}`")))
+        }
     }
 }
 
-fn unknown_version(work: &mut Workspace, model: &str, version: Option<&str>) -> Answer {
-    let (model, version) = (crate::model::shorten(model), crate::model::shorten(version.unwrap_or_default()));
-    work.fail(404, "not_found", &format!("model `{model}` has no version `{version}`"))
+/// The same of a text that is no plain name.
+#[cold]
+fn referred(model: &str, version: Option<&str>, work: &mut Workspace) -> Result<(String, Selector), Answer> {
+    let text = decode(model).ok_or_else(|| {
+        let text = format!("`{}` in the path is not valid text", crate::model::shorten(model));
+        work.fail(404, "not_found", &text)
+    })?;
+    let reference: Reference = text.parse().map_err(|e| work.fail(404, "not_found", &format!("{e}")))?;
+    if version.is_some() && reference.selector != Selector::Default {
+        let message = "a version is named twice: behind the model's `@` and by /versions/; leave one out";
+        return Err(work.fail(400, "invalid_request", message));
+    }
+    let (name, selector) = (reference.name.to_string(), reference.selector);
+    Ok(match version {
+        Some(_) => {
+            let (_, selector) = named(&name, version, work)?;
+            (name, selector)
+        }
+        None => (name, selector),
+    })
 }
 
 /// The version a name and selector mean.

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::digest::Digest;
 use super::format::{Raw, Rest, keeps_rest};
 use super::signature::SignatureEntry;
-use super::{Catalog, Listed, clock, format};
+use super::{Catalog, Listed, clock, format, layout, lost};
 use crate::model::{LoadError, ModelName, Reason, Reference, Selector, Stage, Version, shorten};
 
 /// A model's index.
@@ -270,10 +270,11 @@ impl Index {
     /// # Errors
     /// [`Reason::Parse`] with what is wrong, also when it belongs to another model.
     pub fn parse_of(model: &ModelName, bytes: &[u8]) -> Result<Self, LoadError> {
-        let index = Self::parse(bytes)?;
+        let key = layout::index(model);
+        let index: Self = format::parse(&key, bytes).map_err(|error| lost::broken(model, error))?;
         if index.model != model.as_str() {
-            let detail = format!("model.json is that of `{}`, not of `{model}`", shorten(&index.model));
-            return Err(LoadError::new(Reason::Parse, detail));
+            let detail = format!("{key} is that of `{}`", shorten(&index.model));
+            return Err(lost::broken(model, LoadError::new(Reason::Parse, detail)));
         }
         Ok(index)
     }
@@ -309,7 +310,7 @@ impl Index {
     /// [`Reason::Parse`] for version 0, a version listed twice, an alias of a version that is not listed, or one that
     /// no reference could mean.
     pub fn catalog(&self) -> Result<Catalog, LoadError> {
-        let refuse = |detail: String| LoadError::new(Reason::Parse, detail);
+        let refuse = |detail: String| LoadError::new(Reason::Parse, format!("{}/{detail}", self.model));
         let mut catalog = Catalog { managed: true, ..Catalog::default() };
         for entry in &self.versions {
             let Some(version) = Version::new(entry.version) else {

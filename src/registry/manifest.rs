@@ -149,6 +149,15 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The inputs and outputs that it declares; `None` where it declares none, or types that are not known here.
+    pub fn signature(&self) -> Option<Signature> {
+        let specs = |tensors: &[ManifestTensor]| -> Option<Vec<TensorSpec>> {
+            tensors.iter().map(ManifestTensor::spec).collect()
+        };
+        let ManifestSignature { inputs, outputs } = self.signature.as_ref()?;
+        Some(Signature { inputs: specs(inputs)?, outputs: specs(outputs)? })
+    }
+
     /// Whose it is.
     pub fn owner(&self) -> String {
         format!("{}/{}", shorten(&self.model), self.version)
@@ -218,6 +227,16 @@ impl ManifestTensor {
     fn of(spec: &TensorSpec) -> Self {
         let TensorSpec { name, datatype, shape, .. } = spec;
         Self { name: name.to_string(), datatype: datatype.name().to_owned(), shape: shape.clone() }
+    }
+
+    fn spec(&self) -> Option<TensorSpec> {
+        let datatype = self.datatype.parse().ok()?;
+        Some(TensorSpec {
+            name: self.name.as_str().into(),
+            datatype,
+            shape: self.shape.clone(),
+            labels: None,
+        })
     }
 }
 

@@ -8,7 +8,6 @@ mod gc;
 mod hold;
 mod lineage;
 mod log;
-mod lost;
 mod production;
 mod promote;
 mod register;
@@ -16,6 +15,7 @@ mod rollback;
 mod show;
 mod sign;
 mod verify;
+mod vet;
 
 pub use alias::{remove_alias, set_alias};
 pub use compare::{Better, Comparison, Difference, MetricComparison, Side, Sizes, compare};
@@ -27,7 +27,7 @@ pub use log::{log, production_at};
 pub use production::Tenure;
 pub use promote::{Promoted, Promotion, promote};
 pub use register::{Registered, Registration, register};
-pub use rollback::{RolledBack, rollback};
+pub use rollback::{Rollback, RolledBack, rollback};
 pub use show::{Summary, VersionSummary, get_models_by_stage, show, summarize};
 pub use sign::sign;
 pub use verify::{Finding, Severity, verify, verify_all};
@@ -35,15 +35,17 @@ pub use verify::{Finding, Severity, verify, verify_all};
 use super::index::{AuditEntry, Index, IndexVersion, State};
 use super::manifest::Manifest;
 use super::store::Store;
-use super::writer::{ChangeError, Done, Draft, Writer, absent};
-use super::{MAX_INDEX_BYTES, MAX_JSON_BYTES, digest::Digest, layout, missing, unreachable};
+use super::writer::{ChangeError, Done, Draft, Writer};
+use super::{MAX_INDEX_BYTES, MAX_JSON_BYTES, digest::Digest, layout, lost, missing, unreachable};
 use crate::model::{LoadError, ModelName, Reason, Stage, Version};
 
 /// A model's index, for those who only read.
 fn index(store: &dyn Store, model: &ModelName) -> Result<Index, LoadError> {
     let read = store.read(&layout::index(model), MAX_INDEX_BYTES, None).map_err(unreachable)?;
-    let bytes = read.bytes().ok_or_else(|| LoadError::new(Reason::MissingFile, absent(model)))?;
-    Index::parse_of(model, &bytes)
+    match read.bytes() {
+        Some(bytes) => Index::parse_of(model, &bytes),
+        None => Err(LoadError::new(Reason::MissingFile, lost::absent(store, model).map_err(unreachable)?)),
+    }
 }
 
 /// The manifest that the index names; `None` for a version that was taken over without one.
@@ -72,9 +74,9 @@ fn number(entry: &IndexVersion) -> Result<Version, LoadError> {
 }
 
 /// Refuses a change of a model that is not there; only `register` makes one.
-fn must_exist(draft: &Draft, model: &ModelName) -> Result<(), ChangeError> {
+fn must_exist(writer: &Writer, draft: &Draft, model: &ModelName) -> Result<(), ChangeError> {
     let is_new = draft.index.generation == 0 && draft.index.versions.is_empty();
-    if is_new { Err(ChangeError::refused(absent(model))) } else { Ok(()) }
+    if is_new { Err(writer.absent(model)) } else { Ok(()) }
 }
 
 /// A complete version's entry.

@@ -7,7 +7,7 @@ use super::cache::Cache;
 use super::hint::Hint;
 use super::index::Index;
 use super::store::{Fault, Read, Store, StoreError};
-use super::{Catalog, Listed, MAX_INDEX_BYTES, Source, layout, unreachable};
+use super::{Catalog, Listed, MAX_INDEX_BYTES, Source, layout, lost, unreachable};
 use crate::format::FORMATS;
 use crate::model::{LoadError, ModelName, Reason, Version};
 
@@ -197,10 +197,7 @@ impl Registry {
         if catalog.is_empty() || self.last_index(model).is_none() {
             return Ok(Ok(catalog));
         }
-        let detail = format!(
-            "model.json is gone, and its versions are not; what is loaded keeps serving. Put it back, or register a \
-             version, which makes a new one, and raise its epoch: sidegate registry verify {model} --raise-epoch"
-        );
+        let detail = format!("what is loaded keeps serving; {}", lost::lost(model));
         Ok(Err(LoadError::new(Reason::Stale, detail)))
     }
 
@@ -296,7 +293,7 @@ fn answer_of(error: StoreError) -> Result<LoadError, StoreError> {
 
 fn parse(model: &ModelName, bytes: &[u8]) -> Result<Catalog, LoadError> {
     let index = Index::parse_of(model, bytes)?;
-    let mut catalog = index.catalog()?;
+    let mut catalog = index.catalog().map_err(|error| lost::broken(model, error))?;
     catalog.index = Some(Arc::new(index));
     Ok(catalog)
 }

@@ -103,7 +103,7 @@ impl Keys {
 
 fn refuse(model: &ModelName, version: Version, what: &str) -> LoadError {
     let detail = format!(
-        "version {version} of `{model}`: {what}; `sidegate registry sign {model} {version}` makes a valid one"
+        "version {version} of `{model}`: {what}; `sidegate registry sign {model} {version} --key FILE` makes a valid one"
     );
     LoadError::new(Reason::BadSignature, detail)
 }

@@ -21,7 +21,7 @@ use super::audit::{self, Segment};
 use super::clock::{Clock, SystemClock};
 use super::index::{AuditEntry, Index};
 use super::store::{Body, Condition, Fault, Read, Store, StoreError};
-use super::{MAX_INDEX_BYTES, MAX_JSON_BYTES, layout};
+use super::{MAX_INDEX_BYTES, MAX_JSON_BYTES, layout, lost};
 use crate::model::{LoadError, ModelName, Reason};
 
 /// Most faults of the store that one change sits out, with pauses that double up to the longest.
@@ -199,7 +199,15 @@ impl Writer {
     pub fn read(&self, model: &ModelName) -> Result<Index, ChangeError> {
         match self.look(model, &mut 0)? {
             (index, Some(_)) => Ok(index),
-            (_, None) => Err(ChangeError::refused(absent(model))),
+            (_, None) => Err(self.absent(model)),
+        }
+    }
+
+    /// That there is no such model, and what to do.
+    pub(super) fn absent(&self, model: &ModelName) -> ChangeError {
+        match self.patiently(&mut 0, || lost::absent(&*self.store, model)) {
+            Ok(text) => ChangeError::refused(text),
+            Err(error) => error.into(),
         }
     }
 
@@ -335,13 +343,6 @@ fn check_size(model: &ModelName, bytes: u64) -> Result<(), ChangeError> {
         "model.json of `{model}` would have {bytes} bytes, and sidecars read at most {MAX_INDEX_BYTES}; take old versions \
          out first: sidegate registry gc {model}"
     )))
-}
-
-/// Says that a model has no `model.json`, and what to do.
-pub(super) fn absent(model: &ModelName) -> String {
-    format!(
-        "the registry has no model.json of `{model}`; `sidegate registry ls` shows what there is, `register` makes one"
-    )
 }
 
 #[cfg(test)]

@@ -134,6 +134,8 @@ pub struct Loader {
     stopping: Arc<AtomicBool>,
     /// Whose signatures count.
     keys: Keys,
+    /// Why they could not be read last time, so that it is told once.
+    keys_problem: Option<String>,
     /// Syncs and pins that were looked for and not answered yet.
     syncs: Vec<OpenSync>,
     /// The configuration of the last look.
@@ -253,6 +255,7 @@ impl Loader {
             asking: false,
             stopping: Arc::default(),
             keys: Keys::default(),
+            keys_problem: None,
             syncs: Vec::new(),
             unanswered: BTreeMap::new(),
             rulings: BTreeMap::new(),

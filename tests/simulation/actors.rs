@@ -12,8 +12,8 @@ use sidegate::registry::clock::Clock as _;
 use sidegate::registry::index::{AuditEntry, Index};
 use sidegate::registry::layout;
 use sidegate::registry::operations::{
-    Gc, Promotion, Registration, Severity, gc, hold, promote, raise_epoch, register, release, remove_alias,
-    rollback, set_alias, verify_all,
+    Gc, Promotion, Registration, Rollback, Severity, gc, hold, promote, raise_epoch, register, release,
+    remove_alias, rollback, set_alias, verify_all,
 };
 use sidegate::registry::store::{Body, Condition, Store as _};
 use sidegate::registry::writer::{self, ChangeError, Done, Writer};
@@ -198,6 +198,7 @@ fn publisher(world: &Arc<World>, me: usize, is_remote: bool, left: &mut usize, c
         };
         let version = Version::new(a % 8 + 1).unwrap();
         let model = model();
+        let back = Rollback { to: None, why: "simulated".into(), check: true };
         match kind {
             0..=5 => {
                 let (file, golden) = content::pair(b);
@@ -215,7 +216,7 @@ fn publisher(world: &Arc<World>, me: usize, is_remote: bool, left: &mut usize, c
                 };
                 told(world, counts, &promote(&writer, &model, &promotion, None));
             }
-            11..=12 => told(world, counts, &rollback(&writer, &model, None, "simulated", None)),
+            11..=12 => told(world, counts, &rollback(&writer, &model, &back, None)),
             13 => told(world, counts, &hold(&writer, &model, None, "simulated")),
             14 => told(world, counts, &release(&writer, &model, None)),
             15..=16 => told(world, counts, &set_alias(&writer, &model, "champion", version, None)),

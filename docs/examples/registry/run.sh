@@ -55,7 +55,9 @@ run sidegate models
 
 run sidegate registry register cancer model --metric auc=0.994 --run 118 --parent 1
 run sidegate registry compare cancer 1 2
+sleep 3 # so that two seconds before the next promotion it is version 1 that is in Production
 run sidegate registry promote cancer 2 --stage Production --why "auc 0.994, was 0.991" --evidence run:118
+run sidegate registry log cancer --at "2s ago"
 run sidegate registry sync cancer
 run sidegate models
 
@@ -64,5 +66,4 @@ run sidegate registry sync cancer
 run sidegate models
 run sidegate registry promote cancer 2 --stage Production
 run sidegate registry log cancer
-run sidegate registry log cancer --at "1s ago"
 run sidegate registry verify cancer

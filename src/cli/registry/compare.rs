@@ -15,7 +15,7 @@ Examples:
   sidegate registry compare churn 6 7 --json | jq .metric_comparison.auc.improvement
 
 The change of a metric is in percent of the first version's value. Which of two is better is told where it is known of
-the metric: more for auc, less for rmse.";
+the metric: more for auc, less for rmse. What only one of them has stands beside a `-`.";
 
 /// Flags of `sidegate registry compare`.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,7 +60,7 @@ fn render(comparison: &Comparison) -> String {
         metric_comparison.iter().map(|(name, metric)| metric_row(name, metric, comparison)).collect();
     text += "\n";
     text += &if metrics.is_empty() {
-        "no metric that both have\n".to_owned()
+        "neither has a metric\n".to_owned()
     } else {
         let heads = ["METRIC", &first, &second, "CHANGE", "BETTER"];
         table::render(&heads, &[&first, &second, "CHANGE"], &metrics)
@@ -85,7 +85,8 @@ fn metric_row(name: &str, metric: &MetricComparison, comparison: &Comparison) ->
         None => "-".into(),
     };
     let change = metric.improvement.map_or_else(|| "-".into(), |percent| format!("{percent:+.2} %"));
-    vec![text::line(name), metric.version1.to_string(), metric.version2.to_string(), change, better]
+    let value = |value: Option<f64>| value.map_or_else(|| "-".into(), |value| value.to_string());
+    vec![text::line(name), value(metric.version1), value(metric.version2), change, better]
 }
 
 #[cfg(test)]
@@ -113,8 +114,9 @@ mod tests {
             version1: side("6", Stage::Archived),
             version2: side("7", Stage::Production),
             metric_comparison: [
-                ("auc".into(), metric(0.8, 0.82, Some(2.5), Some(Better::Version2))),
-                ("loss".into(), metric(0.0, 0.1, None, None)),
+                ("auc".into(), metric(Some(0.8), Some(0.82), Some(2.5), Some(Better::Version2))),
+                ("loss".into(), metric(Some(0.0), Some(0.1), None, None)),
+                ("old".into(), metric(Some(3.0), None, None, None)),
             ]
             .into(),
             params_diff: [(
@@ -132,6 +134,7 @@ size     2.0 KiB               -
 METRIC  VERSION 6  VERSION 7   CHANGE  BETTER
 auc           0.8       0.82  +2.50 %  7
 loss            0        0.1        -  -
+old             3          -        -  -
 
 PARAMETER  VERSION 6  VERSION 7
 depth      6          -

@@ -18,8 +18,9 @@ Examples:
   sidegate registry gc churn --keep 5 --grace 1d
 
 Versions in None or Archived beyond the newest --keep are marked, unless an alias, a hold, a rollout or a rollback could
-mean them; so are uploads that ran out and folders that nothing lists. Nobody is offered them any more; their files are
-deleted by the first gc after --grace.";
+mean them; so are uploads that ran out, and folders that model.json does not list although its audit still has their
+reservation: without one a folder is somebody's own, and stays. Nobody is offered what is marked any more; the files
+are deleted by the first gc after --grace.";
 
 const HEADS: &[&str] = &["MODEL", "MARKED", "EXPIRED", "ORPHANS", "DELETED"];
 
@@ -58,6 +59,8 @@ pub(super) fn run(args: &GcArgs) -> Result<(), Failure> {
     for model in models {
         match gc(&writer, &model, &what) {
             Ok(swept) => done.push((model, swept)),
+            // Where one is named, everything said is of it.
+            Err(error) if args.model.is_some() => failed.push(error.to_string()),
             Err(error) => failed.push(format!("{model}: {error}")),
         }
     }

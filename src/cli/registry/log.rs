@@ -57,7 +57,8 @@ pub(super) fn run(args: &LogArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let mut trail = log(&*store, model, None)?;
-    trail.entries.drain(..trail.entries.len().saturating_sub(args.number));
+    let (all, left_out) = (trail.entries.len(), trail.entries.len().saturating_sub(args.number));
+    trail.entries.drain(..left_out);
     let value = json!({"model": model.as_str(), "entries": trail.entries, "gaps": trail.gaps});
     print(args.json, &value, || {
         if trail.entries.is_empty() {
@@ -66,9 +67,10 @@ pub(super) fn run(args: &LogArgs) -> Result<(), Failure> {
         let rows: Vec<_> = trail.entries.iter().map(row).collect();
         table::render(HEADS, &[], &rows)
     });
-    let gaps: Vec<_> =
-        trail.gaps.iter().map(|(first, last)| format!("the audit lacks entries {first} to {last}")).collect();
-    remark(args.json, &gaps);
+    let earlier =
+        (left_out > 0).then(|| format!("{left_out} earlier entries are not shown; -n {all} shows all"));
+    let gaps = trail.gaps.iter().map(|(first, last)| format!("the audit lacks entries {first} to {last}"));
+    remark(args.json, &earlier.into_iter().chain(gaps).collect::<Vec<_>>());
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use super::{print, remark, stage, text};
 use crate::cli::failure::Failure;
 use crate::cli::table;
 use crate::model::{ModelName, Stage};
-use crate::registry::Registry;
 use crate::registry::operations::Summary;
+use crate::registry::{Registry, lost};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -46,17 +46,23 @@ pub(super) fn run(args: &LsArgs) -> Result<(), Failure> {
         let details = details(&offer, &registry, args.stage)?;
         let value = Value::Array(details.iter().map(|detail| json!(detail)).collect());
         print(args.json, &value, || versions(details.iter().map(Detail::row).collect(), Detail::HEADS));
+        remark(args.json, &offer.lost.then(|| lost::lost(model)).into_iter().collect::<Vec<_>>());
         return Ok(());
     }
     let mut offers = Vec::new();
-    let mut broken = Vec::new();
+    let (mut broken, mut lost) = (Vec::new(), Vec::new());
     for model in offer::models(&mut registry)? {
         match Offer::look(&mut registry, &model)? {
-            Ok(offer) => offers.extend(offer),
+            Ok(offer) => {
+                let is_lost = offer.as_ref().is_some_and(|offer| offer.lost);
+                lost.extend(is_lost.then(|| lost::lost(&model)));
+                offers.extend(offer);
+            }
             Err(error) => broken.push((model, error.detail)),
         }
     }
-    let notes: Vec<String> = broken.iter().map(|(model, problem)| format!("{model}: {problem}")).collect();
+    let notes = broken.iter().map(|(model, problem)| format!("{model}: {problem}"));
+    let notes: Vec<String> = notes.chain(lost).collect();
     if args.stage.is_some() {
         in_stage(args, &registry, &offers)?;
     } else {

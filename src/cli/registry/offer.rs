@@ -13,13 +13,16 @@ use crate::registry::index::{Index, State};
 use crate::registry::manifest::Manifest;
 use crate::registry::operations::{Summary, VersionSummary, summarize};
 use crate::registry::store::StoreError;
-use crate::registry::{Catalog, Listed, Registry};
+use crate::registry::{Catalog, Listed, Registry, lost};
 
 /// A model.
 #[derive(Serialize)]
 pub(super) struct Offer {
     /// Whether a `model.json` decides; without one the highest version serves.
     pub(super) managed: bool,
+    /// Whether there was one, and it is gone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) lost: bool,
     #[serde(flatten)]
     pub(super) summary: Summary,
     #[serde(skip)]
@@ -67,9 +70,15 @@ impl Offer {
             Ok(catalog) => catalog,
             Err(error) => return Ok(Err(error)),
         };
+        let store = registry.source().store;
+        let lost = match store.filter(|_| !catalog.managed) {
+            // Not worth failing for.
+            Some(store) => lost::had_index(store, model).unwrap_or(false),
+            None => false,
+        };
         let index = catalog.index.clone();
         let summary = index.as_ref().map_or_else(|| bare(model, &catalog), |index| summarize(index));
-        Ok(Ok(Some(Self { managed: catalog.managed, summary, listed: catalog.versions, index })))
+        Ok(Ok(Some(Self { managed: catalog.managed, lost, summary, listed: catalog.versions, index })))
     }
 
     /// The same, for those who need it.
@@ -137,7 +146,7 @@ impl Detail {
             summary.version.clone(),
             summary.stage.name().to_owned(),
             text::list(&summary.aliases),
-            text::state(&summary.state).to_owned(),
+            text::state(&summary.state),
             text::cell(summary.created.as_deref()),
             table::bytes(&json!(bytes)),
             problem.as_deref().map_or_else(|| text::pairs(metrics), text::line),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
 
+use super::named::{self, Named};
 use crate::cli::failure::Failure;
 use crate::cli::store;
 use crate::config::{self, RegistryUrl, Sources};
@@ -70,7 +71,13 @@ impl PlaceArgs {
 impl Place {
     /// Its store, for those who only read.
     pub(super) fn store(&self) -> Result<Box<dyn Store>, Failure> {
-        Ok(store::open(&self.config, ATTEMPTS)?)
+        let place = named::place(&self.config);
+        if let RegistryUrl::File(folder) = &self.config.url
+            && !folder.is_dir()
+        {
+            return Err(Failure::Failed(format!("{place} is not there, or is no folder")));
+        }
+        Ok(Box::new(Named::reader(store::open(&self.config, ATTEMPTS)?, place)))
     }
 
     /// The reading half, without a cache: what is shown is what is there.
@@ -87,7 +94,8 @@ impl Place {
             )));
         }
         let by = by.map_or_else(|| self.who(), str::to_owned);
-        Ok(Writer::new(self.store()?, by).single_writer(self.config.single_writer))
+        let store = Named::writer(store::open(&self.config, ATTEMPTS)?, named::place(&self.config));
+        Ok(Writer::new(Box::new(store), by).single_writer(self.config.single_writer))
     }
 
     /// `user@host`; where the environment names no user, as in many containers, its number.

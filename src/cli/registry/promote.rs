@@ -55,6 +55,9 @@ pub struct PromoteArgs {
     /// Release a hold on the model, which the audit says
     #[arg(long, requires = "stage")]
     pub override_hold: bool,
+    /// Do it even if its files are gone from the registry
+    #[arg(long, requires = "stage")]
+    pub no_check: bool,
     /// Why, for the audit
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
@@ -88,6 +91,7 @@ pub(super) fn run(args: &PromoteArgs) -> Result<(), Failure> {
         why: args.why.clone(),
         evidence: args.evidence.clone(),
         override_hold: args.override_hold,
+        check: !args.no_check,
         ..Promotion::new(version, stage)
     };
     let done = promote(&writer, &args.model, &promotion, key.as_ref())?;
@@ -130,13 +134,19 @@ fn render(args: &PromoteArgs, done: &Done<Promoted>) -> String {
         format!(", was in {}", promoted.from.name())
     };
     let mut text = format!("version {version} of {model} is in {stage}{was}{}\n", unchanged(done));
-    if !promoted.archived.is_empty() {
-        text += &format!("archived: {}\n", text::list(&promoted.archived));
-    }
+    text += &archived(promoted);
     if let Some(alias) = &args.alias {
         text += &format!("{model}@{alias} means version {version}\n");
     }
     text
+}
+
+/// What went to Archived for it, where something did.
+pub(super) fn archived(promoted: &Promoted) -> String {
+    match &promoted.archived[..] {
+        [] => String::new(),
+        archived => format!("archived: {}\n", text::list(archived)),
+    }
 }
 
 /// Says that nothing had to change, where that is so.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use self::files::Files;
 use self::upload::Upload;
 use super::place::{self, PlaceArgs, WriterArgs};
-use super::promote::alias;
+use super::promote::{alias, archived};
 use super::{changed, print, remark, stage, text};
 use crate::cli::failure::Failure;
 use crate::model::{ModelName, Stage, Version};
@@ -122,7 +122,9 @@ pub(super) fn run(args: &RegisterArgs) -> Result<(), Failure> {
     value["golden"] = json!(has_golden);
     value["alias"] = json!(named.as_ref().ok().cloned().flatten());
     print(args.json, &value, || render(args, &done.value, has_golden));
-    let notes: Vec<String> = files.remark.into_iter().chain(done.value.notes.clone()).collect();
+    let promoted = done.value.promoted.iter().flat_map(|promoted| promoted.notes.clone());
+    let notes: Vec<String> =
+        files.remark.into_iter().chain(done.value.notes.clone()).chain(promoted).collect();
     remark(args.json, &notes);
     named?;
     if args.stage != Stage::None && done.value.promoted.is_none() {
@@ -160,13 +162,16 @@ fn render(args: &RegisterArgs, registered: &Registered, has_golden: bool) -> Str
     }
     if let Some(promoted) = &registered.promoted {
         text += &format!("it is in {}\n", promoted.stage.name());
+        text += &archived(promoted);
     }
     if !has_golden {
         text += "it has no golden examples to prove its answers before it serves; give some with --golden golden.json\n";
     }
     if args.stage != Stage::Production {
         let again = PlaceArgs::again(&args.writer.place);
-        text += &format!("next: sidegate registry promote {model} {version} --stage Production{again}\n");
+        let key = args.key.as_ref().map(|key| format!(" --key {}", key.display())).unwrap_or_default();
+        text +=
+            &format!("next: sidegate registry promote {model} {version} --stage Production{key}{again}\n");
     }
     text
 }

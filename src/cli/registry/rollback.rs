@@ -11,7 +11,7 @@ use crate::cli::admin_client::Client;
 use crate::cli::failure::Failure;
 use crate::cli::pin;
 use crate::model::{ModelName, Version};
-use crate::registry::operations::rollback;
+use crate::registry::operations::{Rollback, rollback};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -34,11 +34,14 @@ pub struct RollbackArgs {
     /// Why, for the audit and for those who meet the hold
     #[arg(long, value_name = "TEXT", default_value = "rolled back")]
     pub why: String,
+    /// Do it even if the version's files are gone from the registry
+    #[arg(long)]
+    pub no_check: bool,
     /// Private key to sign the promotion with
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
     /// Roll one running sidegate back and leave the registry as it is
-    #[arg(long, conflicts_with_all = ["to", "why", "key", "registry", "by"])]
+    #[arg(long, conflicts_with_all = ["to", "why", "no_check", "key", "registry", "by"])]
     pub local: bool,
     /// Address of its admin port [default: that of the configuration]
     #[arg(long, value_name = "ADDR", requires = "local")]
@@ -60,7 +63,8 @@ pub(super) fn run(args: &RollbackArgs) -> Result<(), Failure> {
         return local(args);
     }
     let key = place::key(args.key.as_deref())?;
-    let done = rollback(&args.writer.open()?, &args.model, args.to, &args.why, key.as_ref())?;
+    let back = Rollback { to: args.to, why: args.why.clone(), check: !args.no_check };
+    let done = rollback(&args.writer.open()?, &args.model, &back, key.as_ref())?;
     let model = &args.model;
     print(args.json, &changed(model, &done), || {
         let from = done.value.from.filter(|from| *from != done.value.to);

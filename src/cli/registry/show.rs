@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::offer::{Detail, Offer};
 use super::place::PlaceArgs;
-use super::{print, text};
+use super::{print, remark, text};
 use crate::cli::failure::Failure;
 use crate::cli::table;
-use crate::model::{Reference, Selector};
+use crate::model::{Reference, Selector, Stage};
 use crate::registry::index::State;
+use crate::registry::lost;
 use crate::registry::operations::VersionSummary;
 use crate::registry::signature::Kind;
 
@@ -17,6 +18,8 @@ Examples:
   sidegate registry show churn                     a model with its versions, its hold and its rollout
   sidegate registry show churn@champion            a version, by number, stage or alias
   sidegate registry show churn@7 --json | jq .signature";
+
+const STALE: &str = "its promotion to Production; only an older one is signed";
 
 /// Flags of `sidegate registry show`.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,7 +42,7 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
     if args.reference.selector != Selector::Default {
         let detail = offer.detail(&registry, find(&offer, &args.reference.selector)?)?;
         let value = version(&offer, &detail);
-        print(args.json, &value, || version_page(&value));
+        print(args.json, &value, || version_page(&value, &detail));
         return Ok(());
     }
     let details: Result<Vec<Detail>, _> =
@@ -48,6 +51,8 @@ pub(super) fn run(args: &ShowArgs) -> Result<(), Failure> {
     let mut value = json!(offer);
     value["versions"] = details.iter().map(|detail| json!(detail)).collect();
     print(args.json, &value, || model_page(&offer, &details));
+    let lost = offer.lost.then(|| lost::lost(&args.reference.name));
+    remark(args.json, &lost.into_iter().collect::<Vec<_>>());
     Ok(())
 }
 
@@ -79,6 +84,9 @@ fn model_page(offer: &Offer, details: &[Detail]) -> String {
     let summary = &offer.summary;
     let place = if offer.managed {
         format!("generation {}, epoch {}", summary.generation, summary.epoch)
+    } else if offer.lost {
+        "its model.json is lost; sidecars that saw it keep what they serve, others serve the highest version"
+            .into()
     } else {
         "no model.json, so the highest version serves".into()
     };
@@ -96,9 +104,19 @@ fn model_page(offer: &Offer, details: &[Detail]) -> String {
             format!("from {} to {} since {}, within {seconds}", rollout.from, rollout.version, rollout.start);
         lines.push(("rollout", text::line(&begun)));
     }
+    for version in summary.versions.iter().filter(|version| is_stale(offer, version)) {
+        lines.push(("unsigned", format!("version {}: {STALE}", version.version)));
+    }
     let rows: Vec<_> = details.iter().map(Detail::row).collect();
     let table = table::render(Detail::HEADS, &["SIZE"], &rows);
     format!("{}: {place}\n\n{}\n{table}", summary.model, text::page(&lines))
+}
+
+/// Whether a version is in Production by a promotion that is not signed, while an older one is.
+fn is_stale(offer: &Offer, version: &VersionSummary) -> bool {
+    let number = version.version.parse().ok();
+    let index = offer.index.as_ref().filter(|_| version.stage == Stage::Production);
+    index.zip(number).is_some_and(|(index, number)| index.has_stale_promotion(number))
 }
 
 /// What `model.json` and the manifest say of a version, side by side.
@@ -116,16 +134,17 @@ fn version(offer: &Offer, detail: &Detail) -> Value {
     let signed: Vec<Value> =
         signed.map(|signed| json!({"kind": signed.kind, "stage": signed.stage, "key": signed.key})).collect();
     fields.insert("signatures".into(), json!(signed));
+    fields.insert("stale_promotion".into(), json!(is_stale(offer, &detail.summary)));
     value
 }
 
-fn version_page(value: &Value) -> String {
+fn version_page(value: &Value, detail: &Detail) -> String {
     let field = |name: &str| table::cell(&value[name]);
     let names = |name: &str| text::list(value[name].as_array().into_iter().flatten().map(table::cell));
     let mut lines = vec![
         ("stage", field("stage")),
         ("aliases", names("aliases")),
-        ("state", field("state")),
+        ("state", text::state(&detail.summary.state)),
         ("created", field("created")),
         ("manifest", field("manifest")),
     ];
@@ -162,6 +181,7 @@ fn version_page(value: &Value) -> String {
     );
     let signed = value["signatures"].as_array().into_iter().flatten();
     several(&mut lines, "signed", signed.map(signature).collect());
+    lines.extend((value["stale_promotion"] == true).then(|| ("unsigned", STALE.into())));
     format!("{}/{}\n\n{}", field("model"), field("version"), text::page(&lines))
 }
 

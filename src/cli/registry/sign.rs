@@ -59,12 +59,12 @@ pub(super) fn run(args: &SignArgs) -> Result<(), Failure> {
     let done = done.with(json!({"version": version.get(), "key": key.id(), "signed": added}));
     print(args.json, &changed(model, &done), || {
         let what = match (added.contains(&Kind::Version), added.contains(&Kind::Promotion)) {
-            (true, true) => "signed: its content and its promotion",
-            (true, false) => "signed: its content",
-            (false, true) => "signed: its promotion",
-            (false, false) => "signed already; nothing was changed",
+            (true, true) => ": its content and its promotion",
+            (true, false) => ": its content",
+            (false, true) => ": its promotion",
+            (false, false) => " already; nothing was changed",
         };
-        format!("version {version} of {model} is {what}, by key {}\n", key.id())
+        format!("version {version} of {model} is signed by key {}{what}\n", key.id())
     });
     Ok(())
 }

@@ -28,13 +28,13 @@ pub(super) fn pairs(value: &Value) -> String {
     line(&fields.join(" "))
 }
 
-/// Whether a version's files are there, in a word.
-pub(super) fn state(state: &State) -> &'static str {
+/// Whether a version's files are there.
+pub(super) fn state(state: &State) -> String {
     match state {
-        State::Ready => "ready",
-        State::Uploading { .. } => "uploading",
-        State::Deleted { .. } => "deleted",
-        State::Other(_) => "unknown",
+        State::Ready => "ready".into(),
+        State::Uploading { owner, .. } => line(&format!("uploading by {owner}")),
+        State::Deleted { at, .. } => line(&format!("deleted on {at}")),
+        State::Other(_) => "unknown".into(),
     }
 }
 
@@ -53,6 +53,12 @@ mod tests {
         assert_eq!(line("a\nb\u{1b}[31m"), "a b [31m");
         assert_eq!((cell(None), list([5, 6]), list::<u64>([])), ("-".into(), "5, 6".into(), "-".into()));
         assert_eq!(pairs(&json!({"auc": 0.81, "note": "a\tb"})), "auc=0.81 note=a b");
+        let deleted =
+            State::Deleted { at: "2026-11-27T11:18:16Z".into(), rest: crate::registry::format::Rest::new() };
+        assert_eq!(
+            (state(&State::Ready), state(&deleted)),
+            ("ready".into(), "deleted on 2026-11-27T11:18:16Z".into())
+        );
         assert_eq!((pairs(&json!({})), pairs(&json!(null))), ("-".into(), "-".into()));
         assert_eq!(page(&[("serves", "7".into()), ("", "8".into())]), "serves  7\n        8\n");
     }

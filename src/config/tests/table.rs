@@ -144,7 +144,8 @@ fn every_key_reaches_a_field_of_its_own() {
     let weighted = OTHER.replace("weights = {}", "weights = { z = 3 }").replace("slots = {", "#");
     assert!(changes(&new, &load_file(&weighted).unwrap()).iter().any(|c| c.key.ends_with(".weights")));
     assert_eq!(changed.iter().map(|change| change.key.clone()).collect::<Vec<_>>(), expected);
-    let stepped = OTHER.replace("canary = []", "canary = [\"1% for 1h\", \"5%\"]").replace("coverage = ", "#");
+    let stepped =
+        OTHER.replace("canary = []", "canary = [\"1% for 1h\", \"5%\"]").replace("coverage = ", "#");
     assert!(changes(&new, &load_file(&stepped).unwrap()).iter().any(|c| c.key.ends_with(".canary")));
     assert_eq!(changes(&new, &new), []);
     // One key at a time changes just that key: no two share a field.

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
-use crate::gateway::dispatch::{resolve, selector};
+use crate::gateway::dispatch::{named, resolve};
 use crate::gateway::http::Answer;
 use crate::gateway::route::Route;
 use crate::gateway::workspace::Workspace;
-use crate::model::TensorSpec;
-use crate::serving::status::State;
+use crate::model::{Selector, TensorSpec};
+use crate::serving::status::{State, VersionStatus};
 use crate::serving::{ServedVersion, Snapshot, Statistics};
 
 /// Extensions that `/v2` declares.
@@ -64,10 +64,9 @@ fn one(
     work: &mut Workspace,
     describe: impl FnOnce(&ServedVersion) -> Value,
 ) -> Answer {
-    let Some(selector) = selector(version) else {
-        return work.fail(404, "not_found", "versions are whole numbers from 1");
-    };
-    match resolve(snapshot, model, &selector, work) {
+    let found =
+        named(model, version, work).and_then(|(model, selector)| resolve(snapshot, &model, &selector, work));
+    match found {
         Ok(served) => work.reply(200, &describe(served)),
         Err(answer) => answer,
     }
@@ -81,27 +80,33 @@ fn ready(
     version: Option<&str>,
     work: &mut Workspace,
 ) -> Answer {
-    let Some(selector) = selector(version) else {
-        return work.fail(404, "not_found", "versions are whole numbers from 1");
+    let (model, selector) = match named(model, version, work) {
+        Ok((model, selector)) => (model, selector),
+        Err(answer) => return answer,
     };
-    if snapshot.resolve(model, &selector).is_ok() {
+    if snapshot.resolve(&model, &selector).is_ok() {
         return work.reply(200, &json!({"name": model, "ready": true}));
     }
     let status = gateway.serving.status.load();
     let known = status.models.iter().find(|m| m.name == model);
-    let known = known.filter(|m| version.is_none_or(|v| m.versions.iter().any(|known| known.version == v)));
+    let is_meant = |version: &VersionStatus| match &selector {
+        Selector::Default => true,
+        Selector::Version(number) => version.version == number.to_string(),
+        Selector::Stage(stage) => version.stage == stage.name(),
+        Selector::Alias(alias) => version.aliases.contains(alias),
+    };
+    let known = known.filter(|m| selector == Selector::Default || m.versions.iter().any(is_meant));
     match known {
         Some(known) => {
-            let reason = known
-                .problem
-                .as_ref()
-                .or_else(|| known.versions.iter().rev().find_map(|v| v.reason.as_ref()));
+            let reason = known.problem.as_ref().or_else(|| {
+                known.versions.iter().rev().filter(|v| is_meant(v)).find_map(|v| v.reason.as_ref())
+            });
             let error =
                 reason.map_or_else(|| "not loaded".to_owned(), |r| format!("{}: {}", r.code, r.detail));
             work.reply(503, &json!({"name": model, "ready": false, "error": error, "code": "not_ready"}))
         }
         None => {
-            work.fail(404, "not_found", &format!("model `{}` is not known", crate::model::shorten(model)))
+            work.fail(404, "not_found", &format!("model `{}` is not known", crate::model::shorten(&model)))
         }
     }
 }
@@ -169,7 +174,8 @@ fn statistics(
 ) -> Answer {
     let mut served: Vec<&Arc<ServedVersion>> = match (model, version) {
         (None, _) => snapshot.models.values().flat_map(|m| m.versions.values().map(|(_, v)| v)).collect(),
-        (Some(name), None) => match snapshot.models.get(name) {
+        // What is behind an `@` is one version; the plain name is all of them.
+        (Some(name), None) if !name.contains(['@', '%']) => match snapshot.models.get(name) {
             Some(model) => model.versions.values().map(|(_, v)| v).collect(),
             None => {
                 return work.fail(
@@ -180,10 +186,9 @@ fn statistics(
             }
         },
         (Some(name), version) => {
-            let Some(selector) = selector(version) else {
-                return work.fail(404, "not_found", "versions are whole numbers from 1");
-            };
-            match resolve(snapshot, name, &selector, work) {
+            let found = named(name, version, work)
+                .and_then(|(model, selector)| resolve(snapshot, &model, &selector, work));
+            match found {
                 Ok(served) => vec![served],
                 Err(answer) => return answer,
             }

@@ -16,7 +16,7 @@ pub fn set_alias(
     why: Option<&str>,
 ) -> Result<Done<Option<u64>>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         apply(draft, alias, version, AuditEntry { why: why.map(str::to_owned), ..entry("") })
     })
 }
@@ -32,7 +32,7 @@ pub fn remove_alias(
     why: Option<&str>,
 ) -> Result<Done<u64>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         let Some(meant) = draft.index.aliases.remove(alias) else {
             let there: Vec<&str> = draft.index.aliases.keys().map(String::as_str).collect();
             let there = if there.is_empty() { "none".into() } else { there.join(", ") };

@@ -20,7 +20,7 @@ pub struct Comparison {
     pub version1: Side,
     /// The second.
     pub version2: Side,
-    /// By name, each metric that both have.
+    /// By name, each metric that one of them has.
     pub metric_comparison: BTreeMap<String, MetricComparison>,
     /// Parameters that differ, with the value of each; null where one has none.
     pub params_diff: BTreeMap<String, Difference>,
@@ -43,16 +43,16 @@ pub struct Side {
     pub params: Value,
 }
 
-/// One metric of both.
+/// One metric.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MetricComparison {
-    /// Its value in the first.
-    pub version1: f64,
-    /// Its value in the second.
-    pub version2: f64,
-    /// (second − first) / first × 100; null when the first is 0.
+    /// Its value in the first; null where that has none.
+    pub version1: Option<f64>,
+    /// Its value in the second; null where that has none.
+    pub version2: Option<f64>,
+    /// (second − first) / first × 100; null when the first is 0, or one is missing.
     pub improvement: Option<f64>,
-    /// Which is better; null when it is not known which way the metric is.
+    /// Which is better; null when it is not known which way the metric is, or one is missing.
     pub better: Option<Better>,
 }
 
@@ -101,8 +101,13 @@ pub fn compare(
     let index = index(store, model)?;
     let (first, bytes1) = side(store, model, &index, version1)?;
     let (second, bytes2) = side(store, model, &index, version2)?;
-    let metric_comparison = in_both(&first.metrics, &second.metrics)
-        .filter_map(|(name, a, b)| Some((name.clone(), compare_metric(name, a.as_f64()?, b.as_f64()?))))
+    let names =
+        [&first.metrics, &second.metrics].into_iter().filter_map(Value::as_object).flat_map(Map::keys);
+    let number = |metrics: &Value, name: &String| metrics.get(name).and_then(Value::as_f64);
+    let pairs = names.map(|name| (name, number(&first.metrics, name), number(&second.metrics, name)));
+    let metric_comparison = pairs
+        .filter(|(_, a, b)| a.is_some() || b.is_some())
+        .map(|(name, a, b)| (name.clone(), compare_metric(name, a, b)))
         .collect();
     let difference = bytes1.zip(bytes2).map(|(a, b)| b as i64 - a as i64);
     Ok(Comparison {
@@ -138,12 +143,10 @@ fn side(
     Ok((side, bytes.map(|file| file.bytes)))
 }
 
-fn in_both<'a>(a: &'a Value, b: &'a Value) -> impl Iterator<Item = (&'a String, &'a Value, &'a Value)> {
-    let pairs = a.as_object().into_iter().flatten();
-    pairs.filter_map(move |(name, value)| Some((name, value, b.get(name)?)))
-}
-
-fn compare_metric(name: &str, first: f64, second: f64) -> MetricComparison {
+fn compare_metric(name: &str, version1: Option<f64>, version2: Option<f64>) -> MetricComparison {
+    let (Some(first), Some(second)) = (version1, version2) else {
+        return MetricComparison { version1, version2, improvement: None, better: None };
+    };
     let improvement = (first != 0.0).then(|| (second - first) / first * 100.0);
     let better = direction::of(name).map(|direction| match second.partial_cmp(&first) {
         Some(std::cmp::Ordering::Less) if direction == crate::score::Better::Lower => Better::Version2,
@@ -151,7 +154,7 @@ fn compare_metric(name: &str, first: f64, second: f64) -> MetricComparison {
         Some(std::cmp::Ordering::Equal) | None => Better::Equal,
         Some(_) => Better::Version1,
     });
-    MetricComparison { version1: first, version2: second, improvement, better }
+    MetricComparison { version1, version2, improvement, better }
 }
 
 fn differences(first: &Value, second: &Value) -> BTreeMap<String, Difference> {

@@ -17,7 +17,7 @@ pub fn raise_epoch(
     key: Option<&SigningKey>,
 ) -> Result<Done<u64>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         let before = draft.index.epoch;
         draft.index.epoch += 1;
         draft.note(AuditEntry {

@@ -62,7 +62,7 @@ pub fn gc(writer: &Writer, model: &ModelName, gc: &Gc) -> Result<Done<Swept>, Ch
         return Ok(Done { value: swept, generation, epoch, mutation: None });
     }
     let marked = writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         mark(writer, draft, model, gc, &folders)
     })?;
     let (marked, (mut swept, due)) = marked.split();

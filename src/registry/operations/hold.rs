@@ -16,7 +16,7 @@ pub fn hold(
     why: &str,
 ) -> Result<Done<Hold>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         let production = draft.index.in_stage(Stage::Production);
         let held = match version {
             Some(version) => Some(ready(&draft.index, version)?.version),
@@ -37,7 +37,7 @@ pub fn hold(
 /// When there is none, or it could not be written.
 pub fn release(writer: &Writer, model: &ModelName, why: Option<&str>) -> Result<Done<Hold>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         let held = draft.index.hold.take();
         let held = held.ok_or_else(|| ChangeError::refused(format!("`{model}` is not held")))?;
         draft.note(AuditEntry {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{
-    ChangeError, Done, Draft, Writer, alias, entry, hold, must_exist, ready, set_stage, sign, stage_text,
+    ChangeError, Done, Draft, Writer, alias, entry, hold, must_exist, ready, set_stage, sign, stage_text, vet,
 };
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::format::Rest;
@@ -31,6 +31,8 @@ pub struct Promotion {
     pub evidence: Option<String>,
     /// Whether a hold is released for it.
     pub override_hold: bool,
+    /// Whether it is refused when its files are gone from the store.
+    pub check: bool,
 }
 
 /// What became of it.
@@ -64,6 +66,7 @@ impl Promotion {
             why: None,
             evidence: None,
             override_hold: false,
+            check: true,
         }
     }
 }
@@ -72,7 +75,7 @@ impl Promotion {
 /// nothing.
 ///
 /// # Errors
-/// When there is no such version, a hold forbids it, or it could not be written.
+/// When there is no such version, its files are gone, a hold forbids it, or it could not be written.
 pub fn promote(
     writer: &Writer,
     model: &ModelName,
@@ -80,8 +83,18 @@ pub fn promote(
     key: Option<&SigningKey>,
 ) -> Result<Done<Promoted>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
-        apply(draft, model, promotion, key)
+        must_exist(writer, draft, model)?;
+        let Promotion { version, stage, .. } = *promotion;
+        let is_placed = matches!(stage, Stage::Production | Stage::Staging);
+        let moves = ready(&draft.index, version)?.stage != stage;
+        let change = if promotion.check && is_placed && moves {
+            vet::check(writer, &draft.index, model, version)?
+        } else {
+            None
+        };
+        let mut promoted = apply(draft, model, promotion, key)?;
+        promoted.notes.extend(change);
+        Ok(promoted)
     })
 }
 
@@ -140,11 +153,15 @@ pub(super) fn apply(
     }
     notes.extend(remarks(draft, version, stage, default));
     let before = std::mem::replace(&mut default, draft.index.default_version());
-    if let Some(now) = default.filter(|now| before != Some(*now)).and_then(Version::new) {
+    let now = default.filter(|now| before != Some(*now)).and_then(Version::new);
+    if let Some(now) = now {
         // One that was in Production all the time, behind a higher one, was promoted before that.
         sign::promotion(draft, model, now, key)?;
-        notes.extend(sign::unsigned(draft, now, key));
     }
+    if from != stage {
+        notes.extend(sign::unsigned(draft, version, key));
+    }
+    notes.extend(now.filter(|now| *now != version).and_then(|now| sign::unsigned(draft, now, key)));
     Ok(Promoted { version: version.get(), from, stage, archived, default, notes })
 }
 
@@ -159,9 +176,9 @@ pub(super) fn archive(draft: &mut Draft, version: u64, note: AuditEntry) {
 fn remarks(draft: &Draft, version: Version, stage: Stage, before: Option<u64>) -> Option<String> {
     let model = &draft.index.model;
     match draft.index.default_version() {
-        None if before.is_some() => {
-            Some(format!("nothing is in Production any more: the plain name `{model}` means no version"))
-        }
+        None if before.is_some() => Some(format!(
+            "no version of `{model}` is in Production now, so the plain name means none: promote one"
+        )),
         Some(other) if stage == Stage::Production && other != version.get() => Some(format!(
             "version {other} is in Production too and higher, so the plain name `{model}` still means that one"
         )),

@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{ChangeError, Done, Draft, Writer, entry, hold, index, manifest, number, promote};
-use super::{Promoted, Promotion};
+use super::{ChangeError, Done, Draft, Index, Writer, entry, hold, index, lost, manifest, number, promote};
+use super::{Promoted, Promotion, vet};
 use crate::model::{ModelName, Signature, Stage, Version};
 use crate::registry::clock;
 use crate::registry::digest::Digest;
@@ -55,6 +55,8 @@ pub struct Registration {
     pub rest: Rest,
     /// The training run, which goes into the lineage.
     pub run_id: Option<String>,
+    /// The version it was made from, which goes into the lineage and must be one of the model's.
+    pub parent: Option<Version>,
     /// Feature names of a model with one tensor input, in order.
     pub columns: Vec<String>,
     /// The output that `/predict` answers with.
@@ -106,6 +108,7 @@ impl Registration {
             gate: Map::new(),
             rest: Rest::new(),
             run_id: None,
+            parent: None,
             columns: Vec::new(),
             prediction: None,
             labels: Vec::new(),
@@ -124,6 +127,7 @@ impl Registration {
         files: &[LocalFile],
     ) -> Manifest {
         let mut lineage = self.lineage.clone();
+        lineage.extend(self.parent.map(|parent| ("parent".to_owned(), Value::from(parent.get()))));
         lineage.extend(self.run_id.clone().map(|run| ("run".to_owned(), Value::String(run))));
         let mut manifest = Manifest::new(model, version, created, self.signature.as_ref());
         manifest.files = files.iter().map(LocalFile::entry).collect();
@@ -188,14 +192,20 @@ pub fn register(
             draft.index.add_signature(key.sign_version(model, version, &manifest));
         }
         draft.note(AuditEntry { version: Some(version.get()), ..registration.note("register") });
-        Ok(place(draft, model, version, registration, key))
+        let before = draft.index.in_stage(Stage::Production).last().copied().and_then(Version::new);
+        let change = before.filter(|_| registration.stage != Stage::None).and_then(|before| {
+            let signature = (registration.signature.clone(), registration.breaking);
+            vet::changed(writer, &draft.index, model, signature, before)
+        });
+        let (promoted, refusal) = place(draft, model, version, registration, key);
+        let notes = refusal.into_iter().chain(change).chain(serves(draft, version));
+        Ok((promoted, notes.collect::<Vec<String>>()))
     });
     let done = done.map_err(|error| match error.outcome {
         Outcome::Unchanged => invisible(error),
         Outcome::Unknown => error.remark(format!("it is that of version {version}")),
     })?;
-    let (done, (promoted, refusal)) = done.split();
-    let mut notes: Vec<String> = refusal.into_iter().collect();
+    let (done, (promoted, mut notes)) = done.split();
     notes.extend(same_as.map(|other| format!("version {other} has the same model file")));
     if !adopted.is_empty() {
         notes.push("versions that had no model.json were taken over; the highest is in Production".into());
@@ -227,10 +237,15 @@ fn reserve(
             hold::check(&mut trial, false)?;
         }
         let is_new = draft.index.generation == 0 && draft.index.versions.is_empty();
-        if is_new && writer.patiently(&mut 0, || super::lost::had_index(writer.store(), model))? {
+        if is_new && writer.patiently(&mut 0, || lost::had_index(writer.store(), model))? {
+            return Err(ChangeError::refused(lost::lost(model)));
+        }
+        let is_own = |parent: &Version| folders.contains(parent) || draft.index.version(*parent).is_some();
+        // What `gc` took away was there once.
+        let is_known = |parent: &Version| parent.get() <= draft.index.reserved || is_own(parent);
+        if let Some(parent) = registration.parent.filter(|parent| !is_known(parent)) {
             return Err(ChangeError::refused(format!(
-                "`{model}` had a model.json and has none; put it back from a backup, then `sidegate registry verify {model} \
-                 --raise-epoch`. To begin anew, move its folder away"
+                "`{model}` has no version {parent} that could be its parent; nothing was changed"
             )));
         }
         let adopted = if is_new { bare::adopt(writer, draft, model, &folders)? } else { Vec::new() };
@@ -322,6 +337,18 @@ fn place(
         }
         Err(error) => (None, Some(format!("it was not put into {}: {error}", registration.stage.name()))),
     }
+}
+
+/// Says of a version that it serves because it is there, which who has not begun with stages may not expect.
+fn serves(draft: &Draft, version: Version) -> Option<String> {
+    let Index { model, .. } = &draft.index;
+    let is_staged = draft.index.ready().iter().any(|entry| entry.stage != Stage::None);
+    let is_default = draft.index.default_version() == Some(version.get());
+    (is_default && !is_staged).then(|| {
+        format!(
+            "no version of {model} has a stage, so the highest serves: version {version} does from now on"
+        )
+    })
 }
 
 /// The newest version with the same model file, as far as manifests can be read.

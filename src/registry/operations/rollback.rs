@@ -3,11 +3,22 @@
 use serde::Serialize;
 
 use super::{ChangeError, Done, Draft, LoadError, Store, Writer, entry, hold, must_exist, production};
-use super::{promote, ready, set_stage, sign, stage_text};
+use super::{promote, ready, set_stage, sign, stage_text, vet};
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::audit;
 use crate::registry::index::{AuditEntry, Index};
 use crate::registry::signature::SigningKey;
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub struct Rollback {
+    /// Where to; `None` is what was in Production before.
+    pub to: Option<Version>,
+    /// Why.
+    pub why: String,
+    /// Whether it is refused when the version's files are gone from the store.
+    pub check: bool,
+}
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,17 +36,16 @@ pub struct RolledBack {
 /// person's decision.
 ///
 /// # Errors
-/// When there is nothing to go back to, or it could not be written.
+/// When there is nothing to go back to, its files are gone, or it could not be written.
 pub fn rollback(
     writer: &Writer,
     model: &ModelName,
-    to: Option<Version>,
-    why: &str,
+    back: &Rollback,
     key: Option<&SigningKey>,
 ) -> Result<Done<RolledBack>, ChangeError> {
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
-        let to = match to {
+        must_exist(writer, draft, model)?;
+        let to = match back.to {
             Some(version) => version,
             None => goal(writer.store(), &draft.index, model)?.and_then(Version::new).ok_or_else(|| {
                 ChangeError::refused(format!(
@@ -43,8 +53,36 @@ pub fn rollback(
                 ))
             })?,
         };
-        apply(draft, model, to, why, key)
+        let moves = ready(&draft.index, to)?.stage != Stage::Production;
+        let change = if back.check && moves { vet::check(writer, &draft.index, model, to)? } else { None };
+        let is_new = moves && !was_in_production(writer.store(), &draft.index, model, to)?;
+        let mut rolled = apply(draft, model, to, &back.why, key)?;
+        rolled.notes.extend(change);
+        rolled
+            .notes
+            .extend(is_new.then(|| format!("version {to} of `{model}` never was in Production before")));
+        Ok(rolled)
     })
+}
+
+/// Whether a version was in Production, as far as the audit reaches back.
+fn was_in_production(
+    store: &dyn Store,
+    index: &Index,
+    model: &ModelName,
+    version: Version,
+) -> Result<bool, LoadError> {
+    let production = Some(Stage::Production.name());
+    let was_there = |entry: &AuditEntry| {
+        entry.alias.is_none()
+            && entry.version == Some(version.get())
+            && (entry.from.as_deref() == production || entry.to.as_deref() == production)
+    };
+    if index.audit.iter().any(was_there) {
+        return Ok(true);
+    }
+    let is_whole = index.audit.first().is_none_or(|entry| entry.seq <= 1);
+    Ok(!is_whole && audit::trail(store, model, index)?.entries.iter().any(was_there))
 }
 
 fn apply(

@@ -19,14 +19,16 @@ pub fn sign(
 ) -> Result<Done<Vec<Kind>>, ChangeError> {
     let keys: Keys = [key.public()].into_iter().collect();
     writer.mutate(model, |draft| {
-        must_exist(draft, model)?;
+        must_exist(writer, draft, model)?;
         let listed = ready(&draft.index, version)?.clone();
         // The key vouches for the content, not for what model.json says of it.
         manifest(writer.store(), model, &listed)?;
         let digest = digest(&draft.index, version)?;
         let is_placed = matches!(listed.stage, Stage::Production | Stage::Staging);
         let signed = |promoted| keys.check(&draft.index, model, version, &digest, promoted, None).is_ok();
-        let needs = (!signed(None), is_placed && !signed(Some(listed.stage)));
+        // An older promotion of it that is signed says nothing of this one.
+        let is_stale = listed.stage == Stage::Production && draft.index.has_stale_promotion(version);
+        let needs = (!signed(None), is_placed && (is_stale || !signed(Some(listed.stage))));
         let mut added = Vec::new();
         if needs.0 {
             draft.index.add_signature(key.sign_version(model, version, &digest));
@@ -62,23 +64,27 @@ pub(super) fn promotion(
     Ok(())
 }
 
-/// Says of a version that readers who ask for signatures will not take it, where others of the model are signed.
+/// Says of a version in Production or Staging that readers who ask for signatures will not take it, where others of
+/// the model are signed or there is a key.
 pub(super) fn unsigned(draft: &Draft, version: Version, key: Option<&SigningKey>) -> Option<String> {
     let known = || draft.index.signatures.iter().filter_map(|entry| entry.known());
-    let is_in_production = draft.index.in_stage(Stage::Production).contains(&version.get());
-    if known().next().is_none() && key.is_none() || !is_in_production || !draft.is_changed() {
+    let stage = draft.index.version(version)?.stage;
+    if known().next().is_none() && key.is_none() || !draft.is_changed() {
         return None;
     }
     let has = |kind| known().any(|signed| signed.version == version.get() && signed.kind == kind);
-    let missing = match (has(Kind::Version), key.is_some()) {
-        (true, true) => return None,
-        (false, _) => "the version is not signed",
-        (true, false) => "its promotion is not signed",
+    let missing = match (stage, has(Kind::Version), key.is_some()) {
+        (Stage::Production | Stage::Staging, false, true) => {
+            "its promotion is signed, and its content is not"
+        }
+        (Stage::Production | Stage::Staging, false, false) => "the version is not signed",
+        (Stage::Production, true, false) => "its promotion is not signed",
+        _ => return None,
     };
     let model = &draft.index.model;
     Some(format!(
         "{missing}: readers with registry.require_signature refuse version {version}; \
-         `sidegate registry sign {model} {version}` signs it"
+         `sidegate registry sign {model} {version} --key FILE` signs it"
     ))
 }
 

@@ -15,6 +15,7 @@ use crate::registry::store::Folder;
 mod deciding;
 mod keeping;
 mod reading;
+mod telling;
 
 /// A clock that moves when told to.
 #[derive(Clone, Default)]
@@ -101,6 +102,17 @@ impl Bench {
         }
         catalog.versions.iter().map(|listed| listed.version.get()).collect()
     }
+}
+
+/// The tests name what differs.
+fn rollback(
+    writer: &Writer,
+    model: &ModelName,
+    to: Option<Version>,
+    why: &str,
+    key: Option<&SigningKey>,
+) -> Result<Done<RolledBack>, ChangeError> {
+    super::rollback(writer, model, &Rollback { to, why: why.into(), check: true }, key)
 }
 
 fn v(number: u64) -> Version {

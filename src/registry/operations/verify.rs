@@ -58,10 +58,17 @@ pub fn verify(
             findings.error(None, error.detail);
             return Ok(findings.found);
         }
+        Err(error) if error.code == crate::model::Reason::MissingFile => {
+            without_index(store, &mut findings)?;
+            if findings.found.is_empty() {
+                return Err(error);
+            }
+            return Ok(findings.found);
+        }
         index => index?,
     };
     if let Err(error) = index.catalog() {
-        findings.error(None, error.detail);
+        findings.error(None, lost::broken(model, error).detail);
     }
     files::check(store, &index, &mut findings)?;
     state::uploads(&index, now, &mut findings);
@@ -101,7 +108,7 @@ pub fn verify_all(
             found.extend(verify(store, &model, keys, now)?);
         } else if lost::had_index(store, &model).map_err(unreachable)? {
             let mut findings = Findings { model: &model, found: Vec::new() };
-            findings.error(None, "model.json is missing, and there was one; put it back from a backup");
+            findings.error(None, lost::lost(&model));
             found.extend(findings.found);
         } else {
             continue;
@@ -109,6 +116,20 @@ pub fn verify_all(
         models += 1;
     }
     Ok((models, found))
+}
+
+/// What there is to say of a model without `model.json`: that it was lost, or that it never needed one. Nothing of what
+/// is not there.
+fn without_index(store: &dyn Store, findings: &mut Findings<'_>) -> Result<(), LoadError> {
+    let model = findings.model;
+    if lost::had_index(store, model).map_err(unreachable)? {
+        findings.error(None, lost::lost(model));
+    } else if !store.list(&layout::model(model)).map_err(unreachable)?.is_empty() {
+        let text =
+            "it never had a model.json: its highest version serves, and there are no digests to check it by";
+        findings.add(Severity::Info, None, text);
+    }
+    Ok(())
 }
 
 // === impl Findings ===

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::model::{ModelName, Stage};
+use crate::model::{ModelName, Stage, Version};
 use crate::registry::format::{Raw, Rest, keeps_rest};
-use crate::registry::index::Index;
+use crate::registry::index::{AuditEntry, Index};
 
 /// One of [`Index::signatures`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -109,5 +109,45 @@ impl Index {
             })
         });
         self.signatures.push(SignatureEntry::Known(signed));
+    }
+
+    /// Whether what answers the plain name from Production has a signed promotion, and it is not that by which it is
+    /// there now: it came back without a key, or a higher version left that was promoted later.
+    pub fn has_stale_promotion(&self, version: Version) -> bool {
+        if self.default_version() != Some(version.get()) {
+            return false;
+        }
+        let records = || {
+            let known = self.signatures.iter().filter_map(SignatureEntry::known);
+            known.filter(|signed| signed.stage == Some(Stage::Production))
+        };
+        let newest = |of: &dyn Fn(&Signed) -> bool| {
+            records().filter(|signed| of(signed)).filter_map(|s| Some((s.epoch?, s.generation?))).max()
+        };
+        let Some(own) = newest(&|signed| signed.version == version.get()) else { return false };
+        let is_passed = newest(&|signed| signed.version > version.get()).is_some_and(|newest| own < newest);
+        is_passed || self.promoted_by(version).is_some_and(|generation| own.1 < generation)
+    }
+
+    /// The generation by which a version came into Production last, counted back along the audit: every change makes
+    /// one. `None` where the audit does not reach back that far.
+    fn promoted_by(&self, version: Version) -> Option<u64> {
+        let production = Some(Stage::Production.name());
+        let changes = self.audit.chunk_by(|a, b| a.mutation.is_some() && a.mutation == b.mutation);
+        for (back, change) in changes.rev().enumerate() {
+            // Without an id it is not known where a change ends.
+            if change.iter().any(|entry| entry.mutation.is_none()) {
+                return None;
+            }
+            let promotes = |entry: &AuditEntry| {
+                entry.alias.is_none()
+                    && entry.version == Some(version.get())
+                    && entry.to.as_deref() == production
+            };
+            if change.iter().any(promotes) {
+                return self.generation.checked_sub(back as u64);
+            }
+        }
+        None
     }
 }

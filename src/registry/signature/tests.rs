@@ -110,7 +110,7 @@ fn what_is_missing_or_wrong_is_said() {
         &|c| c.index.signatures.clear(),
         None,
         None,
-        "its signature is missing; `sidegate registry sign churn 7`",
+        "its signature is missing; `sidegate registry sign churn 7 --key FILE`",
     );
     check(
         &|c| c.index.signatures.truncate(1),

@@ -55,8 +55,10 @@ impl Build {
         if let Some(change) =
             self.served.as_ref().filter(|_| !breaking).and_then(|s| s.breaking_change(model.signature()))
         {
-            let detail =
-                format!("{change}; mark the manifest `breaking` or set models.{}.allow_breaking", self.name);
+            let detail = format!(
+                "{change}; register it again with --breaking, or set models.{}.allow_breaking",
+                self.name
+            );
             return Err(LoadError::new(Reason::SignatureChanged, detail));
         }
         let prediction = prediction(manifest.as_ref(), model.signature())?;

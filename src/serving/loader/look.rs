@@ -305,7 +305,13 @@ impl Loader {
         let error = LoadError::new(Reason::Unreachable, format!("the registry cannot be read: {error}"));
         let before = self.outage.take();
         if before.as_ref().is_none_or(|before| before.error != error) {
-            tracing::warn!(error = %error.detail, "the registry did not answer; what is loaded keeps serving");
+            let config = self.config.load();
+            let (registry, endpoint) = (&config.registry.url, config.registry.endpoint.as_ref());
+            let endpoint = endpoint.map(|endpoint| endpoint.as_str());
+            tracing::warn!(
+                error = %error.detail, %registry, endpoint,
+                "the registry did not answer; what is loaded keeps serving"
+            );
         }
         let failures = before.as_ref().map_or(0, |before| before.failures) + 1;
         let since = before.map_or_else(Instant::now, |before| before.since);

@@ -200,7 +200,10 @@ impl Loader {
         }
         if swapped {
             self.metrics.count_swap(name.as_str());
-            tracing::info!(model = %name, version = default.map_or(0, Version::get), "now serving");
+            match default {
+                Some(version) => tracing::info!(model = %name, version = version.get(), "now serving"),
+                None => tracing::info!(model = %name, "no version answers the plain name any more"),
+            }
         }
         self.keep_served(name);
         for (version, stage) in retired {

@@ -16,9 +16,13 @@ impl Loader {
             return;
         }
         match Keys::load(&folder) {
-            Ok(keys) => self.keys = keys,
+            Ok(keys) => (self.keys, self.keys_problem) = (keys, None),
             Err(error) => {
-                tracing::error!(%error, "the keys cannot be read; those that were read before hold")
+                let problem = Some(error.to_string());
+                if self.keys_problem != problem {
+                    tracing::error!(%error, "the keys cannot be read; those that were read before hold");
+                }
+                self.keys_problem = problem;
             }
         }
     }

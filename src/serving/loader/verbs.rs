@@ -99,7 +99,14 @@ impl Loader {
         let loaded = model.zip(version).is_some_and(|(model, version)| serves(model, &version));
         self.arrange(&name, &config);
         self.publish_status(&config);
-        tracing::info!(model = %name, pin = version.map_or(0, Version::get), "pinned by an operator of this sidecar");
+        match version {
+            Some(pin) => {
+                tracing::info!(model = %name, pin = pin.get(), "pinned by an operator of this sidecar");
+            }
+            None => {
+                tracing::info!(model = %name, "the pin was released by an operator; the registry decides again");
+            }
+        }
         if loaded || version.is_none() {
             drop(reply.send(Ok(())));
             self.hurry = true;

@@ -81,6 +81,7 @@ impl Files {
             gate: object(|manifest| &manifest.gate),
             rest: manifest.map(|manifest| manifest.rest.clone()).unwrap_or_default(),
             run_id: args.run.clone(),
+            parent: args.parent,
             columns: list(&args.columns, |manifest| &manifest.columns),
             prediction,
             labels: list(&args.labels, |manifest| &manifest.labels),
@@ -131,9 +132,8 @@ fn lineage(args: &RegisterArgs) -> Map<String, Value> {
         [one] => Some(json!(one)),
         several => Some(json!(several)),
     };
-    let parent = args.parent.map(|parent| json!(parent.get()));
     let code = args.code.as_ref().map(|code| json!(code));
-    let known = [("data", data), ("parent", parent), ("code", code)];
+    let known = [("data", data), ("code", code)];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 

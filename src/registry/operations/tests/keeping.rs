@@ -161,7 +161,7 @@ fn gc_takes_folders_that_nothing_lists_and_leaves_what_is_somebodys() {
     assert!(!bench.path("churn/2").exists() && bench.path("churn/77/notes.txt").exists());
 }
 
-fn findings(bench: &Bench, keys: Option<&Keys>) -> Vec<String> {
+pub(super) fn findings(bench: &Bench, keys: Option<&Keys>) -> Vec<String> {
     let (_, found) = verify_all(bench.writer.store(), keys, bench.clock.now()).unwrap();
     let text = |f: Finding| {
         let version = f.version.map_or("-".into(), |version| version.to_string());
@@ -177,7 +177,7 @@ fn a_lost_model_json_is_told_and_not_made_up() {
     bench.version();
     bench.promote(one, Stage::Production);
     std::fs::remove_file(bench.path("churn/model.json")).unwrap();
-    assert!(findings(&bench, None)[0].starts_with("Error - model.json is missing"));
+    assert!(findings(&bench, None)[0].starts_with("Error - `churn` had a model.json"));
     let registration = Registration::new(bench.file("m.ubj", b"trees"));
     let again = || register(&bench.writer, &bench.model, &registration, None, &mut |_, _, _| ());
     let text = refusal(again());
@@ -223,7 +223,7 @@ fn verify_finds_what_is_damaged() {
         "Error 2 manifest.json is not",
     );
     check(&|b| write(b, "churn/2/x.txt", ""), "Info 2 x.txt is there and not listed");
-    check(&|b| write(b, "churn/model.json", "{"), "Error - model.json is not JSON");
+    check(&|b| write(b, "churn/model.json", "{"), "Error - churn/model.json is not JSON");
     check(&|b| write(b, "_index.json", r#"{"format":1,"models":{}}"#), "Info - _index.json is behind");
     check(
         &|b| write(b, "_index.json", r#"{"format":1,"models":{"churn":{"generation":99,"epoch":1}}}"#),

@@ -37,7 +37,10 @@ fn versions_are_compared_by_metric_parameter_and_size() {
     assert_eq!(names, ["created", "metrics", "params", "stage", "version"]);
     assert_eq!((&value["version2"]["version"], &value["version2"]["stage"]), (&json!("2"), &json!("None")));
     let metrics = value["metric_comparison"].as_object().unwrap();
-    assert_eq!(metrics.keys().collect::<Vec<_>>(), ["auc", "rmse", "zero"]);
+    assert_eq!(metrics.keys().collect::<Vec<_>>(), ["auc", "only1", "only2", "rmse", "zero"]);
+    let missing = |one: Value, two: Value| json!({"version1": one, "version2": two, "improvement": null, "better": null});
+    assert_eq!(metrics["only1"], missing(json!(1.0), Value::Null));
+    assert_eq!(metrics["only2"], missing(Value::Null, json!(1.0)));
     assert!((found.metric_comparison["auc"].improvement.unwrap() - 5.0).abs() < 1e-9);
     assert_eq!(metrics["auc"]["better"], "version2");
     assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::super::{LoadError, Store, Version, unreachable};
+use super::super::{LoadError, Stage, Store, Version, unreachable};
 use super::{Findings, Severity};
 use crate::registry::hint::Hint;
 use crate::registry::index::{Index, State};
@@ -92,6 +92,15 @@ pub(super) fn signatures(index: &Index, keys: &Keys, findings: &mut Findings<'_>
         if let Err(error) = keys.check(index, findings.model, version, &manifest, promoted, None) {
             let severity = if promoted.is_some() { Severity::Error } else { Severity::Warning };
             findings.add(severity, Some(entry.version), error.detail);
+            continue;
+        }
+        if promoted == Some(Stage::Production) && index.has_stale_promotion(version) {
+            let text = format!(
+                "its promotion to Production is not signed, only an older one is: sidecars that saw a later one \
+                 refuse it; `sidegate registry sign {} {version} --key FILE` signs it",
+                findings.model
+            );
+            findings.error(Some(entry.version), text);
         }
     }
 }

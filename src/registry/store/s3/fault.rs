@@ -159,8 +159,8 @@ fn silence(error: &(dyn Error + 'static)) -> Fault {
     if let Some(error) = cause::<CredentialsError>(error) {
         return Fault::Denied(match error {
             CredentialsError::CredentialsNotLoaded(_) => {
-                "there are no credentials; set AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY, name a profile, or give the machine a role"
+                "no credentials were found (environment, profile, web identity, container, instance); see \
+                 docs/registry.md#credentials"
                     .into()
             }
             CredentialsError::ProviderTimedOut(_) => "credentials could not be obtained in time".into(),

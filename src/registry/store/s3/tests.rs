@@ -460,7 +460,7 @@ fn without_credentials_it_says_where_they_belong() {
     let places = || client::places().credentials_provider(Nobody);
     let store = S3::with(options(&bucket, 1), usual(), Box::new(places));
     let (label, text) = fault(store.list(""));
-    assert!(label == "auth" && text.contains("AWS_ACCESS_KEY_ID"), "{text}");
+    assert!(label == "auth" && text.contains("see docs/registry.md#credentials"), "{text}");
     assert!(bucket.requests().is_empty());
 }
 
