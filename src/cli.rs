@@ -17,12 +17,15 @@ mod answer;
 mod args;
 mod check;
 mod csv_file;
+mod experiment;
 mod explain;
 mod failure;
 mod markup;
 mod model_file;
 mod model_test;
 mod models;
+mod monitor;
+mod outcomes;
 #[cfg(feature = "parquet")]
 mod parquet_file;
 mod pin;
@@ -37,7 +40,10 @@ mod trial;
 mod trial_load;
 
 pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
+pub use experiment::{ExperimentVerb, ReportArgs};
 pub use explain::ExplainArgs;
+pub use monitor::MonitorArgs;
+pub use outcomes::OutcomesArgs;
 pub use pin::PinArgs;
 pub use registry::Verb;
 pub use trial::Protocol;
@@ -155,6 +161,15 @@ pub enum Command {
     /// Fix what one running sidegate serves, whatever the registry says
     #[command(after_help = pin::EXAMPLES)]
     Pin(PinArgs),
+    /// Show how experiments stand
+    #[command(subcommand, after_help = experiment::EXAMPLES)]
+    Experiment(ExperimentVerb),
+    /// Post outcomes from a file: actuals by id or receipt, or what units did
+    #[command(after_help = outcomes::EXAMPLES)]
+    Outcomes(OutcomesArgs),
+    /// Decide the experiments of many sidecars, once for all
+    #[command(after_help = monitor::EXAMPLES)]
+    Monitor(MonitorArgs),
     /// Say which rule or slot of an experiment decides about a request
     #[command(after_help = explain::EXAMPLES)]
     Explain(ExplainArgs),
@@ -190,6 +205,9 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Registry(verb) => registry::run(&verb),
         Command::Pin(args) => pin::run(&args),
+        Command::Experiment(verb) => experiment::run(&verb),
+        Command::Outcomes(args) => outcomes::run(&args),
+        Command::Monitor(args) => monitor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Try(args) => trial::run(*args),
         Command::TrialLoad => trial_load::run(),

@@ -3,10 +3,12 @@
 //! A worker hands a [`Record`] over with one `try_send` that never waits ([`Recorder`]); the monitor's thread owns all
 //! state, so nothing is locked. Outcomes come as bodies, are parsed and joined here, and answered item by item.
 
+pub mod fleet;
 mod join;
 mod outcome;
 mod pending;
 pub mod published;
+pub mod publisher;
 pub mod receipt;
 mod record;
 mod state;
@@ -23,10 +25,12 @@ use tokio::sync::oneshot;
 
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 
 pub use outcome::Form;
+use publisher::Publisher;
 pub use receipt::{Receipt, Receipts};
 pub use record::{Predictions, Record};
 use state::State;
@@ -59,6 +63,8 @@ pub struct Handle {
 pub enum Ask {
     /// Outcomes: a body, its form, and where the answer goes.
     Outcomes(Vec<u8>, Form, oneshot::Sender<Result<Value, String>>),
+    /// What was published of a phase by processes that have ended.
+    Earlier(String, publisher::Earlier),
     /// What is known of an experiment, by its name.
     Report(String, oneshot::Sender<Option<Value>>),
     /// To end.
@@ -108,21 +114,27 @@ impl Handle {
 // === impl Monitor ===
 
 impl Monitor {
-    /// A monitor of what is served. `loader` hears what is decided.
+    /// A monitor of what is served. `loader` hears what is decided; what is known goes to `store`, by a thread of its own.
+    ///
+    /// # Errors
+    /// When the system has no thread for that.
     pub fn new(
         config: Arc<ArcSwap<Config>>,
         serving: Arc<Serving>,
         metrics: Arc<Metrics>,
         receipts: Arc<Receipts>,
         loader: Sender<Command>,
-    ) -> (Self, Handle) {
+        store: Option<Box<dyn Store>>,
+    ) -> std::io::Result<(Self, Handle, Option<JoinHandle<()>>)> {
         let (records, incoming) = sync_channel(QUEUE);
         let (asks, asked) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
-        let state = State::new(config, serving, metrics, receipts, loader, dropped.clone());
+        let publisher = store.map(|store| Publisher::start(store, asks.clone())).transpose()?;
+        let (publisher, thread) = publisher.unzip();
+        let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
         let handle =
             Handle { asks, recorder: Recorder { records, dropped, moment: (Instant::now(), now()) } };
-        (Self { records: incoming, asks: asked, state }, handle)
+        Ok((Self { records: incoming, asks: asked, state }, handle, thread))
     }
 
     /// Starts its thread.
@@ -167,7 +179,8 @@ impl Monitor {
             match ask {
                 Ask::Outcomes(body, form, reply) => drop(reply.send(self.state.outcomes(&body, form, now()))),
                 Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
-                Ask::Stop => return,
+                Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),
+                Ask::Stop => return self.state.close(now()),
             }
         }
     }

@@ -82,6 +82,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "json",
             "metrics",
             "model",
+            "monitor",
             "native",
             "process",
             "protocol",

@@ -33,6 +33,8 @@ mod buckets;
 mod credentials;
 #[path = "it/experiments.rs"]
 mod experiments;
+#[path = "it/fleet.rs"]
+mod fleet;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/hot_load.rs"]

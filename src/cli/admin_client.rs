@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::AdminArgs;
 use super::answer::{Answer, parse};
 use super::failure::Failure;
-use crate::config::{Origin, Problems, Sources, load_leniently, read_tokens};
+use crate::config::{Config, Origin, Problems, Sources, load_leniently, read_tokens};
 
 /// For connecting and for the whole exchange: what takes longer on this machine is as good as down.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -23,6 +23,8 @@ const MAX_ANSWER: usize = 16 << 20;
 /// Where to ask and what to show there.
 #[derive(Debug)]
 pub(super) struct Client {
+    /// Which port, for messages.
+    port: &'static str,
     address: String,
     token: Option<String>,
 }
@@ -62,7 +64,25 @@ impl Client {
             }
             None => None,
         };
-        Ok(Self { address, token })
+        Ok(Self { port: "admin port", address, token })
+    }
+
+    /// A client of the data port: that of `address`, else that of the configuration.
+    pub(super) fn of_data(address: Option<&str>, config: &Config) -> Result<Self, Failure> {
+        let address = match address {
+            Some(address) => address.trim_start_matches("http://").trim_end_matches('/').to_owned(),
+            None => reachable(config.http.listen)?.to_string(),
+        };
+        let tokens = config.auth.token_file.as_deref().map(read_tokens).transpose();
+        let token = tokens
+            .map_err(|error| Failure::Usage(error.to_string()))?
+            .and_then(|tokens| tokens.into_iter().next());
+        Ok(Self { port: "data port", address, token })
+    }
+
+    /// Posts JSON; the answer whatever its status.
+    pub(super) fn post(&self, path: &str, body: &str) -> Result<Answer, Failure> {
+        self.ask("POST", path, body, VERB_TIMEOUT)
     }
 
     /// Asks for JSON; also its text as it came.
@@ -130,8 +150,10 @@ impl Client {
         );
         exchange(&addresses, &request, limit).map_err(|error| {
             Failure::Failed(format!(
-                "no answer from the admin port {address}: {error}; is sidegate running? Its line `listening …` \
-                 names the port, --admin chooses another"
+                "no answer from the {} {address}: {error}; is sidegate running? Its line `listening …` names the port, \
+                 {} chooses another",
+                self.port,
+                if self.port == "data port" { "--http" } else { "--admin" },
             ))
         })
     }

@@ -20,6 +20,9 @@ mod sync;
 mod text;
 mod verify;
 
+pub(super) use place::{PlaceArgs, WriterArgs, key};
+pub(super) use span::duration;
+
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -41,6 +44,18 @@ Examples:
 The registry is a folder or a bucket: --registry, else registry.url of the configuration. Reading needs no right to
 write. Every change is one conditional write, so that two publishers never lose each other's.
 Exit codes: 0 done, 1 refused or failed (the message says whether anything was changed), 2 wrong usage.";
+
+/// The store of a registry, for those who only read.
+pub(super) fn store(
+    place: &PlaceArgs,
+) -> Result<Box<dyn crate::registry::store::Store>, super::failure::Failure> {
+    place.find()?.store()
+}
+
+/// The writing half of a registry.
+pub(super) fn writer(args: &WriterArgs) -> Result<crate::registry::writer::Writer, super::failure::Failure> {
+    args.open()
+}
 
 /// What is done with a registry.
 #[derive(Debug, Subcommand)]

@@ -43,10 +43,16 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(store) => Registry::new(store, cache.clone()),
         Err(error) => return super::runtime_error(&error),
     };
+    let publishes = !config.trials.publish_interval.is_zero();
+    let publish_to = match publishes.then(|| store::open(&config.registry, 2)).transpose() {
+        Ok(store) => store,
+        Err(error) => return super::runtime_error(&error),
+    };
     let mut follower = Follower::new(sources, &config, log);
-    let result = runtime.block_on(gateway::run(config, registry, cache, announce, |gateway, now| {
-        follower.look(gateway, now)
-    }));
+    let result =
+        runtime.block_on(gateway::run(config, registry, cache, publish_to, announce, |gateway, now| {
+            follower.look(gateway, now)
+        }));
     // A thread stuck in an engine must not keep the process.
     runtime.shutdown_background();
     match result {

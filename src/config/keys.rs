@@ -161,7 +161,7 @@ pub const KEYS: &[Key] = keys! {
     live experiments.only_replica = false => plain!(trials.only_replica);
     /// Milliseconds between two times that what is known of experiments is published to the registry, which takes a right
     /// to write below `_experiments/`. 0 = never.
-    live experiments.publish_interval_ms = 0 in 0..=86_400_000
+    restart experiments.publish_interval_ms = 0 in 0..=86_400_000
         => duration!(trials.publish_interval, from_millis, as_millis);
 
     /// Engine of this model, as engine.default. "" = engine.default. Applies to versions loaded from then

@@ -13,6 +13,9 @@ use super::share::Share;
 use super::{Experiment, Layout};
 use crate::stats::multiplicity;
 
+/// Most points of a trail.
+const MAX_TRAIL: usize = 512;
+
 /// Where an experiment stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +118,22 @@ pub struct Standing {
     pub promoted: Option<String>,
     /// Every transition so far.
     pub log: Vec<Entry>,
+    /// How the primary metric's difference has come about, for the eye; nothing is decided on it.
+    #[serde(default)]
+    pub trail: Vec<Point>,
+}
+
+/// A difference as it was at some number of units.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// The variant.
+    pub variant: String,
+    /// Units of both sides.
+    pub units: u64,
+    /// The difference.
+    pub difference: f64,
+    /// The ends of the interval that holds at every look.
+    pub band: [f64; 2],
 }
 
 /// What routing makes of it.
@@ -142,6 +161,7 @@ impl Standing {
             let p = comparison.primary.as_ref().and_then(|primary| primary.anytime).map(|anytime| anytime.p);
             *least = p.map_or(*least, |p| least.min(p));
         }
+        report.comparisons.iter().for_each(|comparison| self.trace(comparison));
         let adjusted = multiplicity::holm(&self.least_p);
         let variants = report.comparisons.iter().zip(adjusted);
         Evidence {
@@ -152,6 +172,26 @@ impl Standing {
                 .failed()
                 .map(|(name, check)| format!("{name}: {}", check.detail))
                 .collect(),
+        }
+    }
+
+    /// Takes a point of the trail where there are a fiftieth more units than at the last.
+    fn trace(&mut self, comparison: &Comparison) {
+        let Some(primary) = &comparison.primary else { return };
+        let (Some(difference), Some(anytime)) = (primary.difference, primary.anytime) else { return };
+        let units = primary.control.units + primary.treatment.units;
+        let last = self.trail.iter().rev().find(|point| point.variant == comparison.variant);
+        if last.is_none_or(|last| units > last.units + last.units / 50) {
+            let variant = comparison.variant.clone();
+            self.trail.push(Point { variant, units, difference, band: [anytime.low, anytime.high] });
+        }
+        // What is old is thinned, what is new stays dense.
+        if self.trail.len() > MAX_TRAIL {
+            let mut number = 0;
+            self.trail.retain(|_| {
+                number += 1;
+                number % 2 == 1 || number > MAX_TRAIL / 2
+            });
         }
     }
 

@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::monitor::{Ask, Monitor, Receipts};
 use crate::registry::Registry;
 use crate::registry::cache::Cache;
+use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::{Command, Loader};
 
@@ -75,6 +76,7 @@ pub async fn run(
     config: Config,
     registry: Registry,
     cache: Option<Cache>,
+    publish_to: Option<Box<dyn Store>>,
     announce: impl FnOnce(&Addresses, &Gateway),
     mut reload: impl FnMut(&Gateway, bool),
 ) -> Result<(), Failure> {
@@ -91,7 +93,8 @@ pub async fn run(
     let settings = Settings::new(&config, data_tokens);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let parts = (config.clone(), serving.clone(), metrics.clone());
-    let (monitor, handle) = Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone());
+    let monitor = Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), publish_to);
+    let (monitor, handle, publisher) = monitor.map_err(|e| other("monitor", &e))?;
     let monitor = monitor.start().map_err(|e| other("monitor", &e))?;
     let gateway = Arc::new(Gateway {
         serving: serving.clone(),
@@ -145,9 +148,12 @@ pub async fn run(
     stop_workers.send_replace(true);
     drop(commands.send(Command::Stop));
     gateway.monitor.ask(Ask::Stop);
-    finish(threads, [loader, monitor], &gateway.addresses).await;
+    finish(threads, [loader, monitor], publisher, &gateway.addresses).await;
     Ok(())
 }
+
+/// How long what is known of experiments may take to be published at the end.
+const PUBLISH_TIME: Duration = Duration::from_secs(5);
 
 /// What the acceptor gets: closing the port means dropping these, so nobody else holds them.
 struct Doors {
@@ -227,9 +233,19 @@ async fn drain(gateway: &Gateway, stop_accepting: &watch::Sender<bool>) {
 }
 
 /// Waits for the threads, but not for one that is stuck in an engine.
-async fn finish(threads: Vec<JoinHandle<()>>, others: [JoinHandle<()>; 2], addresses: &Addresses) {
+async fn finish(
+    threads: Vec<JoinHandle<()>>,
+    others: [JoinHandle<()>; 2],
+    publisher: Option<JoinHandle<()>>,
+    addresses: &Addresses,
+) {
     let deadline = Instant::now() + Duration::from_secs(1);
     while threads.iter().chain(&others).any(|t| !t.is_finished()) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // What is known of experiments is worth some more seconds.
+    let deadline = deadline + PUBLISH_TIME;
+    while publisher.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     if let Some(path) = &addresses.uds {

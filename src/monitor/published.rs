@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::experiment::Layout;
 use crate::experiment::sums::{Sums, Unreadable};
+use crate::experiment::verdict::Standing;
 
 /// The version of this form; a higher one is refused.
 pub const FORMAT: u32 = 1;
@@ -44,6 +45,41 @@ pub struct Header {
     pub closed: bool,
 }
 
+/// A standing as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Stored {
+    /// [`FORMAT`]
+    format: u32,
+    /// The standing.
+    #[serde(flatten)]
+    standing: Standing,
+}
+
+impl Stored {
+    /// The stored form.
+    pub fn of(standing: &Standing) -> Self {
+        Self { format: FORMAT, standing: standing.clone() }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// When it is of a later format, or none.
+    pub fn read(bytes: &[u8]) -> Result<Standing, Unusable> {
+        match serde_json::from_slice(bytes) {
+            Ok(Format { format }) if format > FORMAT => Err(Unusable::Newer(format)),
+            _ => serde_json::from_slice::<Self>(bytes)
+                .map(|stored| stored.standing)
+                .map_err(|_| Unusable::Header),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
 /// Why something published cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
@@ -73,10 +109,6 @@ pub fn encode(header: &Header, sums: &Sums) -> Vec<u8> {
 /// # Errors
 /// [`Unusable`]
 pub fn header(bytes: &[u8]) -> Result<(Header, &[u8]), Unusable> {
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
     let end = bytes.iter().take(MAX_LINE).position(|b| *b == b'\n').ok_or(Unusable::Header)?;
     let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
     match serde_json::from_slice(line) {

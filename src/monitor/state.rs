@@ -1,5 +1,6 @@
 //! All that the monitor knows.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -8,17 +9,22 @@ use std::sync::mpsc::Sender;
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 
+use super::fleet::view;
 use super::join::{Joined, expect, join};
+use super::now;
 use super::outcome::{Actual, Form, Item, items};
 use super::pending::{Pending, Waiting};
+use super::published::{self, FORMAT, Header, Stored};
+use super::publisher::{Earlier, Job, Publisher};
 use super::receipt::{Invalid, Receipt, Receipts};
 use super::record::Record;
 use crate::config::Config;
 use crate::experiment::analysis::Report;
 use crate::experiment::sums::{Cell, Place, Sums, bucket};
 use crate::experiment::verdict::Standing;
-use crate::experiment::{Mode, Track};
+use crate::experiment::{Mode, Ruling, Track};
 use crate::metrics::Metrics;
+use crate::registry::layout;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 use crate::stats::assign;
@@ -43,6 +49,10 @@ pub(super) struct State {
     phases: HashMap<String, Phase>,
     pending: Pending,
     told_evicted: u64,
+    publisher: Option<Publisher>,
+    /// A name that no other process has.
+    replica: String,
+    published: u64,
 }
 
 /// What is known of one phase of an experiment.
@@ -55,6 +65,14 @@ struct Phase {
     day: u64,
     /// When something of it came last.
     touched: u64,
+    /// Since when it is counted.
+    since: u64,
+    /// What ended processes knew; none while it is not known, where this process decides.
+    earlier: Option<Sums>,
+    /// Whether that was asked for.
+    asked: bool,
+    /// What routing was told last.
+    told: Option<Ruling>,
 }
 
 // === impl State ===
@@ -67,8 +85,10 @@ impl State {
         receipts: Arc<Receipts>,
         loader: Sender<Command>,
         dropped: Arc<AtomicU64>,
+        publisher: Option<Publisher>,
     ) -> Self {
         let max_bytes = config.load().monitor.max_bytes;
+        let config_pod = config.load().registry.pod.clone();
         Self {
             config,
             serving,
@@ -80,6 +100,9 @@ impl State {
             phases: HashMap::new(),
             pending: Pending::new(max_bytes),
             told_evicted: 0,
+            publisher,
+            replica: format!("{}-{:x}-{:08x}", config_pod, now(), rand::random::<u32>()),
+            published: now(),
         }
     }
 
@@ -113,21 +136,50 @@ impl State {
         let config = self.config.load_full();
         let current: Vec<Arc<Track>> = self.current();
         for track in &current {
-            let Some(phase) = self.phases.get_mut(&track.phase) else { continue };
+            let phase = phase(&mut self.phases, track, now);
+            if let Some(publisher) =
+                self.publisher.as_ref().filter(|_| config.trials.only_replica && !phase.asked)
+            {
+                phase.asked = true;
+                let (experiment, phase) = (track.experiment.name.to_string(), track.phase.clone());
+                publisher.submit(Job::Earlier { experiment, phase });
+            }
             // The plan may have changed without making another phase.
             phase.track = track.clone();
             phase.sums.mature(now);
             let experiment = &track.experiment;
-            let report = Report::of(experiment, &track.layout, &phase.sums);
-            let evidence = phase.standing.look(experiment, &report, now);
-            while let Some(entry) = phase.standing.next(experiment, &evidence) {
-                tracing::info!(experiment = %experiment.name, verb = %entry.verb, why = %entry.why, "an experiment goes on");
-                phase.standing.apply(entry);
-                if experiment.plan.mode == Mode::Auto && config.trials.only_replica {
-                    let ruling = phase.standing.ruling(experiment);
-                    drop(self.loader.send(Command::Rule(experiment.name.clone(), ruling)));
-                }
+            let (alone, name) = (config.trials.only_replica, experiment.name.as_str());
+            if self.publisher.is_some() && alone && phase.earlier.is_none() {
+                // What ended processes knew comes first, or what they rolled back would be tried again.
+                continue;
             }
+            let report = Report::of(experiment, &track.layout, &phase.all());
+            let evidence = phase.standing.look(experiment, &report, now);
+            let known = phase.standing.log.len();
+            while let Some(entry) = phase.standing.next(experiment, &evidence) {
+                // Who is one of many does not decide; what it sees by itself is shown where it is asked.
+                if alone {
+                    tracing::info!(experiment = name, verb = %entry.verb, why = %entry.why, "an experiment goes on");
+                }
+                phase.standing.apply(entry);
+            }
+            if alone
+                && known != phase.standing.log.len()
+                && let Some(publisher) = &self.publisher
+            {
+                let bytes = serde_json::to_vec(&Stored::of(&phase.standing)).unwrap_or_default();
+                publisher.submit(Job::Put(layout::experiment_standing(name, &track.phase), bytes));
+            }
+            let ruling = phase.standing.ruling(experiment);
+            if alone && experiment.plan.mode == Mode::Auto && phase.told.as_ref() != Some(&ruling) {
+                phase.told = Some(ruling.clone());
+                let (experiment, salt) = (experiment.name.clone(), experiment.salt.clone());
+                drop(self.loader.send(Command::Rule { experiment, salt, ruling }));
+            }
+        }
+        let interval = config.trials.publish_interval.as_millis() as u64;
+        if interval > 0 && now.saturating_sub(self.published) >= interval {
+            self.publish(now, false);
         }
         while self.phases.len() > MAX_PHASES {
             let idle =
@@ -136,6 +188,59 @@ impl State {
                 return;
             };
             self.phases.remove(&name);
+        }
+    }
+
+    /// Publishes what every phase knows.
+    fn publish(&mut self, now: u64, closed: bool) {
+        self.published = now;
+        let Some(publisher) = &self.publisher else { return };
+        for phase in self.phases.values() {
+            let (track, experiment) = (&phase.track, phase.track.experiment.name.as_str());
+            let header = Header {
+                format: FORMAT,
+                experiment: experiment.to_owned(),
+                model: track.experiment.model.to_string(),
+                phase: track.phase.clone(),
+                versions: track.versions.clone(),
+                replica: self.replica.clone(),
+                at: now,
+                since: phase.since,
+                dropped: self.dropped.load(Relaxed),
+                closed,
+            };
+            let key = layout::experiment_sums(experiment, &track.phase, &self.replica);
+            publisher.submit(Job::Put(key, published::encode(&header, &phase.sums)));
+        }
+    }
+
+    /// The last word of this process.
+    pub(super) fn close(&mut self, now: u64) {
+        self.publish(now, true);
+        self.publisher = None;
+    }
+
+    /// Takes over what ended processes published of a phase.
+    pub(super) fn recall(&mut self, name: &str, earlier: &Earlier) {
+        let Some(phase) = self.phases.get_mut(name) else { return };
+        let mut sums = Sums::new(&phase.track.layout);
+        for object in &earlier.sums {
+            let read = published::header(object).and_then(|(header, packed)| {
+                let own = header.replica == self.replica;
+                Ok((own, published::sums(packed, &phase.track.layout)?))
+            });
+            match read {
+                Ok((true, _)) => {}
+                Ok((false, more)) => drop(sums.merge(&more)),
+                Err(error) => tracing::warn!(phase = name, %error, "sums of another process cannot be used"),
+            }
+        }
+        phase.earlier = Some(sums);
+        if let Some(bytes) = &earlier.standing {
+            match Stored::read(bytes) {
+                Ok(standing) => phase.standing = standing,
+                Err(error) => tracing::warn!(phase = name, %error, "what was decided before cannot be used"),
+            }
         }
     }
 
@@ -325,25 +430,15 @@ impl State {
         let phase = phase(&mut self.phases, &track, now);
         phase.sums.mature(now);
         let experiment = &track.experiment;
-        let report = Report::of(experiment, &track.layout, &phase.sums);
-        Some(json!({
-            "name": name,
-            "model": experiment.model.as_str(),
-            "mode": experiment.plan.mode.name(),
-            "phase": track.phase,
-            "versions": track.versions,
-            "stage": phase.standing.stage.name(),
-            "promoted": phase.standing.promoted,
-            "rolled_back": phase.standing.out,
-            "report": report,
-            "decisions": phase.standing.log,
-            "process": {
-                "immature": phase.sums.immature(),
-                "pending": self.pending.len(),
-                "evicted": self.pending.evicted,
-                "dropped": self.dropped.load(Relaxed),
-            },
-        }))
+        let report = Report::of(experiment, &track.layout, &phase.all());
+        let mut view = view(&track, &report, &phase.standing);
+        view["process"] = json!({
+            "immature": phase.sums.immature(),
+            "pending": self.pending.len(),
+            "evicted": self.pending.evicted,
+            "dropped": self.dropped.load(Relaxed),
+        });
+        Some(view)
     }
 
     /// The phases that requests are in now.
@@ -363,6 +458,10 @@ fn phase<'a>(phases: &'a mut HashMap<String, Phase>, track: &Arc<Track>, now: u6
         seen: HashMap::new(),
         day: 0,
         touched: now,
+        since: now,
+        earlier: None,
+        asked: false,
+        told: None,
     });
     phase.touched = phase.touched.max(now);
     phase
@@ -400,6 +499,15 @@ impl Phase {
         if let Some(latency) = track.latency {
             sums.add(place, latency, Cell { weight: 1.0, sum: record.seconds });
         }
+    }
+
+    /// What this process knows and, where it is the only one, what those before it knew.
+    fn all(&mut self) -> Cow<'_, Sums> {
+        let Some(earlier) = &self.earlier else { return Cow::Borrowed(&self.sums) };
+        let mut all = earlier.clone();
+        all.merge(&self.sums);
+        all.mature(self.touched);
+        Cow::Owned(all)
     }
 
     /// Whether a unit is enrolled now.

@@ -44,6 +44,9 @@ pub struct Index {
     /// A promotion that sidecars follow one after another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
+    /// What was decided about an experiment of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Ruled>,
     /// Signatures of versions and of promotions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<SignatureEntry>,
@@ -183,7 +186,34 @@ pub struct AuditEntry {
     pub rest: Rest,
 }
 
-keeps_rest!(Index, IndexVersion, Hold, Rollout, AuditEntry);
+/// What was decided about an experiment, which sidecars that have an experiment of this name and salt follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
+pub struct Ruled {
+    /// The experiment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its salt: another one is another experiment.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub salt: String,
+    /// The share that a canary enrols now, such as `10%`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<String>,
+    /// Variants that answer nobody any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rolled_back: Vec<String>,
+    /// The variant that answers everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted: Option<String>,
+    /// When, RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// What a newer program wrote.
+    #[serde(flatten, skip_deserializing)]
+    pub rest: Rest,
+}
+
+keeps_rest!(Index, IndexVersion, Hold, Rollout, Ruled, AuditEntry);
 
 // === impl State ===
 
@@ -246,6 +276,7 @@ impl Index {
             aliases: BTreeMap::new(),
             hold: None,
             rollout: None,
+            experiment: None,
             signatures: Vec::new(),
             audit: Vec::new(),
             rest: Rest::new(),

@@ -59,6 +59,31 @@ pub fn segment_range(key: &str) -> Option<(u64, u64)> {
     Some((first.parse().ok()?, last.parse().ok()?))
 }
 
+/// Where what is known of an experiment is published, phase by phase.
+pub fn experiment(name: &str) -> String {
+    format!("_experiments/{name}")
+}
+
+/// Where replicas publish what they know of one phase of an experiment.
+pub fn experiment_phase(name: &str, phase: &str) -> String {
+    format!("_experiments/{name}/{phase}")
+}
+
+/// What one replica knows.
+pub fn experiment_sums(name: &str, phase: &str, replica: &str) -> String {
+    format!("_experiments/{name}/{phase}/{replica}.sums")
+}
+
+/// Whether a key is one of these.
+pub fn is_experiment_sums(key: &str) -> bool {
+    key.ends_with(".sums")
+}
+
+/// What was decided, and on what.
+pub fn experiment_standing(name: &str, phase: &str) -> String {
+    format!("_experiments/{name}/{phase}/standing.json")
+}
+
 /// An object that is written and deleted to see whether a store keeps to conditions.
 pub fn probe(id: &str) -> String {
     format!("_probe/{id}")

@@ -80,7 +80,14 @@ pub enum Command {
     /// Pin the version that served before the present one.
     Rollback(ModelName, Reply),
     /// Route by what was decided about an experiment.
-    Rule(ExperimentName, Ruling),
+    Rule {
+        /// Which.
+        experiment: ExperimentName,
+        /// Another salt is another experiment.
+        salt: String,
+        /// What.
+        ruling: Ruling,
+    },
     /// The configuration is another one: experiments follow it at once, the rest with the look that comes next.
     Reconfigured,
     /// A hand has finished a job.
@@ -143,7 +150,7 @@ pub struct Loader {
     /// The variants, by experiment and name, of which it was said that they cannot answer, and why.
     unanswered: BTreeMap<(String, String), String>,
     /// What was decided about experiments.
-    rulings: BTreeMap<ExperimentName, Ruling>,
+    rulings: BTreeMap<ExperimentName, (String, Ruling)>,
 }
 
 struct OpenSync {

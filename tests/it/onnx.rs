@@ -103,6 +103,14 @@ fn linear(input: &str, width: i64, answer: f32) -> Vec<u8> {
     model(&nodes, &constants, &value(input, FLOAT, width), &value("y", FLOAT, 1))
 }
 
+/// Takes rows of floats and answers each with the same number, by any names.
+pub(crate) fn regression(input: &str, width: i64, output: &str, answer: f32) -> Vec<u8> {
+    let nodes = [node("", "MatMul", &[input, "w"], "m"), node("", "Add", &["m", "b"], output)];
+    let zeros = vec![0.0; width as usize];
+    let constants = [floats("w", &[width, 1], &zeros), floats("b", &[1], &[answer])];
+    model(&nodes, &constants, &value(input, FLOAT, width), &value(output, FLOAT, 1))
+}
+
 /// Takes `x` of 4 floats a row, answers `y` with `answer`.
 pub(crate) fn constant(answer: f32) -> Vec<u8> {
     linear("x", 4, answer)
@@ -145,23 +153,28 @@ pub(crate) fn lookup() -> Vec<u8> {
 
 /// As [`constant`], for any number of rows up to 64 but this one: the place that it looks up is none.
 pub(crate) fn fails_at(rows: usize, answer: f32) -> Vec<u8> {
+    fails_on_rows("x", 4, "y", rows, answer)
+}
+
+/// The same by any names and width.
+pub(crate) fn fails_on_rows(input: &str, width: i64, output: &str, rows: usize, answer: f32) -> Vec<u8> {
     let mut places = vec![0; 65];
     places[rows] = 99;
     let constants = [
         integers("first", &[], &[0]),
         integers("places", &[65], &places),
         floats("list", &[1], &[answer]),
-        floats("w", &[4, 1], &[0.0; 4]),
+        floats("w", &[width, 1], &vec![0.0; width as usize]),
     ];
     let nodes = [
-        node("", "Shape", &["x"], "shape"),
+        node("", "Shape", &[input], "shape"),
         node("", "Gather", &["shape", "first"], "rows"),
         node("", "Gather", &["places", "rows"], "place"),
         node("", "Gather", &["list", "place"], "b"),
-        node("", "MatMul", &["x", "w"], "m"),
-        node("", "Add", &["m", "b"], "y"),
+        node("", "MatMul", &[input, "w"], "m"),
+        node("", "Add", &["m", "b"], output),
     ];
-    model(&nodes, &constants, &value("x", FLOAT, 4), &value("y", FLOAT, 1))
+    model(&nodes, &constants, &value(input, FLOAT, width), &value(output, FLOAT, 1))
 }
 
 /// An operator of a domain that nobody has.

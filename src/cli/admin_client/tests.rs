@@ -19,7 +19,7 @@ fn server(pieces: &'static [&'static str]) -> (Client, thread::JoinHandle<String
         }
         String::from_utf8_lossy(&request[..read]).into_owned()
     });
-    (Client { address, token: Some("secret".into()) }, thread)
+    (Client { port: "admin port", address, token: Some("secret".into()) }, thread)
 }
 
 fn args(admin: Option<&str>) -> AdminArgs {
@@ -70,15 +70,19 @@ fn failures_name_the_address_and_the_way_out() {
         thread.join().unwrap();
     }
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let error = Client { address: closed, token: None }.get("/").unwrap_err();
+    let error = Client { port: "admin port", address: closed, token: None }.get("/").unwrap_err();
     assert!(error.to_string().contains("is sidegate running?"), "{error}");
-    assert!(matches!(Client { address: "nowhere".into(), token: None }.get("/"), Err(Failure::Usage(_))));
+    assert!(matches!(
+        Client { port: "admin port", address: "nowhere".into(), token: None }.get("/"),
+        Err(Failure::Usage(_))
+    ));
 }
 
 #[test]
 fn a_silent_server_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let client = Client { address: listener.local_addr().unwrap().to_string(), token: None };
+    let client =
+        Client { port: "admin port", address: listener.local_addr().unwrap().to_string(), token: None };
     let start = Instant::now();
     let error = client.get("/readyz").unwrap_err().to_string();
     assert!(error.contains("nothing complete within 2 s"), "{error}");

@@ -117,7 +117,7 @@ impl WriterArgs {
 }
 
 /// The key to sign with, if one is named.
-pub(super) fn key(path: Option<&Path>) -> Result<Option<SigningKey>, Failure> {
+pub(in crate::cli) fn key(path: Option<&Path>) -> Result<Option<SigningKey>, Failure> {
     Ok(path.map(SigningKey::load).transpose()?)
 }
 

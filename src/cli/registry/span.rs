@@ -10,7 +10,7 @@ use crate::registry::clock::{self, Clock as _, SystemClock};
 const MOST_SECONDS: u64 = 36_500 * 86_400;
 
 /// A whole number with its unit.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let unit = match unit {

@@ -21,15 +21,33 @@ impl Loader {
         self.publish_status(&config);
     }
 
-    /// What was decided about an experiment: in this process, else by who decides for all.
+    /// What was decided about an experiment: by who decides for all sidecars, else in this process.
     pub(super) fn ruling(&self, experiment: &Experiment) -> Ruling {
-        self.rulings.get(&experiment.name).cloned().unwrap_or_default()
+        let own = || self.rulings.get(&experiment.name).filter(|(salt, _)| *salt == experiment.salt);
+        self.ruled(experiment).or_else(|| own().map(|(_, ruling)| ruling.clone())).unwrap_or_default()
+    }
+
+    /// What the model's `model.json` says. Nobody signs it, so where signatures are required it may take a variant out and
+    /// no more.
+    fn ruled(&self, experiment: &Experiment) -> Option<Ruling> {
+        let index = self.models.get(&experiment.model)?.catalog.index.as_ref()?;
+        let ruled = index.experiment.as_ref()?;
+        if ruled.name != experiment.name.as_str() || ruled.salt != experiment.salt {
+            return None;
+        }
+        let at = |name: &String| experiment.variants.iter().position(|variant| variant.name == *name);
+        let signed = self.config.load().registry.require_signature;
+        Some(Ruling {
+            coverage: ruled.coverage.as_ref().filter(|_| !signed).and_then(|share| share.parse().ok()),
+            out: ruled.rolled_back.iter().filter_map(at).collect(),
+            settled: ruled.promoted.as_ref().filter(|_| !signed).and_then(at),
+        })
     }
 
     /// Takes over what was decided.
-    pub(super) fn rule(&mut self, experiment: ExperimentName, ruling: Ruling) {
+    pub(super) fn rule(&mut self, experiment: ExperimentName, salt: String, ruling: Ruling) {
         tracing::info!(%experiment, ?ruling, "routing follows a decision");
-        self.rulings.insert(experiment, ruling);
+        self.rulings.insert(experiment, (salt, ruling));
         self.reroute();
     }
 

@@ -43,7 +43,7 @@ impl Loader {
                 self.reroute();
                 self.hurry = true;
             }
-            Command::Rule(experiment, ruling) => self.rule(experiment, ruling),
+            Command::Rule { experiment, salt, ruling } => self.rule(experiment, salt, ruling),
             Command::Sync(..) | Command::Load(..) | Command::Wake | Command::Stop => {}
         }
     }

@@ -1,0 +1,127 @@
+//! `sidegate monitor`: decides the experiments of many sidecars, once for all.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::failure::Failure;
+use super::registry::{WriterArgs, duration, key, writer};
+use super::{complain, say};
+use crate::config::{self, Config, Sources};
+use crate::experiment::{Experiment, Mode};
+use crate::monitor::{fleet, now};
+use crate::registry::writer::Writer;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sidegate monitor                                 look at what sidecars published, every 15 s, and decide
+  sidegate monitor --once --json                   one look, for a cron job
+  sidegate monitor --registry s3://models/prod --key release.pem
+
+Sidecars publish with experiments.publish_interval_ms. What is decided is kept in the registry; with mode = \"auto\" it
+goes into the model's model.json, which sidecars follow within one look of theirs, and a variant that won is promoted.
+A hold (sidegate registry hold) is respected. Several monitors do no harm: what one decided, the others find.";
+
+/// Flags of `sidegate monitor`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MonitorArgs {
+    /// Look once and end
+    #[arg(long)]
+    pub once: bool,
+    /// Time between two looks, such as 15s
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = duration)]
+    pub interval: Duration,
+    /// Private key to sign promotions with
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Where, and who.
+    #[command(flatten)]
+    pub writer: WriterArgs,
+    /// Print a line of JSON a look and experiment
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Carries the command out.
+pub(super) fn run(args: &MonitorArgs) -> ExitCode {
+    match watch(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit(),
+    }
+}
+
+fn watch(args: &MonitorArgs) -> Result<(), Failure> {
+    let config = configuration(args.writer.place.config.clone())?;
+    if config.experiments.is_empty() {
+        return Err(Failure::Usage(
+            "the configuration has no experiment that is enabled: [experiments.NAME]".into(),
+        ));
+    }
+    let (writer, key) = (writer(&args.writer)?, key(args.key.as_deref())?);
+    let mut last: Vec<String> = vec![String::new(); config.experiments.len()];
+    loop {
+        for (experiment, last) in config.experiments.iter().zip(&mut last) {
+            let (line, value) = match look(&writer, experiment, key.as_ref()) {
+                Ok(found) => found,
+                Err(failure) if args.once => return Err(failure),
+                // A store that is away comes back.
+                Err(failure) => {
+                    let text = format!("{}: {failure}", experiment.name);
+                    (text.clone(), json!({"name": experiment.name.as_str(), "error": text}))
+                }
+            };
+            if args.json {
+                say(&format!("{value}\n"));
+            } else if line != *last {
+                say(&format!("{line}\n"));
+                *last = line;
+            }
+        }
+        if args.once {
+            return Ok(());
+        }
+        std::thread::sleep(args.interval);
+    }
+}
+
+/// One look at an experiment: a line and all of it.
+fn look(
+    writer: &Writer,
+    experiment: &Experiment,
+    key: Option<&crate::registry::signature::SigningKey>,
+) -> Result<(String, Value), Failure> {
+    let name = experiment.name.as_str();
+    let Some(mut fleet) = fleet::gather(writer.store(), experiment, now())? else {
+        let text = format!(
+            "{name}: no sidecar has published anything of this definition yet (experiments.publish_interval_ms)"
+        );
+        return Ok((text.clone(), json!({"name": name, "error": text})));
+    };
+    let entries = fleet.decide(now());
+    let decided = if entries.is_empty() { Ok(()) } else { fleet.act(writer, &entries, key) };
+    let mut view = fleet.view();
+    let verbs: Vec<String> = entries.iter().map(|entry| format!("{} ({})", entry.verb, entry.why)).collect();
+    let units: u64 = fleet.report().variants.iter().map(|variant| variant.units).sum();
+    let mut line =
+        format!("{name}: {}, {units} units of {} processes", fleet.standing.stage.name(), fleet.replicas);
+    if !verbs.is_empty() {
+        let done = if experiment.plan.mode == Mode::Auto { "done" } else { "to be done" };
+        line += &format!("; {done}: {}", verbs.join(", "));
+    }
+    if let Err(error) = decided {
+        line += &format!("; not written: {error}");
+        view["error"] = error.to_string().into();
+    }
+    for problem in &fleet.problems {
+        complain(&format!("sidegate: {name}: {problem}\n"));
+    }
+    Ok((line, view))
+}
+
+/// The configuration with its experiments.
+pub(super) fn configuration(file: Option<PathBuf>) -> Result<Config, Failure> {
+    let sources = Sources { file, ..Sources::from_process(Vec::new()) };
+    Ok(config::load(&sources)?)
+}

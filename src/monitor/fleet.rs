@@ -1,0 +1,209 @@
+//! Experiments of many replicas: what they published, put together, looked at and decided on once for all.
+
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use super::published::{self, Stored};
+use super::publisher::{self, MAX_BYTES};
+use crate::experiment::analysis::Report;
+use crate::experiment::sums::Sums;
+use crate::experiment::verdict::{Entry, Standing};
+use crate::experiment::{Experiment, Mode, Track};
+use crate::model::Version;
+use crate::registry::index::Ruled;
+use crate::registry::operations;
+use crate::registry::signature::SigningKey;
+use crate::registry::store::{Body, Condition, Read, Store, StoreError};
+use crate::registry::writer::{ChangeError, Writer};
+use crate::registry::{format::Rest, layout};
+
+/// A replica that has published nothing for this long, and has not said that it ended, is told of.
+const SILENT_MILLIS: u64 = 10 * 60_000;
+
+/// The newest phase of an experiment, as all replicas together know it.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The phase.
+    pub track: Track,
+    /// All sums.
+    pub sums: Sums,
+    /// Where it stands.
+    pub standing: Standing,
+    /// The change token of the stored standing.
+    token: Option<String>,
+    /// Processes that published.
+    pub replicas: usize,
+    /// Those that have ended and said so.
+    pub closed: usize,
+    /// Those that have said nothing for ten minutes: what they knew since their last word may be lost.
+    pub silent: Vec<String>,
+    /// Records that replicas lost.
+    pub dropped: u64,
+    /// What could not be used.
+    pub problems: Vec<String>,
+}
+
+/// Puts together what was published of an experiment; none where nothing was of its present definition.
+///
+/// # Errors
+/// When the store does not answer.
+pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Option<Fleet>, StoreError> {
+    let name = experiment.name.as_str();
+    let mut newest: Option<(u64, Fleet)> = None;
+    for phase in store.list(&layout::experiment(name))? {
+        let found = publisher::read(store, name, &phase)?;
+        let mut fleet: Option<(u64, Fleet)> = None;
+        for object in &found.sums {
+            let (header, packed) = match published::header(object) {
+                Ok(read) => read,
+                Err(error) => {
+                    // It may be of this phase or of none; a fleet of other objects tells of it.
+                    if let Some((_, fleet)) = &mut fleet {
+                        fleet.problems.push(error.to_string());
+                    }
+                    continue;
+                }
+            };
+            if fleet.is_none() {
+                let track = Track::new(experiment.clone(), header.versions.clone());
+                if track.phase != phase {
+                    break;
+                }
+                fleet = Some((header.at, Fleet::new(track)));
+            }
+            let Some((at, fleet)) = &mut fleet else { break };
+            match published::sums(packed, &fleet.track.layout) {
+                Ok(sums) => drop(fleet.sums.merge(&sums)),
+                Err(error) => {
+                    fleet.problems.push(format!("{}: {error}", header.replica));
+                    continue;
+                }
+            }
+            *at = (*at).max(header.at);
+            fleet.replicas += 1;
+            fleet.closed += usize::from(header.closed);
+            fleet.dropped += header.dropped;
+            if !header.closed && header.at + SILENT_MILLIS < now {
+                fleet.silent.push(header.replica);
+            }
+        }
+        if let Some((at, fleet)) = fleet
+            && newest.as_ref().is_none_or(|(newest, _)| at > *newest)
+        {
+            newest = Some((at, fleet));
+        }
+    }
+    let Some((_, mut fleet)) = newest else { return Ok(None) };
+    fleet.sums.mature(now);
+    let key = layout::experiment_standing(name, &fleet.track.phase);
+    if let Read::Object { bytes, token } = store.read(&key, MAX_BYTES, None)? {
+        match Stored::read(&bytes) {
+            Ok(standing) => fleet.standing = standing,
+            Err(error) => fleet.problems.push(format!("what was decided before: {error}")),
+        }
+        fleet.token = Some(token);
+    }
+    Ok(Some(fleet))
+}
+
+// === impl Fleet ===
+
+impl Fleet {
+    fn new(track: Track) -> Self {
+        Self {
+            sums: Sums::new(&track.layout),
+            track,
+            standing: Standing::default(),
+            token: None,
+            replicas: 0,
+            closed: 0,
+            silent: Vec::new(),
+            dropped: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// What the sums say.
+    pub fn report(&self) -> Report {
+        Report::of(&self.track.experiment, &self.track.layout, &self.sums)
+    }
+
+    /// Takes the transitions that follow now, and gives them back.
+    pub fn decide(&mut self, now: u64) -> Vec<Entry> {
+        let (experiment, report) = (&self.track.experiment, self.report());
+        let evidence = self.standing.look(experiment, &report, now);
+        let before = self.standing.log.len();
+        while let Some(entry) = self.standing.next(experiment, &evidence) {
+            self.standing.apply(entry);
+        }
+        self.standing.log[before..].to_vec()
+    }
+
+    /// Acts on transitions where the experiment says so: `model.json` first, then what was decided is kept, so that
+    /// whoever stops between the two does it again and not half.
+    ///
+    /// # Errors
+    /// When a hold forbids it or the registry cannot be written.
+    pub fn act(
+        &self,
+        writer: &Writer,
+        entries: &[Entry],
+        key: Option<&SigningKey>,
+    ) -> Result<(), ChangeError> {
+        let (experiment, phase) = (&self.track.experiment, &self.track.phase);
+        let (name, model) = (experiment.name.as_str(), &experiment.model);
+        if let Some(last) = entries.last().filter(|_| experiment.plan.mode == Mode::Auto) {
+            let ruling = self.standing.ruling(experiment);
+            let ruled = Ruled {
+                name: name.to_owned(),
+                salt: experiment.salt.clone(),
+                coverage: ruling.coverage.map(|share| share.to_string()),
+                rolled_back: self.standing.out.clone(),
+                promoted: self.standing.promoted.clone(),
+                at: writer.clock().now().format(&Rfc3339).unwrap_or_default(),
+                rest: Rest::new(),
+            };
+            let winner = ruling.settled.and_then(|at| self.track.versions[at]).and_then(Version::new);
+            let evidence = format!("experiment:{name}/{phase}#{}", last.seq);
+            operations::rule(writer, model, &ruled, winner, (&last.why, &evidence), key)?;
+        }
+        let bytes = serde_json::to_vec(&Stored::of(&self.standing)).unwrap_or_default();
+        let condition = self.token.as_deref().map_or(Condition::Absent, Condition::Token);
+        writer.store().write(&layout::experiment_standing(name, phase), Body::Bytes(&bytes), condition)?;
+        Ok(())
+    }
+
+    /// Everything that is known, as the admin port of a sidecar tells it of itself.
+    pub fn view(&self) -> Value {
+        let mut view = view(&self.track, &self.report(), &self.standing);
+        view["fleet"] = json!({
+            "replicas": self.replicas,
+            "ended": self.closed,
+            "silent": self.silent,
+            "dropped": self.dropped,
+            "immature": self.sums.immature(),
+            "problems": self.problems,
+        });
+        view
+    }
+}
+
+/// What is known of an experiment.
+pub(super) fn view(track: &Track, report: &Report, standing: &Standing) -> Value {
+    let experiment = &track.experiment;
+    json!({
+        "name": experiment.name.as_str(),
+        "model": experiment.model.as_str(),
+        "mode": experiment.plan.mode.name(),
+        "phase": track.phase,
+        "versions": track.versions,
+        "stage": standing.stage.name(),
+        "promoted": standing.promoted,
+        "rolled_back": standing.out,
+        "planned_units": experiment.plan.planned_units,
+        "alpha": experiment.plan.alpha,
+        "report": report,
+        "decisions": standing.log,
+        "trail": standing.trail,
+    })
+}
