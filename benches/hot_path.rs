@@ -6,13 +6,16 @@
 use std::hash::Hasher;
 use std::hint::black_box;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
 use sidegate::config::EngineChoice;
 use sidegate::engine::{self, LoadOptions, Scratch, Session};
+use sidegate::experiment::{Definition, Given, Ruling, Track};
 use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
 use sidegate::model::{Signature, TensorSpec};
+use sidegate::monitor::{Predictions, Record, Recorder};
 use sidegate::protocol::oip::{AnswerHead, decode, encode};
 use sidegate::protocol::{Policy, Request};
 use sidegate::stats::assign::{self, slot};
@@ -227,9 +230,63 @@ fn statistics() {
     row("exact KS 10000x9999 / 10000x10000", &mut exact, &mut square);
 }
 
+/// A thousand requests' part in an experiment: deciding, reading the prediction, leaving a record that another thread takes.
+fn experiment() {
+    let definition = Definition {
+        model: "m".parse().ok(),
+        unit: "header:x-user".parse().ok(),
+        variants: [("a", "1"), ("b", "2")]
+            .map(|(name, serve)| (name.into(), serve.parse().expect("a version")))
+            .into(),
+        metric: "squared_error".parse().ok(),
+        planned_units: 5000,
+        confidence: "95%".parse().expect("a share"),
+        ..Definition::default()
+    };
+    let experiment =
+        definition.check(&"e".parse().expect("a name")).expect("a definition that holds together");
+    let track = Arc::new(Track::new(experiment, vec![Some(1), Some(2)]));
+    let (recorder, taken) = Recorder::alone();
+    let spec = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 1], labels: None };
+    let output = Tensor::new(&[1, 1], Data::Fp32(vec![0.5]));
+    let requests: Vec<Given> = (0..1000)
+        .map(|unit| Given { headers: vec![("x-user".into(), format!("user-{unit:08}"))], ..Given::default() })
+        .collect();
+    let ruling = Ruling::default();
+    let mut ours = || {
+        for request in &requests {
+            let decision = track.experiment.decide_under(&ruling, request);
+            let (slot, unit) = decision.unit.expect("everybody is enrolled");
+            let variant = decision.variant.expect("every slot is somebody's");
+            let predictions = Predictions::of(black_box(&output), &spec);
+            let id = sidegate::monitor::request_id(b"0192f3a4-0000-7000-8000-000000000000");
+            let (track, at) = (track.clone(), recorder.millis(Instant::now()));
+            recorder.record(Record {
+                track,
+                variant,
+                slot,
+                unit,
+                at,
+                seconds: 1e-5,
+                failed: false,
+                id,
+                predictions,
+            });
+        }
+        while taken.try_recv().is_ok() {}
+    };
+    let mut reference = || {
+        for request in &requests {
+            black_box(track.experiment.decide_under(&ruling, request));
+        }
+    };
+    row("experiment x1000 / deciding alone", &mut ours, &mut reference);
+}
+
 fn main() {
     sidegate::native::prepare_environment();
     statistics();
+    experiment();
     decoding();
     encoding();
     for model in ["breast-cancer", "wine"] {

@@ -168,8 +168,8 @@ fn render(view: &Value) -> String {
     }
     text.push('\n');
     text += &table::render(
-        &["VARIANT", "METRIC", "CONTROL", "VARIANT'S", "DIFFERENCE", "AT ANY TIME", "P", "FIXED HORIZON", ""],
-        &["CONTROL", "VARIANT'S", "DIFFERENCE", "P"],
+        &["VARIANT", "METRIC", "CONTROL", "TREATMENT", "DIFFERENCE", "AT ANY TIME", "P", "FIXED HORIZON", ""],
+        &["CONTROL", "TREATMENT", "DIFFERENCE", "P"],
         &rows,
     );
     text.push('\n');
