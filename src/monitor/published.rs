@@ -131,6 +131,34 @@ pub fn sums(packed: &[u8], layout: &Layout) -> Result<Sums, Unusable> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::{Definition, Track};
+
+    /// Both were written by this version; they are never replaced, only joined by those of later ones.
+    #[test]
+    fn what_was_published_by_every_version_is_read() {
+        let definition = Definition {
+            model: Some("flight-delay".parse().unwrap()),
+            unit: Some("header:x-user".parse().unwrap()),
+            variants: [("rule", "production"), ("trees", "2")]
+                .map(|(name, serve)| (name.into(), serve.parse().unwrap()))
+                .into(),
+            default: "rule".into(),
+            metric: Some("squared_error".parse().unwrap()),
+            guardrails: ["errors", "latency_p99 within 50%"].map(|text| text.parse().unwrap()).into(),
+            planned_units: 5000,
+            confidence: "95%".parse().unwrap(),
+            ..Definition::default()
+        };
+        let experiment = definition.check(&"trees".parse().unwrap()).unwrap();
+        let (read, packed) = header(include_bytes!("../../tests/fixtures/formats/experiment.sums")).unwrap();
+        let track = Track::new(experiment, read.versions.clone());
+        assert_eq!((read.format, &*read.experiment, &read.phase), (1, "trees", &track.phase));
+        let sums = sums(packed, &track.layout).unwrap();
+        assert_eq!(sums.arms.iter().map(|arm| arm.requests).sum::<u64>(), 240);
+        let standing = Stored::read(include_bytes!("../../tests/fixtures/formats/standing.json")).unwrap();
+        let replayed = Standing::replay(&track.experiment, standing.since, &standing.log).unwrap();
+        assert_eq!((replayed.stage, standing.log.len() > 0), (standing.stage, true));
+    }
 
     #[test]
     fn what_is_not_published_is_refused() {

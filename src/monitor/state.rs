@@ -523,3 +523,6 @@ impl Phase {
 pub fn request_id(id: &[u8]) -> u64 {
     assign::bytes(id)
 }
+
+#[cfg(test)]
+mod tests;
