@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(sums.arms.iter().map(|arm| arm.requests).sum::<u64>(), 240);
         let standing = Stored::read(include_bytes!("../../tests/fixtures/formats/standing.json")).unwrap();
         let replayed = Standing::replay(&track.experiment, standing.since, &standing.log).unwrap();
-        assert_eq!((replayed.stage, standing.log.len() > 0), (standing.stage, true));
+        assert_eq!((replayed.stage, standing.log.is_empty()), (standing.stage, false));
     }
 
     #[test]

@@ -79,7 +79,8 @@ fn metrics_are_those_of_the_join() {
     (0..count).for_each(|n| state.count(&record(&track, n, 1000 + n)));
     let label = |n: u64| mixed(n ^ 0xABCD) >> 63;
     let (mut items, mut truth) = (Vec::new(), BTreeMap::new());
-    for n in (0..count).map(|n| n.wrapping_mul(7919) % count).filter(|n| mixed(*n ^ 0x77) % 10 != 0) {
+    for n in (0..count).map(|n| n.wrapping_mul(7919) % count).filter(|n| !mixed(*n ^ 0x77).is_multiple_of(10))
+    {
         items.push(json!({"id": format!("id-{n}"), "actual": label(n)}));
         truth.insert(n, label(n));
         if n % 100 == 1 {
