@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::experiment::{Definition, Experiment, ExperimentName};
+use crate::experiment::{Definition, Experiment, ExperimentName, Mode};
 use crate::model::ModelName;
 
 mod assembly;
@@ -329,6 +329,18 @@ impl Config {
                 "http.listen {} is reachable from other machines and auth.token_file is not set: \
                  whoever reaches it may predict",
                 self.http.listen
+            ));
+        }
+        for experiment in self.experiments.iter().filter(|experiment| experiment.plan.mode == Mode::Auto) {
+            let publishes = !self.trials.publish_interval.is_zero();
+            let lack = match (self.trials.only_replica, publishes) {
+                (_, true) => continue,
+                (true, false) => "what is decided is forgotten at a restart",
+                (false, false) => "nobody decides",
+            };
+            warnings.push(format!(
+                "experiments.{}.mode is \"auto\", but {lack}: set experiments.publish_interval_ms",
+                experiment.name
             ));
         }
         warnings

@@ -100,7 +100,7 @@ fn look(
         return Ok((text.clone(), json!({"name": name, "error": text})));
     };
     let entries = fleet.decide(now());
-    let decided = if entries.is_empty() { Ok(()) } else { fleet.act(writer, &entries, key) };
+    let decided = if fleet.has_changed() { fleet.act(writer, &entries, key) } else { Ok(()) };
     let mut view = fleet.view();
     let verbs: Vec<String> = entries.iter().map(|entry| format!("{} ({})", entry.verb, entry.why)).collect();
     let units: u64 = fleet.report().variants.iter().map(|variant| variant.units).sum();

@@ -155,6 +155,16 @@ impl Sums {
         true
     }
 
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        let nothing = |series: &Series| series.filled().next().is_none();
+        self.panes.is_empty()
+            && self
+                .arms
+                .iter()
+                .all(|arm| arm.requests == 0 && nothing(&arm.units) && arm.series.iter().all(nothing))
+    }
+
     /// Units that may still get outcomes which count.
     pub fn immature(&self) -> bool {
         !self.panes.is_empty()

@@ -170,6 +170,8 @@ impl Standing {
             invalid: report
                 .validity
                 .failed()
+                // A variant that was taken out gets no more units, whatever its slots say.
+                .filter(|(name, _)| self.out.is_empty() || *name != "sample_ratio")
                 .map(|(name, check)| format!("{name}: {}", check.detail))
                 .collect(),
         }

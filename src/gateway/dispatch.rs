@@ -313,7 +313,13 @@ fn outcomes_form(head: &Head, work: &mut Workspace) -> Result<monitor::Form, Ans
 pub(super) async fn outcomes(form: monitor::Form, gateway: &Gateway, work: &mut Workspace) -> Answer {
     let (reply, result) = oneshot::channel();
     gateway.monitor.ask(monitor::Ask::Outcomes(work.body().to_vec(), form, reply));
-    match result.await {
+    let limit = gateway.settings.load().request_timeout;
+    let Ok(result) = tokio::time::timeout(limit, result).await else {
+        let message =
+            "the outcomes were not counted in time; they may be yet, and count once if they are sent again";
+        return work.fail(504, "deadline_exceeded", message);
+    };
+    match result {
         Ok(Ok(answer)) => {
             let all = answer["results"].as_array().map_or(0, Vec::len) as u64;
             let status = if answer["accepted"] == all { 200 } else { 202 };

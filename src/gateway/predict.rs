@@ -194,6 +194,7 @@ impl Prediction {
         let Some(part) = &self.part else { return };
         let (track, Enrolled { variant, slot, unit }) = (&part.track, part.enrolled);
         let at = runner.recorder.millis(self.arrived);
+        let id = monitor::request_id(&work.request.id);
         let failed = predictions.is_none();
         let predictions = predictions.unwrap_or_default();
         if part.receipt && !failed && runner.receipts.is_on() {
@@ -203,6 +204,7 @@ impl Prediction {
                 version: self.version.version.get(),
                 slot,
                 unit,
+                id,
                 at,
                 propensity: track.propensity(variant),
                 rows: predictions.rows.clone(),
@@ -212,7 +214,6 @@ impl Prediction {
             runner.receipts.push(&receipt, &mut work.receipt);
         }
         let seconds = self.arrived.elapsed().as_secs_f64();
-        let id = monitor::request_id(&work.request.id);
         let track = track.clone();
         runner.recorder.record(Record { track, variant, slot, unit, at, seconds, failed, id, predictions });
     }

@@ -29,7 +29,8 @@ pub struct Fleet {
     pub sums: Sums,
     /// Where it stands.
     pub standing: Standing,
-    /// The change token of the stored standing.
+    /// The stored standing, and its change token.
+    stored: Standing,
     token: Option<String>,
     /// Processes that published.
     pub replicas: usize,
@@ -49,7 +50,7 @@ pub struct Fleet {
 /// When the store does not answer.
 pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Option<Fleet>, StoreError> {
     let name = experiment.name.as_str();
-    let mut newest: Option<(u64, Fleet)> = None;
+    let mut newest: Option<((bool, bool, u64), Fleet)> = None;
     for phase in store.list(&layout::experiment(name))? {
         let found = publisher::read(store, name, &phase)?;
         let mut fleet: Option<(u64, Fleet)> = None;
@@ -87,10 +88,12 @@ pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Op
                 fleet.silent.push(header.replica);
             }
         }
-        if let Some((at, fleet)) = fleet
-            && newest.as_ref().is_none_or(|(newest, _)| at > *newest)
-        {
-            newest = Some((at, fleet));
+        let Some((at, fleet)) = fleet else { continue };
+        // One that nobody is in, or in which a variant cannot answer, is passed over for one that is whole.
+        let whole = fleet.track.versions.iter().all(Option::is_some);
+        let rank = (fleet.sums.arms.iter().any(|arm| arm.requests > 0), whole, at);
+        if newest.as_ref().is_none_or(|(newest, _)| rank > *newest) {
+            newest = Some((rank, fleet));
         }
     }
     let Some((_, mut fleet)) = newest else { return Ok(None) };
@@ -98,7 +101,7 @@ pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Op
     let key = layout::experiment_standing(name, &fleet.track.phase);
     if let Read::Object { bytes, token } = store.read(&key, MAX_BYTES, None)? {
         match Stored::read(&bytes) {
-            Ok(standing) => fleet.standing = standing,
+            Ok(standing) => (fleet.stored, fleet.standing) = (standing.clone(), standing),
             Err(error) => fleet.problems.push(format!("what was decided before: {error}")),
         }
         fleet.token = Some(token);
@@ -114,6 +117,7 @@ impl Fleet {
             sums: Sums::new(&track.layout),
             track,
             standing: Standing::default(),
+            stored: Standing::default(),
             token: None,
             replicas: 0,
             closed: 0,
@@ -137,6 +141,11 @@ impl Fleet {
             self.standing.apply(entry);
         }
         self.standing.log[before..].to_vec()
+    }
+
+    /// Whether there is something to keep: a transition, or a smaller p-value than any before.
+    pub fn has_changed(&self) -> bool {
+        self.standing != self.stored
     }
 
     /// Acts on transitions where the experiment says so: `model.json` first, then what was decided is kept, so that

@@ -28,6 +28,8 @@ pub struct Receipt {
     pub slot: u32,
     /// The hash of the unit.
     pub unit: u64,
+    /// The hash of the request's id.
+    pub id: u64,
     /// When it was predicted, in milliseconds since 1970.
     pub at: u64,
     /// The share of all units that the variant gets: its propensity.
@@ -106,7 +108,7 @@ impl Receipt {
         let mut bytes = Vec::with_capacity(64 + self.model.len() + 9 * self.rows.len());
         bytes.push(FORMAT);
         bytes.push(self.variant);
-        for word in [self.phase, self.version, self.unit, self.at] {
+        for word in [self.phase, self.version, self.unit, self.at, self.id] {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes.extend_from_slice(&self.slot.to_le_bytes());
@@ -132,7 +134,7 @@ impl Receipt {
             return None;
         }
         let mut word = || take(&mut rest).map(u64::from_le_bytes);
-        let (phase, version, unit, at) = (word()?, word()?, word()?, word()?);
+        let (phase, version, unit, at, id) = (word()?, word()?, word()?, word()?, word()?);
         let slot = u32::from_le_bytes(take(&mut rest)?);
         let propensity = f32::from_le_bytes(take(&mut rest)?);
         let count = usize::from(u16::from_le_bytes(take(&mut rest)?));
@@ -143,7 +145,7 @@ impl Receipt {
             rows.push(if kind == 1 { Predicted::Probability(number) } else { Predicted::Value(number) });
         }
         let model = String::from_utf8(rest.to_vec()).ok()?;
-        Some(Self { phase, variant, version, slot, unit, at, propensity, rows, model })
+        Some(Self { phase, variant, version, slot, unit, id, at, propensity, rows, model })
     }
 }
 
@@ -192,6 +194,7 @@ mod tests {
             version: 7,
             slot: 999_999,
             unit: u64::MAX,
+            id: 3,
             at: 1000,
             propensity: 0.5,
             rows: (0..rows)

@@ -22,11 +22,12 @@ use crate::config::Config;
 use crate::experiment::analysis::Report;
 use crate::experiment::sums::{Cell, Place, Sums, bucket};
 use crate::experiment::verdict::Standing;
-use crate::experiment::{Mode, Ruling, Track};
+use crate::experiment::{Mode, Ruling, Share, Track};
 use crate::metrics::Metrics;
 use crate::registry::layout;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
+use crate::serving::router::Router;
 use crate::stats::assign;
 
 /// Units whose variant is remembered until the day is over; beyond that they may be counted twice.
@@ -34,6 +35,8 @@ const MAX_SEEN: usize = 250_000;
 /// Phases of which sums are kept, the current ones among them.
 const MAX_PHASES: usize = 32;
 const DAY_MILLIS: u64 = 86_400_000;
+/// Sums that do not change are published as often as this.
+const SPEAK_MILLIS: u64 = 5 * 60_000;
 
 /// What the monitor's thread owns.
 pub(super) struct State {
@@ -65,6 +68,8 @@ struct Phase {
     day: u64,
     /// When something of it came last.
     touched: u64,
+    /// When it was published last.
+    told_at: u64,
     /// Since when it is counted.
     since: u64,
     /// What ended processes knew; none while it is not known, where this process decides.
@@ -195,7 +200,13 @@ impl State {
     fn publish(&mut self, now: u64, closed: bool) {
         self.published = now;
         let Some(publisher) = &self.publisher else { return };
-        for phase in self.phases.values() {
+        for phase in self.phases.values_mut().filter(|phase| !phase.sums.is_empty()) {
+            // Who says nothing for long is taken for lost.
+            let stale = phase.touched >= phase.told_at || now.saturating_sub(phase.told_at) >= SPEAK_MILLIS;
+            if !stale && !closed {
+                continue;
+            }
+            phase.told_at = now;
             let (track, experiment) = (&phase.track, phase.track.experiment.name.as_str());
             let header = Header {
                 format: FORMAT,
@@ -293,8 +304,8 @@ impl State {
                     }
                     Invalid::Expired => (Joined::Expired, "the receipt is too old".to_owned()),
                 })?;
-                self.remember(receipt, hash, now)?;
-                self.actual(hash, item, now)
+                let id = self.remember(receipt, hash, now)?;
+                self.actual(id, item, now)
             }
             (None, None, Some(unit)) => self.unit(unit, item, now),
             _ => Err(invalid(
@@ -303,10 +314,15 @@ impl State {
         }
     }
 
-    /// Makes a prediction of a receipt that is not known yet one that waits.
-    fn remember(&mut self, receipt: Receipt, hash: u64, now: u64) -> Result<(), (Joined, String)> {
+    /// Makes a prediction of a receipt one that waits, where it does not; under which hash it does.
+    fn remember(&mut self, receipt: Receipt, hash: u64, now: u64) -> Result<u64, (Joined, String)> {
+        // The process that answered may know it by its id already, and ids may be given twice.
+        let same = |waiting: &Waiting| (waiting.at, waiting.unit) == (receipt.at, receipt.unit);
+        if self.pending.get_mut(receipt.id).is_some_and(|waiting| same(waiting)) {
+            return Ok(receipt.id);
+        }
         if self.pending.get_mut(hash).is_some() {
-            return Ok(());
+            return Ok(hash);
         }
         let name = format!("{:016x}", receipt.phase);
         let known = self.phases.get(&name).map(|phase| phase.track.clone());
@@ -321,7 +337,7 @@ impl State {
         let variant = usize::from(receipt.variant);
         let Receipt { slot, unit, at, rows, .. } = receipt;
         self.pending.insert(hash, Waiting { track, variant, slot, unit, at, rows, actuals: Vec::new() });
-        Ok(())
+        Ok(hash)
     }
 
     fn actual(&mut self, id: u64, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
@@ -394,7 +410,7 @@ impl State {
             }
         };
         let (mut measured, mut found) = (false, Err((Joined::NotEnrolled, String::new())));
-        for track in self.current() {
+        for (track, coverage) in self.covered() {
             let experiment = &track.experiment;
             if item.model.as_ref().is_some_and(|model| *model != *experiment.model.as_str()) {
                 continue;
@@ -405,7 +421,7 @@ impl State {
             let Some(variant) = experiment.variant_of(slot) else { continue };
             let Some(phase) = self.phases.get_mut(&track.phase) else { continue };
             let hash = track.unit(unit);
-            if !phase.covers(unit) {
+            if experiment.enrol_slot(unit) >= coverage.slots() {
                 continue;
             }
             let arms = track.layout.of_unit(variant, slot);
@@ -441,6 +457,14 @@ impl State {
         Some(view)
     }
 
+    /// The phases that requests are in now, with the share that is enrolled.
+    fn covered(&self) -> Vec<(Arc<Track>, Share)> {
+        let snapshot = self.serving.snapshot.load();
+        let routers = snapshot.models.values().filter_map(|model| model.router.as_ref());
+        let coverage = |router: &Router| router.ruling.coverage.unwrap_or(router.experiment().coverage);
+        routers.map(|router| (router.track.clone(), coverage(router))).collect()
+    }
+
     /// The phases that requests are in now.
     fn current(&self) -> Vec<Arc<Track>> {
         let snapshot = self.serving.snapshot.load();
@@ -458,6 +482,7 @@ fn phase<'a>(phases: &'a mut HashMap<String, Phase>, track: &Arc<Track>, now: u6
         seen: HashMap::new(),
         day: 0,
         touched: now,
+        told_at: 0,
         since: now,
         earlier: None,
         asked: false,
@@ -508,13 +533,6 @@ impl Phase {
         all.merge(&self.sums);
         all.mature(self.touched);
         Cow::Owned(all)
-    }
-
-    /// Whether a unit is enrolled now.
-    fn covers(&self, unit: &str) -> bool {
-        let experiment = &self.track.experiment;
-        let ruling = self.standing.ruling(experiment);
-        experiment.enrol_slot(unit) < ruling.coverage.unwrap_or(experiment.coverage).slots()
     }
 }
 
