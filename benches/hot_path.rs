@@ -138,6 +138,7 @@ fn encoding() {
                 prefix: br#"{"model_name":"gbt","model_version":"1""#,
                 id: b"42",
                 variant: None,
+                fallback: false,
             };
             encode(head, &signature, &request, &outputs, &mut out).expect("JSON has a form for these");
         };
@@ -177,6 +178,7 @@ fn whole(path: &str) {
             prefix: br#"{"model_name":"m","model_version":"1""#,
             id: &request.id,
             variant: None,
+            fallback: false,
         };
         encode(prefix, model.signature(), &request, &outputs, &mut out).expect("JSON has a form for these");
         write_head(&mut head, &Answer::json(200), out.len(), b"Mon, 23 Nov 2026 20:05:07 GMT", None, b"");

@@ -15,6 +15,7 @@ mod metric;
 mod plan;
 mod pointer;
 mod rule;
+mod serve;
 mod share;
 pub mod sums;
 mod track;
@@ -34,13 +35,15 @@ pub use metric::{Guardrail, Kind, Margin, Metric, Predicted, Score, is_outcome};
 pub use plan::{Mode, Plan, Step};
 pub use pointer::Pointer;
 pub use rule::{Action, HOLD_OUT, Rule};
+pub use serve::{RemoteUrl, Serve};
 pub use share::{Share, Slots};
 pub use track::Track;
 pub use verdict::Ruling;
 
+use core::time::Duration;
 use std::ops::Range;
 
-use crate::model::{ModelName, Selector};
+use crate::model::ModelName;
 use crate::stats::{assign, growthbook};
 
 /// An experiment is named by the rule of models.
@@ -65,6 +68,10 @@ pub struct Experiment {
     pub variants: Vec<Variant>,
     /// The variant of those that are not enrolled; without one, what the plain name means.
     pub default: Option<usize>,
+    /// The variant that answers when another fails.
+    pub fallback: Option<usize>,
+    /// How long a remote variant may take before that one answers; zero: until it fails.
+    pub fallback_after: Duration,
     /// What must hold of whoever is enrolled.
     pub segment: Vec<Condition>,
     /// What is looked at before anything else; the first that holds decides.
@@ -84,8 +91,8 @@ pub struct Experiment {
 pub struct Variant {
     /// What answers, metrics and reports call it.
     pub name: String,
-    /// Which version of the model that is.
-    pub serve: Selector,
+    /// What that is.
+    pub serve: Serve,
     /// The slots of its units.
     pub slots: Slots,
 }

@@ -17,11 +17,13 @@ mod inflate;
 mod lane;
 mod overload;
 mod predict;
+mod remote;
 mod route;
 mod run;
 mod settings;
 mod stream;
 mod target;
+mod upstream;
 mod worker;
 mod workspace;
 

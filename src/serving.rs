@@ -7,6 +7,7 @@ pub mod admission;
 pub mod checks;
 pub mod circuit;
 pub mod loader;
+pub mod remote;
 pub mod router;
 pub mod status;
 pub mod trial_load;

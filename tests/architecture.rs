@@ -307,7 +307,7 @@ fn one_place_does_what_only_one_place_should() {
     only_in("prometheus::", &["metrics.rs"]);
     only_in("Arc::new(Snapshot", &["serving/loader/publish.rs"]);
     only_in("httparse", &["gateway/http/", "cli/answer.rs"]);
-    only_in("hyper::", &["gateway/admin.rs", "gateway/admin/"]);
+    only_in("hyper::", &["gateway/admin.rs", "gateway/admin/", "gateway/upstream.rs"]);
     only_in("clap::", &["cli.rs", "cli/"]);
     only_in("tracing_subscriber", &["telemetry.rs"]);
     only_in("toml::", &["config.rs", "config/"]);

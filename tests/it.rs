@@ -60,6 +60,8 @@ mod registry_bucket;
 mod registry_cli;
 #[path = "it/registry_words.rs"]
 mod registry_words;
+#[path = "it/remote.rs"]
+mod remote;
 #[cfg(feature = "s3")]
 #[path = "it/seaweed.rs"]
 mod seaweed;

@@ -3,8 +3,8 @@
 use super::key::Scope;
 use super::setting::{Named, Setting, texts};
 use super::value::{Value, quoted};
-use crate::experiment::{Condition, Field, Guardrail, Hash, Metric, Mode, Rule, Share, Slots, Step};
-use crate::model::{Selector, shorten};
+use crate::experiment::{Condition, Field, Guardrail, Hash, Metric, Mode, Rule, Serve, Share, Slots, Step};
+use crate::model::shorten;
 
 /// A value that an entry of a table has.
 trait Entry: Sized {
@@ -57,11 +57,11 @@ impl<T: Entry> Setting for Vec<(String, T)> {
     }
 }
 
-impl Entry for Selector {
-    const EXPECTED: &str = "a version, a stage or an alias";
+impl Entry for Serve {
+    const EXPECTED: &str = "a version, a stage, an alias or remote:URL";
 
     fn parse(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| Value::Text(text.into()).expected(Self::EXPECTED))
+        text.parse()
     }
 
     fn write(&self) -> String {

@@ -199,7 +199,8 @@ pub const KEYS: &[Key] = keys! {
     /// Share of all units that is enrolled, by a hash of its own, so that raising it moves nobody.
     live experiments.NAME.coverage = "100%" => per_experiment!(coverage);
     /// Names of the variants with the version, stage or alias that each serves, such as
-    /// { control = "production", candidate = "8" }.
+    /// { control = "production", candidate = "8" }, or a model of another server that speaks the Open Inference
+    /// Protocol: "remote:http://HOST:PORT/v2/models/NAME".
     live experiments.NAME.variants = {} => per_experiment!(variants);
     /// Slots of the variants, of a million: { control = "0..100000", candidate = "500000..600000 700000..750000" };
     /// extended in place they move nobody. {} = by weights.
@@ -210,6 +211,11 @@ pub const KEYS: &[Key] = keys! {
     /// Name of the variant for whoever is not enrolled, and in place of a variant that is not loaded. "" = what the
     /// model's name answers with otherwise.
     live experiments.NAME.default = "" => per_experiment!(default);
+    /// Name of the variant that answers in place of one that fails: its engine, or its server where it is remote. "" =
+    /// the client gets the error.
+    live experiments.NAME.fallback = "" => per_experiment!(fallback);
+    /// Milliseconds that a remote variant may take before that one answers, fewer than the request has. 0 = until it fails.
+    live experiments.NAME.fallback_after_ms = 0 in 0..=600_000 => experiment_millis!(fallback_after);
     /// What must hold of a request to be enrolled, all of it: "header:x-country in DE, AT", "json:/age >= 18",
     /// "cookie:beta exists".
     live experiments.NAME.segment = [] => per_experiment!(segment);

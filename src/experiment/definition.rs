@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::rule::{Action, HOLD_OUT};
 use super::{
-    Condition, Experiment, ExperimentName, Field, Guardrail, Hash, Metric, Mode, Plan, Rule, Share, Slots,
-    Step, Variant,
+    Condition, Experiment, ExperimentName, Field, Guardrail, Hash, Metric, Mode, Plan, Rule, Serve, Share,
+    Slots, Step, Variant,
 };
-use crate::model::{ModelName, Selector, shorten};
+use crate::model::{ModelName, shorten};
 use crate::stats::assign::SLOTS;
 
 /// Most variants of an experiment: each has series of its own in the metrics.
@@ -24,10 +24,12 @@ pub struct Definition {
     pub salt: String,
     pub hash: Hash,
     pub coverage: Share,
-    pub variants: Vec<(String, Selector)>,
+    pub variants: Vec<(String, Serve)>,
     pub slots: Vec<(String, Slots)>,
     pub weights: Vec<(String, u64)>,
     pub default: String,
+    pub fallback: String,
+    pub fallback_after: Duration,
     pub segment: Vec<Condition>,
     pub rules: Vec<Rule>,
     pub metric: Option<Metric>,
@@ -71,6 +73,7 @@ impl Definition {
         let slots = check.slots();
         let ranges = check.ranges(&slots);
         let default = check.default();
+        let fallback = check.fallback();
         let chosen = check.rules();
         let plan = check.plan();
         let (Some(model), Some(unit), []) = (&self.model, &self.unit, check.problems.as_slice()) else {
@@ -91,6 +94,8 @@ impl Definition {
             coverage: self.canary.first().map_or(self.coverage, |step| step.coverage),
             variants: variants.collect(),
             default,
+            fallback,
+            fallback_after: self.fallback_after,
             segment: self.segment.clone(),
             rules: self.rules.clone(),
             chosen,
@@ -305,6 +310,29 @@ impl Check<'_> {
         if found.is_none() && !name.is_empty() {
             self.report(&["default", "variants"], format!("`{}` is not among the variants", shorten(name)));
         }
+        found
+    }
+
+    fn fallback(&mut self) -> Option<usize> {
+        let Definition { variants, fallback: name, fallback_after, .. } = self.definition;
+        if name.is_empty() {
+            if !fallback_after.is_zero() {
+                let text = "says when another variant answers, which needs fallback: its name";
+                self.report(&["fallback_after_ms", "fallback"], text.into());
+            }
+            return None;
+        }
+        let found = self.definition.variant(name);
+        let text = match found.map(|at| &variants[at].1) {
+            None => format!("`{}` is not among the variants", shorten(name)),
+            Some(Serve::Remote(_)) => {
+                format!(
+                    "`{name}` is remote, and could fail as what it is to stand in for; name one that is a version"
+                )
+            }
+            Some(Serve::Local(_)) => return found,
+        };
+        self.report(&["fallback", "variants"], text);
         found
     }
 

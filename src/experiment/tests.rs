@@ -19,7 +19,7 @@ fn definition() -> Definition {
     }
 }
 
-fn variants(pairs: &[(&str, &str)]) -> Vec<(String, Selector)> {
+fn variants(pairs: &[(&str, &str)]) -> Vec<(String, Serve)> {
     pairs.iter().map(|(name, serve)| ((*name).into(), serve.parse().unwrap())).collect()
 }
 

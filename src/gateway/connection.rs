@@ -318,6 +318,11 @@ impl Connection {
                 return prediction.shed(work);
             }
         }
+        if let Some(remote) = prediction.remote().cloned()
+            && let Some(answer) = prediction.ask(&remote, work, &self.gateway).await
+        {
+            return answer;
+        }
         let start = Instant::now();
         let done = worker::with(|w| prediction.inline(work, &mut w.runner));
         if let Some(answer) = done {

@@ -210,14 +210,24 @@ fn predict(
     settings: &Settings,
     arrived: Instant,
 ) -> Result<Call, Answer> {
-    let version = target.version;
-    if version.circuit.is_open(arrived) {
+    let mut target = target;
+    let mut fell_back = false;
+    while target.circuit().is_open(arrived) {
         target.count(Outcome::Shed);
         target.failed(gateway, arrived);
-        let message = "the engine of this version failed too often; it is tried again within a minute";
+        if let Some(instead) = target.instead() {
+            target = instead;
+            fell_back = true;
+            continue;
+        }
+        let message = "this version, or its server, failed too often; it is tried again within a minute";
         let answer = work.fail(503, "circuit_open", message);
         return Err(Answer { retry_after: Some(30), ..answer });
     }
+    if fell_back && let Some(arm) = target.arm {
+        arm.stood_in();
+    }
+    let version = target.version;
     let mut timeout = settings.request_timeout;
     if let Some(range) = &head.timeout_ms {
         let wanted = std::str::from_utf8(&work.input[range.clone()]).ok().and_then(|t| t.parse::<u64>().ok());
@@ -249,6 +259,11 @@ fn predict(
         request_id: if id.len() <= crate::protocol::MAX_ID_BYTES { id.to_vec() } else { Vec::new() },
         times: StageNanos::default(),
         decoded: false,
+        fallback: target.fallback.map(|(arm, _)| arm.clone()),
+        fallback_after: target.fallback.map_or(Duration::ZERO, |(_, after)| after),
+        fell_back,
+        light_only: false,
+        prefix: Vec::new(),
     })))
 }
 
@@ -364,7 +379,10 @@ impl Prediction {
         if self.is_heavy(work) {
             return None;
         }
-        Some(self.run(work, runner, || true))
+        self.light_only = true;
+        let ran = self.run(work, runner, || true);
+        self.light_only = false;
+        ran
     }
 }
 

@@ -96,5 +96,7 @@ fn perform(job: &mut Job, runner: &mut Runner) -> Answer {
         return answer;
     }
     let reply = &job.reply;
-    job.prediction.run(&mut job.work, runner, || !reply.is_closed())
+    let ran = job.prediction.run(&mut job.work, runner, || !reply.is_closed());
+    // Only a worker leaves anything to a lane.
+    ran.unwrap_or_else(|| job.prediction.shed(&mut job.work))
 }

@@ -39,6 +39,15 @@ pub(super) struct Prediction {
     pub(super) request_id: Vec<u8>,
     pub(super) times: StageNanos,
     pub(super) decoded: bool,
+    /// The variant that answers when this one fails, and how long a remote one may take before.
+    pub(super) fallback: Option<Arc<Arm>>,
+    pub(super) fallback_after: Duration,
+    /// Whether it stands in for one that failed.
+    pub(super) fell_back: bool,
+    /// Whether heavy runs are for a lane.
+    pub(super) light_only: bool,
+    /// What the answer of another server begins with.
+    pub(super) prefix: Vec<u8>,
 }
 
 /// A request's part in an experiment.
@@ -109,22 +118,18 @@ impl Prediction {
         row.saturating_mul(work.request.rows() as u64) > INLINE_NANOS
     }
 
-    /// Runs the decoded request and encodes the answer; `wanted` tells whether anybody still waits for it.
+    /// Runs the decoded request and encodes the answer; `wanted` tells whether anybody still waits for it. None leaves a
+    /// heavy fallback to a lane.
     pub(super) fn run(
         &mut self,
         work: &mut Workspace,
         runner: &mut Runner,
         wanted: impl FnOnce() -> bool,
-    ) -> Answer {
+    ) -> Option<Answer> {
         let start = Instant::now();
         if start >= self.deadline {
-            return self.fail(
-                work,
-                504,
-                "deadline_exceeded",
-                "the request's time was over before it ran",
-                Outcome::Timeout,
-            );
+            let message = "the request's time was over before it ran";
+            return Some(self.fail(work, 504, "deadline_exceeded", message, Outcome::Timeout));
         }
         self.times.queue = nanos(start - self.arrived).saturating_sub(self.times.decode);
         let version = self.version.clone();
@@ -140,21 +145,36 @@ impl Prediction {
             Ok(Err(RunError::Input(message))) => {
                 // What one variant takes and another does not is harm.
                 self.record(None, work, runner);
-                return self.fail(work, 400, "invalid_input", &message, Outcome::ClientError);
+                return Some(self.fail(work, 400, "invalid_input", &message, Outcome::ClientError));
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
                 self.record(None, work, runner);
-                return self.engine_failed(work, ran);
+                let answer = self.engine_failed(work, ran);
+                return self.instead(answer, work, runner, wanted);
             }
             Err(_) => {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
                 self.record(None, work, runner);
-                return self.engine_failed(work, ran);
+                let answer = self.engine_failed(work, ran);
+                return self.instead(answer, work, runner, wanted);
             }
         }
         version.observe_run(rows, self.times.infer);
+        Some(self.complete(rows, work, runner, ran, wanted))
+    }
+
+    /// Encodes the outputs in the workspace and counts the answer.
+    pub(super) fn complete(
+        &mut self,
+        rows: usize,
+        work: &mut Workspace,
+        runner: &mut Runner,
+        ran: Instant,
+        wanted: impl FnOnce() -> bool,
+    ) -> Answer {
+        let version = self.version.clone();
         work.out.clear();
         let encoded = match self.form {
             Form::Oip { carrier, .. } => self.encode_oip(work, runner, carrier),
@@ -190,7 +210,7 @@ impl Prediction {
     /// Tells the monitor of a request that takes part in an experiment, and signs a receipt where one is wanted; without
     /// predictions the variant failed it.
     #[inline]
-    fn record(&self, predictions: Option<Predictions>, work: &mut Workspace, runner: &Runner) {
+    pub(super) fn record(&self, predictions: Option<Predictions>, work: &mut Workspace, runner: &Runner) {
         let Some(part) = &self.part else { return };
         let (track, Enrolled { variant, slot, unit }) = (&part.track, part.enrolled);
         let at = runner.recorder.millis(self.arrived);
@@ -201,7 +221,7 @@ impl Prediction {
             let receipt = Receipt {
                 phase: u64::from_str_radix(&track.phase, 16).unwrap_or(0),
                 variant: variant as u8,
-                version: self.version.version.get(),
+                version: if self.remote().is_some() { 0 } else { self.version.version.get() },
                 slot,
                 unit,
                 id,
@@ -229,6 +249,9 @@ impl Prediction {
 
     fn succeeded(&self, rows: usize) {
         self.count(Outcome::Ok);
+        if self.remote().is_some() {
+            return;
+        }
         let (metrics, times) = (&self.version.metrics, &self.times);
         let seconds = |nanos: u64| nanos as f64 * 1e-9;
         metrics.rows.inc_by(rows as u64);
@@ -248,7 +271,8 @@ impl Prediction {
     ) -> Result<Answer, DecodeError> {
         self.give_id(work, runner);
         let (version, request) = (&*self.version, &work.request);
-        let head = AnswerHead { prefix: &version.answer_prefix, id: &request.id, variant: self.variant() };
+        let (prefix, variant) = (self.prefix(), self.variant());
+        let head = AnswerHead { prefix, id: &request.id, variant, fallback: self.fell_back };
         let json_length = encode(head, &version.signature, request, &work.outputs, &mut work.out)?;
         let content_type = match json_length {
             None => ContentType::Json,
@@ -271,7 +295,7 @@ impl Prediction {
         )?;
         // The prefix opens an object of its own.
         out.push(b',');
-        out.extend_from_slice(&version.answer_prefix[1..]);
+        out.extend_from_slice(&self.prefix()[1..]);
         match self.variant() {
             // Names of variants hold nothing that JSON would escape.
             Some(variant) => {
@@ -280,10 +304,18 @@ impl Prediction {
             None => out.extend_from_slice(b",\"variant\":null,\"id\":"),
         }
         push_string(out, &request.id);
+        if self.fell_back {
+            out.extend_from_slice(b",\"fallback\":true");
+        }
         out.extend_from_slice(b",\"timestamp\":\"");
         out.extend_from_slice(timestamp().as_bytes());
         out.extend_from_slice(b"\"}");
         Ok(Answer::json(200))
+    }
+
+    /// What the answer begins with.
+    fn prefix(&self) -> &[u8] {
+        if self.prefix.is_empty() { &self.version.answer_prefix } else { &self.prefix }
     }
 
     /// What the answer says of an experiment.
@@ -319,7 +351,9 @@ impl Prediction {
         outcome: Outcome,
     ) -> Answer {
         self.count(outcome);
-        self.version.statistics.failed(nanos(self.arrived.elapsed()));
+        if self.remote().is_none() {
+            self.version.statistics.failed(nanos(self.arrived.elapsed()));
+        }
         work.fail(status, code, message)
     }
 

@@ -1,7 +1,7 @@
 //! Which version answers a request for a prediction: what it names, or what an experiment makes of the plain name.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Gateway;
 use super::http::{Answer, Head, fields};
@@ -10,6 +10,7 @@ use crate::experiment::{Fields, Track, cookie};
 use crate::metrics::Outcome;
 use crate::model::Selector;
 use crate::monitor::{Predictions, Record};
+use crate::serving::circuit::Circuit;
 use crate::serving::router::{Arm, Enrolled};
 use crate::serving::{NotServed, ServedVersion, Snapshot};
 
@@ -20,6 +21,8 @@ pub(super) struct Target<'a> {
     pub(super) arm: Option<&'a Arc<Arm>>,
     /// The experiment that it takes part in.
     pub(super) part: Option<(&'a Arc<Track>, Enrolled)>,
+    /// What answers when that one fails, and after which time.
+    pub(super) fallback: Option<(&'a Arc<Arm>, Duration)>,
 }
 
 /// What an experiment may see of a request.
@@ -43,22 +46,40 @@ impl<'a> Target<'a> {
         work: &mut Workspace,
     ) -> Result<Self, Answer> {
         let served = snapshot.model(model).map_err(|error| not_served(work, &error))?;
-        let (version, arm, part) = match (&served.router, selector) {
+        let (version, arm, part, fallback) = match (&served.router, selector) {
             (Some(router), Selector::Default) => {
                 let seen = Seen { head: &work.input[..head.length], body: work.body() };
                 let routed = router.route(served, &seen);
-                (routed.version, routed.arm, routed.enrolled.map(|enrolled| (&router.track, enrolled)))
+                let part = routed.enrolled.map(|enrolled| (&router.track, enrolled));
+                let fallback = routed.fallback.map(|arm| (arm, router.experiment().fallback_after));
+                (routed.version, routed.arm, part, fallback)
             }
-            _ => (served.resolve(selector), None, None),
+            _ => (served.resolve(selector), None, None, None),
         };
         let none = || NotServed::version(model, selector);
         let version = version.ok_or_else(|| not_served(work, &none()))?;
-        Ok(Self { version, arm, part })
+        Ok(Self { version, arm, part, fallback })
     }
 
     /// Counts a request that was refused before its body was looked at.
     pub(super) fn refused(self) {
         self.count(Outcome::ClientError);
+    }
+
+    /// What is open while it keeps failing.
+    pub(super) fn circuit(self) -> &'a Circuit {
+        match self.arm.and_then(|arm| arm.remote.as_ref()) {
+            Some(remote) => &remote.circuit,
+            None => &self.version.circuit,
+        }
+    }
+
+    /// What stands in for it, which takes no part in the experiment.
+    #[cold]
+    pub(super) fn instead(self) -> Option<Self> {
+        let (arm, _) = self.fallback?;
+        let version = arm.version.as_ref().ok()?;
+        Some(Self { version, arm: Some(arm), part: None, fallback: None })
     }
 
     /// Tells the monitor that a variant failed a request before it could run.

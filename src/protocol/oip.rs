@@ -4,10 +4,12 @@
 mod binary;
 mod decode;
 mod encode;
+mod reply;
 
 pub use decode::{NamedTensor, decode, decode_raw, decode_tensor};
 pub(in crate::protocol) use encode::push_element;
-pub use encode::{AnswerHead, encode};
+pub use encode::{AnswerHead, encode, encode_request};
+pub use reply::decode_reply;
 
 #[cfg(test)]
 mod tests;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::remote::Remote;
 use super::{ServedModel, ServedVersion};
-use crate::experiment::{Experiment, Fields, Reason, Ruling, Track, Variant};
+use crate::experiment::{Experiment, Fields, Reason, Ruling, Serve, Track, Variant};
 use crate::metrics::{Assignments, Metrics, Outcomes};
 use crate::model::{Selector, Version};
+use crate::tensor::Datatype;
 
 /// A model's experiment, ready to route.
 pub struct Router {
@@ -23,10 +25,12 @@ pub struct Router {
 pub struct Arm {
     /// The variant's name.
     pub name: String,
-    /// The version that answers.
+    /// The version that answers; of a remote one, the version whose signature its answers have.
     pub version: Result<Arc<ServedVersion>, String>,
     /// Its series; none where it has no version.
     pub outcomes: Option<Outcomes>,
+    /// The server that answers in the version's place.
+    pub remote: Option<Arc<Remote>>,
     assignments: Assignments,
 }
 
@@ -38,6 +42,8 @@ pub struct Routed<'a> {
     pub arm: Option<&'a Arc<Arm>>,
     /// Why.
     pub reason: Reason,
+    /// The variant that answers when this one fails.
+    pub fallback: Option<&'a Arc<Arm>>,
     /// The unit that takes part, where one does.
     pub enrolled: Option<Enrolled>,
 }
@@ -66,30 +72,46 @@ impl Router {
         metrics: &Metrics,
         max_series: usize,
     ) -> Self {
-        let now = |at: usize| {
-            let held = held.get(at).copied().flatten();
-            held.map_or_else(|| experiment.variants[at].serve.clone(), Selector::Version)
+        let now = |at: usize| match (held.get(at).copied().flatten(), &experiment.variants[at].serve) {
+            (Some(held), _) => Some(Selector::Version(held)),
+            (None, Serve::Local(selector)) => Some(selector.clone()),
+            (None, Serve::Remote(_)) => None,
         };
-        let like = experiment.default.and_then(|at| model.resolve_leniently(&now(at)));
+        let like = experiment.default.and_then(now).and_then(|selector| model.resolve_leniently(&selector));
         let like = like.or(model.default.as_ref());
         let arm = |(at, variant): (usize, &Variant)| {
-            let version = usable(model, &now(at), like);
+            let version = match now(at) {
+                Some(selector) => usable(model, &selector, like),
+                None => answerable(model, like),
+            };
+            let remote = match &variant.serve {
+                Serve::Local(_) => None,
+                Serve::Remote(url) => {
+                    let arms = before.into_iter().flat_map(|before| &before.arms);
+                    let known = arms.filter_map(|arm| arm.remote.clone()).find(|known| known.url == *url);
+                    Some(known.unwrap_or_else(|| Arc::new(Remote::new(url.clone()))))
+                }
+            };
             let series = version.as_ref().ok().map(|version| {
-                let known = before.and_then(|before| before.outcomes(&variant.name, version));
+                let label = label(version, remote.is_some());
+                let known = before.and_then(|before| before.outcomes(&variant.name, &label));
                 known.unwrap_or_else(|| {
-                    let number = version.version.to_string();
-                    metrics.variant(model.name.as_str(), &number, &variant.name, max_series)
+                    metrics.variant(model.name.as_str(), &label, &variant.name, max_series)
                 })
             });
             Arc::new(Arm {
                 name: variant.name.clone(),
                 version,
                 outcomes: series,
+                remote,
                 assignments: metrics.assignments(experiment.name.as_str(), &variant.name, reasons()),
             })
         };
         let arms: Vec<Arc<Arm>> = experiment.variants.iter().enumerate().map(arm).collect();
-        let versions = arms.iter().map(|arm| arm.version.as_ref().ok().map(|version| version.version.get()));
+        // Whatever a remote one is, nobody here knows its number.
+        let number =
+            |arm: &Arm, version: &ServedVersion| arm.remote.as_ref().map_or(version.version.get(), |_| 0);
+        let versions = arms.iter().map(|arm| Some(number(arm, arm.version.as_ref().ok()?)));
         let track = Track::new(experiment.clone(), versions.collect());
         // Records of one phase share its track.
         let known = before
@@ -132,33 +154,31 @@ impl Router {
         let reason = if variant.is_some() && chosen.is_none() { Reason::Fallback } else { reason };
         let arm = chosen.or_else(|| self.track.experiment.default.and_then(arm));
         let version = arm.and_then(|arm| arm.version.as_ref().ok()).or(model.default.as_ref());
-        Routed { version, arm, reason, enrolled: None }
+        let fallback = self.track.experiment.fallback.and_then(|at| self.arms.get(at));
+        let fallback = fallback
+            .filter(|fallback| fallback.version.is_ok() && arm.is_some_and(|arm| arm.name != fallback.name));
+        Routed { version, arm, reason, fallback, enrolled: None }
     }
 
     /// The version that answers for a variant that is as it was.
     pub(super) fn version_of(&self, variant: &Variant) -> Option<Version> {
         let variants = &self.track.experiment.variants;
         let at = variants.iter().position(|was| was.name == variant.name && was.serve == variant.serve)?;
-        self.arms[at].version.as_ref().ok().map(|version| version.version)
+        let arm = self.arms.get(at).filter(|arm| arm.remote.is_none())?;
+        arm.version.as_ref().ok().map(|version| version.version)
     }
 
-    /// The versions that answer as variants, each with the variant's name.
-    pub(super) fn series(&self) -> impl Iterator<Item = (&str, &Arc<ServedVersion>)> {
-        self.arms.iter().filter_map(|arm| Some((arm.name.as_str(), arm.version.as_ref().ok()?)))
-    }
-
-    fn outcomes(&self, name: &str, version: &ServedVersion) -> Option<Outcomes> {
-        let same = |arm: &&Arc<Arm>| {
-            arm.name == name && arm.version.as_ref().is_ok_and(|known| known.version == version.version)
-        };
+    fn outcomes(&self, name: &str, label: &str) -> Option<Outcomes> {
+        let same = |arm: &&Arc<Arm>| arm.name == name && arm.label().is_some_and(|known| known == label);
         self.arms.iter().find(same)?.outcomes.clone()
     }
 
     /// Drops the series that `after` does not go on with.
     pub(super) fn forget(&self, after: Option<&Self>, metrics: &Metrics) {
-        for (name, version) in self.series() {
-            if after.is_none_or(|after| after.outcomes(name, version).is_none()) {
-                metrics.forget_variant(version.model.as_str(), &version.version.to_string(), name);
+        for arm in &self.arms {
+            let Some(label) = arm.label() else { continue };
+            if after.is_none_or(|after| after.outcomes(&arm.name, &label).is_none()) {
+                metrics.forget_variant(self.experiment().model.as_str(), &label, &arm.name);
             }
         }
         let after = after.filter(|after| after.experiment().name == self.experiment().name);
@@ -167,6 +187,45 @@ impl Router {
         for name in names.chain(Some("").filter(|_| after.is_none())) {
             metrics.forget_assignments(self.experiment().name.as_str(), name, reasons());
         }
+    }
+}
+
+// === impl Arm ===
+
+impl Arm {
+    /// The version in its series; none where it has none.
+    fn label(&self) -> Option<String> {
+        self.version.as_ref().ok().map(|version| label(version, self.remote.is_some()))
+    }
+
+    /// Counts a request that it answered in place of one that failed.
+    #[cold]
+    pub fn stood_in(&self) {
+        self.assignments.count(Reason::Fallback as usize);
+    }
+}
+
+/// What series call the version of a variant.
+fn label(version: &ServedVersion, remote: bool) -> String {
+    if remote { "remote".into() } else { version.version.to_string() }
+}
+
+/// The version whose signature a remote variant has, or why it cannot answer.
+fn answerable(model: &ServedModel, like: Option<&Arc<ServedVersion>>) -> Result<Arc<ServedVersion>, String> {
+    let Some(like) = like else {
+        return Err(format!(
+            "no version of model `{}` is loaded that says what its answers look like",
+            model.name
+        ));
+    };
+    let signature = &like.signature;
+    let half = |datatype: Datatype| matches!(datatype, Datatype::Fp16 | Datatype::Bf16);
+    match signature.inputs.iter().chain(&signature.outputs).find(|spec| half(spec.datatype)) {
+        Some(spec) => Err(format!(
+            "`{}` is {}, which has no JSON form to ask another server with",
+            spec.name, spec.datatype
+        )),
+        None => Ok(like.clone()),
     }
 }
 

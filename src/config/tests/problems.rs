@@ -228,7 +228,7 @@ fn everything_that_is_wrong_with_experiments_is_reported_at_once() {
     let expected = [
         "c.toml:3: experiments.one.unit: `client_address` is the address of the client, which behind a sidecar is always \
          the app's own, so that all users would be one unit; have the app send who the user is, such as header:x-user-id",
-        "c.toml:4: experiments.one.variants: `b`: expected a version, a stage or an alias, got `x y`",
+        "c.toml:4: experiments.one.variants: `b`: expected a version, a stage, an alias or remote:URL, got `x y`",
         "c.toml:8: experiments.two.coverage: expected a percentage as a text, such as \"12.5%\", got 5",
         "c.toml:12: experiments.two.slots: 500000..1000001 of `b` ends beyond 1000000, the number of slots",
         "c.toml:12: experiments.two.slots: 500000..600000 belongs to `a` and to `b`",

@@ -86,6 +86,8 @@ salt = "s"
 hash = "growthbook"
 coverage = "12.5%"
 variants = { z = "production", "a.b" = 7 }
+fallback = "z"
+fallback_after_ms = 7
 slots = { z = "0..1 2..3", "a.b" = "5..6" }
 weights = {}
 default = "z"

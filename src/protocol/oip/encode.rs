@@ -15,6 +15,8 @@ pub struct AnswerHead<'a> {
     pub id: &'a [u8],
     /// The variant of an experiment that answers; a name, so nothing in it needs an escape.
     pub variant: Option<&'a str>,
+    /// Whether it stands in for one that failed.
+    pub fallback: bool,
 }
 
 /// Appends the answer to `out`; returns the length of its JSON part when binary tensors follow it.
@@ -35,7 +37,7 @@ pub fn encode(
     if let Some(variant) = head.variant {
         out.extend_from_slice(b",\"parameters\":{\"variant\":\"");
         out.extend_from_slice(variant.as_bytes());
-        out.extend_from_slice(b"\"}");
+        out.extend_from_slice(if head.fallback { b"\",\"fallback\":true}" } else { b"\"}" });
     }
     out.extend_from_slice(b",\"outputs\":[");
     let all = |index| WantedOutput { index, binary: None, classes: 0 };
@@ -81,6 +83,22 @@ pub fn encode(
         }
     }
     Ok(Some(json_length))
+}
+
+/// Appends a request for all outputs, to ask another server with.
+///
+/// # Errors
+/// When an input has no JSON form.
+pub fn encode_request(signature: &Signature, request: &Request, out: &mut Vec<u8>) -> Result<()> {
+    out.extend_from_slice(b"{\"inputs\":[");
+    for (position, (spec, tensor)) in signature.inputs.iter().zip(&request.inputs).enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        push_output(out, &spec.name, tensor, false, request.non_finite_tokens)?;
+    }
+    out.extend_from_slice(b"]}");
+    Ok(())
 }
 
 fn push_output(out: &mut Vec<u8>, name: &str, tensor: &Tensor, binary: bool, tokens: bool) -> Result<()> {

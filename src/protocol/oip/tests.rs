@@ -235,7 +235,12 @@ fn a_raw_body_is_one_row() {
 
 fn answer(request: &Request, outputs: &[Tensor]) -> (Option<usize>, Vec<u8>) {
     let mut out = Vec::new();
-    let head = AnswerHead { prefix: br#"{"model_name":"m","model_version":"1""#, id: b"a\"b", variant: None };
+    let head = AnswerHead {
+        prefix: br#"{"model_name":"m","model_version":"1""#,
+        id: b"a\"b",
+        variant: None,
+        fallback: false,
+    };
     let json = encode(head, &signature(&x()), request, outputs, &mut out).unwrap();
     (json, out)
 }
@@ -248,7 +253,8 @@ fn outputs() -> Vec<Tensor> {
 fn an_answer_names_the_variant_of_an_experiment() {
     let request = Request { binary: true, ..Request::default() };
     let mut out = Vec::new();
-    let head = AnswerHead { prefix: br#"{"model_name":"m""#, id: b"a", variant: Some("candidate") };
+    let head =
+        AnswerHead { prefix: br#"{"model_name":"m""#, id: b"a", variant: Some("candidate"), fallback: false };
     let length = encode(head, &signature(&x()), &request, &outputs(), &mut out).unwrap().unwrap();
     let value: Value = serde_json::from_slice(&out[..length]).unwrap();
     assert_eq!(value["parameters"], json!({"variant": "candidate"}));
@@ -278,7 +284,7 @@ fn answers_are_valid_json_and_binary_where_asked() {
 #[test]
 fn half_floats_without_binary_are_refused() {
     let mut out = Vec::new();
-    let head = AnswerHead { prefix: b"{", id: b"", variant: None };
+    let head = AnswerHead { prefix: b"{", id: b"", variant: None, fallback: false };
     let error = encode(head, &signature(&x()), &Request::default(), &outputs(), &mut out).unwrap_err();
     assert!(error.0.contains("output `z`: FP16"), "{error}");
 }

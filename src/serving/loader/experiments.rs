@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Loader, ModelState};
 use crate::config::Config;
-use crate::experiment::{Experiment, ExperimentName, Ruling, Variant};
+use crate::experiment::{Experiment, ExperimentName, Ruling, Serve, Variant};
 use crate::model::{ModelName, Selector, Stage, Version};
 use crate::serving::router::Router;
 use crate::serving::status::{ExperimentStatus, VariantStatus};
@@ -88,11 +88,15 @@ impl Loader {
         let router = router.filter(|router| router.experiment() == experiment);
         let variant = |(at, variant): (usize, &Variant)| {
             let version = router.map(|router| router.arms[at].version.as_ref());
+            let remote = matches!(variant.serve, Serve::Remote(_));
             VariantStatus {
                 name: variant.name.clone(),
                 serve: variant.serve.to_string(),
                 slots: variant.slots.to_string(),
-                version: version.and_then(Result::ok).map(|version| version.version.to_string()),
+                version: version.and_then(Result::ok).map(|version| match remote {
+                    true => "remote".into(),
+                    false => version.version.to_string(),
+                }),
                 problem: match version {
                     Some(version) => version.err().cloned(),
                     None => Some(format!("model `{}` is not served", experiment.model)),
@@ -112,9 +116,9 @@ impl ModelState {
     pub(super) fn tested(&self, experiment: Option<&Experiment>) -> Vec<Version> {
         let variants = experiment.into_iter().flat_map(|experiment| &experiment.variants);
         let versions = variants.filter_map(|variant| match &variant.serve {
-            Selector::Version(version) => Some(*version),
-            Selector::Stage(stage) => self.newest(*stage),
-            Selector::Alias(_) | Selector::Default => None,
+            Serve::Local(Selector::Version(version)) => Some(*version),
+            Serve::Local(Selector::Stage(stage)) => self.newest(*stage),
+            Serve::Local(Selector::Alias(_) | Selector::Default) | Serve::Remote(_) => None,
         });
         versions.filter(|version| self.catalog.listed(*version).is_some()).collect()
     }
@@ -129,9 +133,9 @@ impl ModelState {
         let variants = experiment.into_iter().flat_map(|experiment| &experiment.variants);
         let held = |variant: &Variant| {
             let goal = match &variant.serve {
-                Selector::Stage(stage) => self.newest(*stage),
-                Selector::Alias(alias) => self.catalog.aliases.get(alias).copied(),
-                Selector::Version(_) | Selector::Default => None,
+                Serve::Local(Selector::Stage(stage)) => self.newest(*stage),
+                Serve::Local(Selector::Alias(alias)) => self.catalog.aliases.get(alias).copied(),
+                Serve::Local(Selector::Version(_) | Selector::Default) | Serve::Remote(_) => None,
             };
             goal.filter(|goal| !self.loaded.contains_key(goal) || self.unsigned.contains_key(goal))?;
             before?.version_of(variant).filter(|version| self.loaded.contains_key(version))

@@ -1,0 +1,140 @@
+//! A prediction that another server makes: decoded here, asked for there, checked and encoded here. And what happens
+//! to a prediction whose variant failed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::http::Answer;
+use super::predict::{Prediction, Runner};
+use super::upstream::{Failure, ask};
+use super::workspace::Workspace;
+use super::{Gateway, worker};
+use crate::json::push_string;
+use crate::metrics::Outcome;
+use crate::protocol::oip::{decode_reply, encode_request};
+use crate::serving::remote::Remote;
+
+impl Prediction {
+    /// The server that is to answer.
+    #[inline]
+    pub(super) fn remote(&self) -> Option<&Arc<Remote>> {
+        self.arm.as_ref()?.remote.as_ref()
+    }
+
+    /// Has the server of a remote variant answer. None when the fallback is to answer in its place: the prediction is
+    /// then one of that.
+    pub(super) async fn ask(
+        &mut self,
+        remote: &Arc<Remote>,
+        work: &mut Box<Workspace>,
+        gateway: &Gateway,
+    ) -> Option<Answer> {
+        if let Err(answer) = self.decode(work) {
+            return Some(answer);
+        }
+        let (limit, whole) = {
+            let settings = gateway.settings.load();
+            (settings.body_bytes, settings.request_timeout)
+        };
+        let patient = self.fallback.is_none() || self.fallback_after.is_zero();
+        let whole = if patient { whole } else { whole.min(self.fallback_after) };
+        let deadline = self.deadline.min(self.arrived + whole);
+        let start = Instant::now();
+        let mut body = Vec::new();
+        let result = match encode_request(&self.version.signature, &work.request, &mut body) {
+            Ok(()) => ask(remote, body, &self.request_id, deadline, limit).await,
+            Err(error) => Err(Failure::Failed(error.0)),
+        };
+        let rows = work.request.rows();
+        let result = result.and_then(|reply| {
+            decode_reply(&reply, &self.version.signature, rows, &mut work.outputs)
+                .map_err(|error| Failure::Failed(error.0))
+        });
+        let now = Instant::now();
+        self.times.infer = (now - start).as_nanos() as u64;
+        match result {
+            Ok(version) => {
+                self.prefix = self.remote_prefix(version.as_deref().unwrap_or("remote"));
+                Some(worker::with(|w| self.complete(rows, work, &mut w.runner, now, || true)))
+            }
+            Err(failure) => {
+                // Who gives it no time, or asks what it refuses, says nothing about the server.
+                let blamed = match failure {
+                    Failure::Time => deadline == self.arrived + whole,
+                    Failure::Busy | Failure::Refused(_) => false,
+                    Failure::Failed(_) => true,
+                };
+                tracing::warn!(model = %self.version.model, %failure, "a remote variant failed");
+                if blamed && remote.circuit.fail(now) {
+                    tracing::error!(model = %self.version.model, "a remote variant failed too often: left alone for a minute");
+                }
+                worker::with(|w| self.record(None, work, &w.runner));
+                let answer = self.remote_failed(work, &failure);
+                if self.fall_back(now) { None } else { Some(answer) }
+            }
+        }
+    }
+
+    fn remote_failed(&self, work: &mut Workspace, failure: &Failure) -> Answer {
+        match failure {
+            Failure::Time => {
+                let message = "the request's time was over before the variant's server answered";
+                self.fail(work, 504, "deadline_exceeded", message, Outcome::Timeout)
+            }
+            Failure::Busy => self.shed(work),
+            Failure::Refused(_) | Failure::Failed(_) => {
+                let message = "the server of this variant gave no usable answer; the log says why";
+                self.fail(work, 502, "upstream_failed", message, Outcome::Error)
+            }
+        }
+    }
+
+    /// What the answer of another server begins with.
+    fn remote_prefix(&self, version: &str) -> Vec<u8> {
+        let mut prefix = b"{\"model_name\":".to_vec();
+        push_string(&mut prefix, self.version.model.as_str().as_bytes());
+        prefix.extend_from_slice(b",\"model_version\":");
+        push_string(&mut prefix, version.as_bytes());
+        prefix
+    }
+
+    /// Turns to the variant that stands in for one that failed; false where there is none that can.
+    #[cold]
+    pub(super) fn fall_back(&mut self, now: Instant) -> bool {
+        let Some(arm) = self.fallback.take() else { return false };
+        let Ok(version) = &arm.version else { return false };
+        if version.circuit.is_open(now) || now >= self.deadline {
+            return false;
+        }
+        arm.stood_in();
+        self.version = version.clone();
+        // The variant that failed has its record; what stands in for it takes no part.
+        self.part = None;
+        self.fell_back = true;
+        self.decoded = false;
+        self.arm = Some(arm);
+        true
+    }
+
+    /// Has the fallback answer instead, where there is one; none leaves it to a lane.
+    #[cold]
+    pub(super) fn instead(
+        &mut self,
+        failed: Answer,
+        work: &mut Workspace,
+        runner: &mut Runner,
+        wanted: impl FnOnce() -> bool,
+    ) -> Option<Answer> {
+        if !self.fall_back(Instant::now()) {
+            return Some(failed);
+        }
+        // The other version may have another order of its inputs.
+        if let Err(answer) = self.decode(work) {
+            return Some(answer);
+        }
+        if self.light_only && self.is_heavy(work) {
+            return None;
+        }
+        self.run(work, runner, wanted)
+    }
+}
