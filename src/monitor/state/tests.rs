@@ -1,11 +1,12 @@
 //! Streams of predictions and outcomes against what the same pairs give when they are held in memory.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::channel;
 
 use super::*;
 use crate::config::Machine;
 use crate::experiment::{Definition, Predicted};
-use crate::monitor::Predictions;
+use crate::monitor::{Form, Predictions};
 use crate::score::Classes;
 
 const DAY: u64 = 86_400_000;

@@ -1,0 +1,204 @@
+//! Outcomes find what they belong to: by the id of a request, a receipt, or a unit.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{State, phase, request_id};
+use crate::experiment::sums::{Cell, Place, bucket};
+use crate::monitor::join::{Joined, join};
+use crate::monitor::outcome::{Actual, Form, Item, items};
+use crate::monitor::pending::Waiting;
+use crate::monitor::receipt::{Invalid, Receipt};
+
+impl State {
+    /// Takes outcomes; the answer says what became of each.
+    ///
+    /// # Errors
+    /// Where the body as a whole cannot be read.
+    pub(in crate::monitor) fn outcomes(
+        &mut self,
+        body: &[u8],
+        form: Form,
+        now: u64,
+    ) -> Result<Value, String> {
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+        let mut results = Vec::new();
+        for item in items(body, form)? {
+            let (joined, detail) = match item {
+                Err(problem) => (Joined::Invalid, problem),
+                Ok(item) => match self.outcome(&item, now) {
+                    Ok(joined) => (joined, String::new()),
+                    Err((joined, problem)) => (joined, problem),
+                },
+            };
+            *counts.entry(joined.name()).or_default() += 1;
+            let mut result = json!({"status": joined.name()});
+            if !joined.is_fine() && !detail.is_empty() {
+                result["error"] = detail.into();
+            }
+            results.push(result);
+        }
+        for (name, count) in &counts {
+            self.metrics.outcomes.with_label_values(&[name]).inc_by(*count);
+        }
+        let accepted = results.iter().filter(|result| result["error"].is_null()).count();
+        Ok(json!({"accepted": accepted, "counts": counts, "results": results}))
+    }
+
+    fn outcome(&mut self, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
+        let invalid = |text: &str| (Joined::Invalid, text.to_owned());
+        match (&item.id, &item.receipt, &item.unit) {
+            (Some(id), None, None) => {
+                let id = request_id(id.as_bytes());
+                let known = self.pending.get_mut(id).is_some_and(|waiting| {
+                    item.model.as_ref().is_none_or(|model| *model == *waiting.track.experiment.model.as_str())
+                });
+                let unmatched = "no prediction with this id waits here: it took part in no experiment that measures \
+                                 predictions, was answered by another process, or too long ago; send the answer's receipt";
+                if known { self.actual(id, item, now) } else { Err((Joined::Unmatched, unmatched.into())) }
+            }
+            (None, Some(receipt), None) => {
+                let max_age = self.config.load().trials.receipt_max_age.as_millis() as u64;
+                let (receipt, hash) = self.receipts.open(receipt, now, max_age).map_err(|why| match why {
+                    Invalid::Forged => {
+                        (Joined::Forged, "this is no receipt of the configured key".to_owned())
+                    }
+                    Invalid::Expired => (Joined::Expired, "the receipt is too old".to_owned()),
+                })?;
+                let id = self.remember(receipt, hash, now)?;
+                self.actual(id, item, now)
+            }
+            (None, None, Some(unit)) => self.unit(unit, item, now),
+            _ => Err(invalid(
+                "give one of `id` and `receipt` (with `actual`), or `unit` (with `metric` and `value`)",
+            )),
+        }
+    }
+
+    /// Makes a prediction of a receipt one that waits, where it does not; under which hash it does.
+    fn remember(&mut self, receipt: Receipt, hash: u64, now: u64) -> Result<u64, (Joined, String)> {
+        // The process that answered may know it by its id already, and ids may be given twice.
+        let same = |waiting: &Waiting| (waiting.at, waiting.unit) == (receipt.at, receipt.unit);
+        if self.pending.get_mut(receipt.id).is_some_and(|waiting| same(waiting)) {
+            return Ok(receipt.id);
+        }
+        if self.pending.get_mut(hash).is_some() {
+            return Ok(hash);
+        }
+        let name = format!("{:016x}", receipt.phase);
+        let known = self.phases.get(&name).map(|phase| phase.track.clone());
+        let track = known.or_else(|| self.current().into_iter().find(|track| track.phase == name));
+        let Some(track) =
+            track.filter(|track| usize::from(receipt.variant) < track.experiment.variants.len())
+        else {
+            let text = "the receipt is of an experiment, or of versions, that are not on here";
+            return Err((Joined::Foreign, text.into()));
+        };
+        phase(&mut self.phases, &track, now);
+        let variant = usize::from(receipt.variant);
+        let Receipt { slot, unit, at, rows, .. } = receipt;
+        self.pending.insert(hash, Waiting { track, variant, slot, unit, at, rows, actuals: Vec::new() });
+        Ok(hash)
+    }
+
+    fn actual(&mut self, id: u64, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
+        let invalid = |text: String| (Joined::Invalid, text);
+        let Some(waiting) = self.pending.get_mut(id) else { return Ok(Joined::Unmatched) };
+        let rows = waiting.rows.len();
+        let actuals: Vec<(usize, f64)> = match &item.actual {
+            None => {
+                return Err(invalid(
+                    "`actual` is missing: a number, true or false, or a list of all rows".into(),
+                ));
+            }
+            Some(Actual::Rows(list)) if list.len() != rows => {
+                return Err(invalid(format!("`actual` has {} values for {rows} rows", list.len())));
+            }
+            Some(Actual::Rows(list)) => {
+                list.iter().enumerate().filter_map(|(row, actual)| Some((row, (*actual)?))).collect()
+            }
+            Some(one) => {
+                let number = match one {
+                    Actual::Flag(flag) => f64::from(*flag),
+                    Actual::Number(number) => *number,
+                    Actual::Rows(_) => f64::NAN,
+                };
+                match item.row {
+                    None if rows > 1 => {
+                        return Err(invalid(format!(
+                            "the request had {rows} rows: say which by `row`, from 0"
+                        )));
+                    }
+                    Some(row) if row >= rows => return Err(invalid(format!("the request had no row {row}"))),
+                    row => vec![(row.unwrap_or(0), number)],
+                }
+            }
+        };
+        if actuals.iter().any(|(_, actual)| !actual.is_finite()) {
+            return Err(invalid("`actual` is no finite number".into()));
+        }
+        let phase = phase(&mut self.phases, &waiting.track, now);
+        phase.sums.mature(now);
+        let mut worst = Joined::Duplicate;
+        for (row, actual) in actuals {
+            match join(waiting, row, actual, &mut phase.sums, now) {
+                Joined::Late => return Err((Joined::Late, "the prediction's horizon is over".into())),
+                Joined::Duplicate => {}
+                Joined::Ok if worst == Joined::Corrected => {}
+                joined => worst = joined,
+            }
+        }
+        Ok(worst)
+    }
+
+    fn unit(&mut self, unit: &str, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
+        let invalid = |text: &str| (Joined::Invalid, text.to_owned());
+        let (Some(metric), Some(value)) = (&item.metric, item.value) else {
+            return Err(invalid("`metric` and `value` are needed beside `unit`"));
+        };
+        if !value.is_finite() {
+            return Err(invalid("`value` is no finite number"));
+        }
+        let at = match &item.t {
+            None => now,
+            Some(text) => {
+                let time = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
+                let millis =
+                    time.ok().and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
+                millis
+                    .filter(|at| *at <= now + 60_000)
+                    .ok_or_else(|| invalid("`t` is no time of the past, as RFC 3339"))?
+            }
+        };
+        let (mut measured, mut found) = (false, Err((Joined::NotEnrolled, String::new())));
+        for (track, coverage) in self.covered() {
+            let experiment = &track.experiment;
+            if item.model.as_ref().is_some_and(|model| *model != *experiment.model.as_str()) {
+                continue;
+            }
+            let Some((series, _)) = track.outcomes.iter().find(|(_, name)| name == metric) else { continue };
+            measured = true;
+            let slot = experiment.slot(unit);
+            let Some(variant) = experiment.variant_of(slot) else { continue };
+            let Some(phase) = self.phases.get_mut(&track.phase) else { continue };
+            let hash = track.unit(unit);
+            if experiment.enrol_slot(unit) >= coverage.slots() {
+                continue;
+            }
+            let arms = track.layout.of_unit(variant, slot);
+            let place = Place { arms: &arms, bucket: bucket(hash), at };
+            let counted = phase.sums.add_late(place, *series, Cell { weight: 0.0, sum: value }, now);
+            found = if counted { Ok(Joined::Ok) } else { Err((Joined::Late, "its horizon is over".into())) };
+        }
+        match (measured, found) {
+            (false, _) => {
+                Err((Joined::NotEnrolled, format!("no experiment that is on measures outcome:{metric}")))
+            }
+            (true, Err((Joined::NotEnrolled, _))) => {
+                Err((Joined::NotEnrolled, "the unit takes part in no such experiment".into()))
+            }
+            (true, found) => found,
+        }
+    }
+}
