@@ -104,7 +104,7 @@ fn swaps_give_memory_back() {
     let server = server.start();
     let swap = |version| {
         repository.bare("m", version, &bytes);
-        wait("the swap", Duration::from_secs(15), || {
+        wait("the swap", Duration::from_secs(60), || {
             (server.version("m", version)["state"] == "serving").then_some(())
         });
     };
