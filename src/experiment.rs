@@ -12,6 +12,7 @@ mod definition;
 mod explain;
 mod field;
 mod metric;
+pub mod pairwise;
 mod plan;
 mod pointer;
 mod rule;
@@ -43,7 +44,7 @@ pub use verdict::Ruling;
 use core::time::Duration;
 use std::ops::Range;
 
-use crate::model::ModelName;
+use crate::model::{ModelName, Selector};
 use crate::stats::{assign, growthbook};
 
 /// An experiment is named by the rule of models.
@@ -84,6 +85,21 @@ pub struct Experiment {
     pub horizon_millis: u64,
     /// What it is for.
     pub plan: Plan,
+    /// Versions that get copies of the model's requests and answer none.
+    pub shadows: Vec<Shadow>,
+    /// The share of requests that they get.
+    pub shadow_share: Share,
+    /// How far apart two predicted numbers are the same.
+    pub shadow_margin: Margin,
+}
+
+/// A version that gets copies of requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// What reports and metrics call it.
+    pub name: String,
+    /// Which version.
+    pub serve: Selector,
 }
 
 /// Something that may answer.

@@ -50,6 +50,9 @@ const OUTCOMES: [(Outcome, &str); 5] = [
     (Outcome::Timeout, "timeout"),
 ];
 
+/// What may become of a copy; the `result` label of shadows.
+const SHADOW_RESULTS: [&str; 3] = ["compared", "failed", "dropped"];
+
 /// What a stage of a request is called; the `stage` label.
 const STAGES: [&str; 4] = ["decode", "queue", "infer", "encode"];
 
@@ -64,6 +67,7 @@ pub struct Metrics {
     load_failures: IntCounterVec,
     swaps: IntCounterVec,
     assignments: IntCounterVec,
+    shadows: IntCounterVec,
     info: IntGaugeVec,
     dropped_labels: IntCounter,
     /// Label sets in use by models and versions, against `metrics.max_series`.
@@ -101,6 +105,17 @@ pub struct Outcomes([IntCounter; OUTCOMES.len()]);
 /// Requests to a model with an experiment, by the reason that decided: one series of each.
 #[derive(Clone)]
 pub struct Assignments(Vec<IntCounter>);
+
+/// Requests copied to a shadow, by what became of the copy.
+#[derive(Clone)]
+pub struct ShadowCounts {
+    /// What it predicts was compared with the answer.
+    pub compared: IntCounter,
+    /// It failed.
+    pub failed: IntCounter,
+    /// Too many waited.
+    pub dropped: IntCounter,
+}
 
 /// One version's series.
 #[derive(Clone)]
@@ -175,6 +190,11 @@ impl Metrics {
                  segment, no_unit, coverage, unassigned, fallback",
                 &["experiment", "variant", "reason"],
             )?,
+            shadows: counter(
+                "sidegate_shadow_total",
+                "Requests copied to a shadow, by what became of the copy: compared, failed, dropped",
+                &["experiment", "shadow", "result"],
+            )?,
             info: IntGaugeVec::new(
                 Opts::new("sidegate_model_info", "1 for each loaded version, with what it is"),
                 &["model", "version", "stage", "engine", "digest"],
@@ -235,7 +255,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 21] = [
+        let all: [Box<dyn Collector>; 22] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -244,6 +264,7 @@ impl Metrics {
             Box::new(metrics.load_failures.clone()),
             Box::new(metrics.swaps.clone()),
             Box::new(metrics.assignments.clone()),
+            Box::new(metrics.shadows.clone()),
             Box::new(metrics.info.clone()),
             Box::new(metrics.dropped_labels.clone()),
             Box::new(metrics.registry_up.clone()),
@@ -324,6 +345,20 @@ impl Metrics {
     ) -> Assignments {
         let series = |reason| self.assignments.with_label_values(&[experiment, variant, reason]);
         Assignments(reasons.map(series).collect())
+    }
+
+    /// The series of an experiment's shadow.
+    pub fn shadow(&self, experiment: &str, shadow: &str) -> ShadowCounts {
+        let [compared, failed, dropped] =
+            SHADOW_RESULTS.map(|result| self.shadows.with_label_values(&[experiment, shadow, result]));
+        ShadowCounts { compared, failed, dropped }
+    }
+
+    /// Drops the series of a shadow that is none any more.
+    pub fn forget_shadow(&self, experiment: &str, shadow: &str) {
+        for result in SHADOW_RESULTS {
+            drop(self.shadows.remove_label_values(&[experiment, shadow, result]));
+        }
     }
 
     /// Drops the series of an experiment that has ended.

@@ -11,6 +11,7 @@ pub mod published;
 pub mod publisher;
 pub mod receipt;
 mod record;
+pub mod shadow;
 mod state;
 
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use crate::config::Config;
+use crate::experiment::Track;
+use crate::experiment::pairwise::Pairs;
 use crate::metrics::Metrics;
 use crate::registry::store::Store;
 use crate::serving::Serving;
@@ -33,6 +36,7 @@ pub use outcome::Form;
 use publisher::Publisher;
 pub use receipt::{Receipt, Receipts};
 pub use record::{Predictions, Record};
+pub use shadow::{Answered, Shadows};
 use state::State;
 pub use state::request_id;
 
@@ -57,6 +61,15 @@ pub struct Recorder {
 pub struct Handle {
     asks: Sender<Ask>,
     recorder: Recorder,
+    shadows: Shadows,
+}
+
+/// Threads that the monitor has beside its own.
+pub struct Beside {
+    /// Puts what is known into the registry.
+    pub publisher: Option<JoinHandle<()>>,
+    /// Runs shadows.
+    pub shadow: JoinHandle<()>,
 }
 
 /// What is asked of the monitor.
@@ -65,6 +78,8 @@ pub enum Ask {
     Outcomes(Vec<u8>, Form, oneshot::Sender<Result<Value, String>>),
     /// What was published of a phase by processes that have ended.
     Earlier(String, publisher::Earlier),
+    /// What shadows of a phase predicted, compared with what was answered.
+    Compared(Arc<Track>, Pairs),
     /// What is known of an experiment, by its name.
     Report(String, oneshot::Sender<Option<Value>>),
     /// To end.
@@ -111,6 +126,11 @@ impl Handle {
         Recorder { moment: (Instant::now(), now()), ..self.recorder.clone() }
     }
 
+    /// Where workers leave copies of requests for shadows.
+    pub const fn shadows(&self) -> &Shadows {
+        &self.shadows
+    }
+
     /// Asks; false where the monitor has ended.
     pub fn ask(&self, ask: Ask) -> bool {
         self.asks.send(ask).is_ok()
@@ -120,7 +140,8 @@ impl Handle {
 // === impl Monitor ===
 
 impl Monitor {
-    /// A monitor of what is served. `loader` hears what is decided; what is known goes to `store`, by a thread of its own.
+    /// A monitor of what is served. `loader` hears what is decided; what is known goes to `store`, by a thread of its own;
+    /// shadows run on another, as `caller` of sessions.
     ///
     /// # Errors
     /// When the system has no thread for that.
@@ -131,16 +152,18 @@ impl Monitor {
         receipts: Arc<Receipts>,
         loader: Sender<Command>,
         store: Option<Box<dyn Store>>,
-    ) -> std::io::Result<(Self, Handle, Option<JoinHandle<()>>)> {
+        caller: usize,
+    ) -> std::io::Result<(Self, Handle, Beside)> {
         let (records, incoming) = sync_channel(QUEUE);
         let (asks, asked) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
         let publisher = store.map(|store| Publisher::start(store, asks.clone())).transpose()?;
         let (publisher, thread) = publisher.unzip();
+        let (shadows, shadow) = Shadows::start(caller, config.clone(), metrics.clone(), asks.clone())?;
         let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
-        let handle =
-            Handle { asks, recorder: Recorder { records, dropped, moment: (Instant::now(), now()) } };
-        Ok((Self { records: incoming, asks: asked, state }, handle, thread))
+        let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
+        let beside = Beside { publisher: thread, shadow };
+        Ok((Self { records: incoming, asks: asked, state }, Handle { asks, recorder, shadows }, beside))
     }
 
     /// Starts its thread.
@@ -185,6 +208,7 @@ impl Monitor {
             match ask {
                 Ask::Outcomes(body, form, reply) => drop(reply.send(self.state.outcomes(&body, form, now()))),
                 Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
+                Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
                 Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),
                 Ask::Stop => return self.state.close(now()),
             }

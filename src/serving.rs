@@ -7,6 +7,8 @@ pub mod admission;
 pub mod checks;
 pub mod circuit;
 pub mod loader;
+pub mod mirror;
+pub mod pacer;
 pub mod remote;
 pub mod router;
 pub mod status;

@@ -19,6 +19,7 @@ pub mod moments;
 pub mod multiplicity;
 pub mod ratio;
 pub mod sequential;
+pub mod share;
 pub mod special;
 pub mod srm;
 pub mod tails;

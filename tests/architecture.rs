@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("format", &["booster", "model", "onnx"]),
     ("score", &[]),
     ("stats", &[]),
-    ("experiment", &["json", "model", "score", "stats"]),
+    ("experiment", &["json", "model", "score", "stats", "tensor"]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
@@ -49,7 +49,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "monitor",
-        &["config", "experiment", "metrics", "model", "native", "registry", "serving", "stats", "tensor"],
+        &[
+            "config",
+            "engine",
+            "experiment",
+            "metrics",
+            "model",
+            "native",
+            "registry",
+            "serving",
+            "stats",
+            "tensor",
+        ],
     ),
     (
         "gateway",

@@ -65,6 +65,8 @@ mod remote;
 #[cfg(feature = "s3")]
 #[path = "it/seaweed.rs"]
 mod seaweed;
+#[path = "it/shadow.rs"]
+mod shadow;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
 #[cfg(feature = "s3")]

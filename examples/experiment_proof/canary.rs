@@ -3,24 +3,18 @@
 use sidegate::experiment::analysis::Report;
 use sidegate::experiment::sums::{Cell, Place, Sums};
 use sidegate::experiment::verdict::{Standing, Verb};
-use sidegate::experiment::{Definition, Experiment, Kind, Layout};
+use sidegate::experiment::{Kind, Track};
 
 use crate::Proof;
 use crate::peeking::parallel;
 use crate::rng::Rng;
 
 /// The requests of a canary at which it was rolled back, of at most `limit`.
-fn rolled_back(
-    experiment: &Experiment,
-    layout: &Layout,
-    rates: [f64; 2],
-    limit: u32,
-    seed: u64,
-) -> Option<u32> {
+fn rolled_back(track: &Track, rates: [f64; 2], limit: u32, seed: u64) -> Option<u32> {
     let mut rng = Rng::new(seed);
-    let mut sums = Sums::new(layout);
+    let mut sums = Sums::new(&track.layout);
     let mut standing = Standing::default();
-    let errors = layout.series_of(&Kind::Errors).expect("errors are always counted");
+    let errors = track.layout.series_of(&Kind::Errors).expect("errors are always counted");
     let mut requests = [0; 2];
     while requests[1] < limit {
         let arm = (rng.word() >> 63) as usize;
@@ -33,9 +27,9 @@ fn rolled_back(
         requests[arm] += 1;
         // Nothing else can raise the evidence.
         if failed && arm == 1 {
-            let report = Report::of(experiment, layout, &sums);
-            let evidence = standing.look(experiment, &report, 1);
-            if let Some(entry) = standing.next(experiment, &evidence)
+            let report = Report::of(track, &sums);
+            let evidence = standing.look(&track.experiment, &report, 1);
+            if let Some(entry) = standing.next(&track.experiment, &evidence)
                 && matches!(entry.verb, Verb::Rollback(_))
             {
                 return Some(requests[1]);
@@ -46,20 +40,9 @@ fn rolled_back(
 }
 
 pub(crate) fn prove(proof: &mut Proof) {
-    let definition = Definition {
-        model: "m".parse().ok(),
-        unit: "header:u".parse().ok(),
-        variants: [("control", "1"), ("canary", "2")]
-            .map(|(name, serve)| (name.into(), serve.parse().expect("a version")))
-            .into(),
-        guardrails: vec!["errors".parse().expect("a guardrail")],
-        planned_units: 5000,
-        confidence: "95%".parse().expect("a share"),
-        ..Definition::default()
-    };
-    let experiment =
-        definition.check(&"canary".parse().expect("a name")).expect("a definition that holds together");
-    let layout = Layout::of(&experiment);
+    let track = crate::track(|definition| {
+        definition.guardrails = vec!["errors".parse().expect("a guardrail")];
+    });
     let runs = proof.runs(1000, 100);
     proof.say(&format!(
         "guardrail `errors`, a control of the same width, {runs} runs, at most 400 canary requests\n"
@@ -67,9 +50,8 @@ pub(crate) fn prove(proof: &mut Proof) {
     proof.say("| base rate | 5 x: rolled back | median requests | 99 % of runs by | healthy: rolled back |\n|---|---|---|---|---|");
     for (row, base) in [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05].into_iter().enumerate() {
         let seed = |run: u32| 9_000_000 + u64::from(run) * 8 + row as u64;
-        let bad = parallel(runs, |run| rolled_back(&experiment, &layout, [base, 5.0 * base], 400, seed(run)));
-        let healthy =
-            parallel(runs, |run| rolled_back(&experiment, &layout, [base, base], 400, seed(run) + 500_000));
+        let bad = parallel(runs, |run| rolled_back(&track, [base, 5.0 * base], 400, seed(run)));
+        let healthy = parallel(runs, |run| rolled_back(&track, [base, base], 400, seed(run) + 500_000));
         let mut at: Vec<u32> = bad.iter().flatten().copied().collect();
         at.sort_unstable();
         let share = at.len() as f64 / f64::from(runs);

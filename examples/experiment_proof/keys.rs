@@ -1,24 +1,13 @@
 //! The same unit gets the same variant everywhere.
 
-use sidegate::experiment::{Definition, Experiment};
+use sidegate::experiment::Experiment;
 use sidegate::stats::tails;
 
 use crate::Proof;
 use crate::peeking::parallel;
 
 fn build() -> Experiment {
-    let definition = Definition {
-        model: "m".parse().ok(),
-        unit: "header:u".parse().ok(),
-        coverage: "40%".parse().expect("a share"),
-        variants: [("a", "1"), ("b", "2")]
-            .map(|(name, serve)| (name.into(), serve.parse().expect("a version")))
-            .into(),
-        planned_units: 5000,
-        confidence: "95%".parse().expect("a share"),
-        ..Definition::default()
-    };
-    definition.check(&"e".parse().expect("a name")).expect("a definition that holds together")
+    crate::track(|definition| definition.coverage = "40%".parse().expect("a share")).experiment
 }
 
 pub(crate) fn prove(proof: &mut Proof) {

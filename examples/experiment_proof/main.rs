@@ -14,6 +14,8 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Instant;
 
+use sidegate::experiment::{Definition, Track};
+
 /// How much of it is run, and what came out wrong.
 pub(crate) struct Proof {
     pub(crate) short: bool,
@@ -37,6 +39,23 @@ impl Proof {
             self.broken.push(what.to_owned());
         }
     }
+}
+
+/// An experiment of two variants of the same width, with whatever else `edit` defines.
+pub(crate) fn track(edit: impl FnOnce(&mut Definition)) -> Track {
+    let mut definition = Definition {
+        model: "m".parse().ok(),
+        unit: "header:u".parse().ok(),
+        variants: [("a", "1"), ("b", "2")]
+            .map(|(name, serve)| (name.into(), serve.parse().expect("a version")))
+            .into(),
+        planned_units: 5000,
+        confidence: "95%".parse().expect("a share"),
+        ..Definition::default()
+    };
+    edit(&mut definition);
+    let experiment = definition.check(&"e".parse().expect("a name"));
+    Track::new(experiment.expect("a definition that holds together"), vec![Some(1), Some(2)])
 }
 
 /// A part of the proof.

@@ -1,9 +1,9 @@
 //! Eight replicas that come and go decide as one does.
 
+use sidegate::experiment::Kind;
 use sidegate::experiment::analysis::Report;
 use sidegate::experiment::sums::{Cell, Place, Sums, bucket};
 use sidegate::experiment::verdict::Standing;
-use sidegate::experiment::{Definition, Kind, Layout};
 use sidegate::monitor::published::{self, FORMAT, Header};
 
 use crate::Proof;
@@ -12,27 +12,15 @@ use crate::rng::Rng;
 const REPLICAS: usize = 8;
 
 pub(crate) fn prove(proof: &mut Proof) {
-    let definition = Definition {
-        model: "m".parse().ok(),
-        unit: "header:u".parse().ok(),
-        variants: [("a", "1"), ("b", "2")]
-            .map(|(name, serve)| (name.into(), serve.parse().expect("a version")))
-            .into(),
-        metric: "outcome:sales".parse().ok(),
-        planned_units: 5000,
-        confidence: "95%".parse().expect("a share"),
-        ..Definition::default()
-    };
-    let experiment =
-        definition.check(&"e".parse().expect("a name")).expect("a definition that holds together");
-    let layout = Layout::of(&experiment);
+    let track = crate::track(|definition| definition.metric = "outcome:sales".parse().ok());
+    let (experiment, layout) = (&track.experiment, &track.layout);
     let sales = layout.series_of(&Kind::Outcome("sales".into())).expect("it is measured");
     let runs = proof.runs(50, 5);
     let (mut same, mut pods, mut bytes) = (0, 0, 0);
     for run in 0..runs {
         let mut rng = Rng::new(13_000_000 + u64::from(run));
-        let mut one = Sums::new(&layout);
-        let mut alive: Vec<Sums> = (0..REPLICAS).map(|_| Sums::new(&layout)).collect();
+        let mut one = Sums::new(layout);
+        let mut alive: Vec<Sums> = (0..REPLICAS).map(|_| Sums::new(layout)).collect();
         let mut published: Vec<Vec<u8>> = Vec::new();
         let (mut of_one, mut of_all) = (Standing::default(), Standing::default());
         let publish = |sums: &Sums, number: usize| {
@@ -64,22 +52,21 @@ pub(crate) fn prove(proof: &mut Proof) {
             }
             // A pod ends and another comes in its place.
             let gone = (rng.word() % REPLICAS as u64) as usize;
-            published
-                .push(publish(&std::mem::replace(&mut alive[gone], Sums::new(&layout)), published.len()));
-            let mut merged = Sums::new(&layout);
+            published.push(publish(&std::mem::replace(&mut alive[gone], Sums::new(layout)), published.len()));
+            let mut merged = Sums::new(layout);
             let now = alive.iter().enumerate().map(|(number, sums)| publish(sums, 1000 + number));
             for object in published.iter().cloned().chain(now) {
                 let (_, packed) = published::header(&object).expect("it was published");
                 bytes = bytes.max(object.len());
                 assert!(
-                    merged.merge(&published::sums(packed, &layout).expect("it was published")),
+                    merged.merge(&published::sums(packed, layout).expect("it was published")),
                     "one layout"
                 );
             }
             for (standing, sums) in [(&mut of_one, &one), (&mut of_all, &merged)] {
-                let report = Report::of(&experiment, &layout, sums);
-                let evidence = standing.look(&experiment, &report, step + 1);
-                while let Some(entry) = standing.next(&experiment, &evidence) {
+                let report = Report::of(&track, sums);
+                let evidence = standing.look(experiment, &report, step + 1);
+                while let Some(entry) = standing.next(experiment, &evidence) {
                     standing.apply(entry);
                 }
             }

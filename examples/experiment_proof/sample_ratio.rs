@@ -2,39 +2,26 @@
 
 use sidegate::experiment::analysis::Report;
 use sidegate::experiment::sums::{Cell, Sums};
-use sidegate::experiment::{Definition, Layout};
 
 use crate::Proof;
 use crate::peeking::parallel;
 use crate::rng::Rng;
 
 pub(crate) fn prove(proof: &mut Proof) {
-    let definition = Definition {
-        model: "m".parse().ok(),
-        unit: "header:u".parse().ok(),
-        variants: [("a", "1"), ("b", "2")]
-            .map(|(name, serve)| (name.into(), serve.parse().expect("a version")))
-            .into(),
-        planned_units: 5000,
-        confidence: "95%".parse().expect("a share"),
-        ..Definition::default()
-    };
-    let experiment =
-        definition.check(&"e".parse().expect("a name")).expect("a definition that holds together");
-    let layout = Layout::of(&experiment);
+    let track = crate::track(|_| ());
     let runs = proof.runs(500, 60);
     proof.say(&format!("planned 50/50, {runs} runs, a look after every 1,000 units\n"));
     proof.say("| real split | alarms by 20,000 units | by 40,000 | by 100,000 |\n|---|---|---|---|");
     for (row, share) in [0.5, 0.51, 0.52, 0.55].into_iter().enumerate() {
         let stop = |run: u32| {
             let mut rng = Rng::new(11_000_000 + u64::from(run) * 4 + row as u64);
-            let mut sums = Sums::new(&layout);
+            let mut sums = Sums::new(&track.layout);
             (1..=100_u32).find(|_| {
                 for _ in 0..1000 {
                     let arm = usize::from(rng.uniform() < share);
                     sums.arms[arm].units.add((rng.word() >> 52) as usize, Cell { weight: 1.0, sum: 0.0 });
                 }
-                !Report::of(&experiment, &layout, &sums).validity.sample_ratio.ok
+                !Report::of(&track, &sums).validity.sample_ratio.ok
             })
         };
         let stops = parallel(runs, stop);

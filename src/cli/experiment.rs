@@ -1,6 +1,7 @@
 //! `sidegate experiment report`: how an experiment stands, for people.
 
 mod page;
+mod text;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::admin_client::Client;
 use super::failure::Failure;
 use super::registry::{PlaceArgs, store};
-use super::{AdminArgs, say, table};
+use super::{AdminArgs, say};
 use crate::experiment::ExperimentName;
 use crate::monitor::{fleet, now};
 
@@ -72,7 +73,7 @@ fn report(args: &ReportArgs) -> Result<(), Failure> {
         std::fs::write(path, page::page(&view))
             .map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
     }
-    say(&if args.json { format!("{view:#}\n") } else { render(&view) });
+    say(&if args.json { format!("{view:#}\n") } else { text::render(&view) });
     Ok(())
 }
 
@@ -91,112 +92,4 @@ fn of_fleet(args: &ReportArgs) -> Result<Value, Failure> {
         Failure::Failed(format!("no sidecar has published anything of `{}` as it is defined now", args.name))
     };
     Ok(fleet.ok_or_else(nothing)?.view())
-}
-
-/// The report as text.
-fn render(view: &Value) -> String {
-    let cell = |value: &Value| table::cell(value);
-    let mut text = format!(
-        "{} on model {}: {} (mode {}, phase {})\n",
-        cell(&view["name"]),
-        cell(&view["model"]),
-        cell(&view["stage"]),
-        cell(&view["mode"]),
-        cell(&view["phase"]),
-    );
-    if let Some(fleet) = view["fleet"].as_object() {
-        let silent = fleet["silent"].as_array().map_or(0, Vec::len);
-        text += &format!(
-            "{} processes published, {} ended, {silent} silent\n",
-            fleet["replicas"], fleet["ended"]
-        );
-    }
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let variants: Vec<Vec<String>> = list(&view["report"]["variants"])
-        .iter()
-        .zip(list(&view["versions"]))
-        .map(|(variant, version)| {
-            let metric = &variant["metrics"][0];
-            vec![
-                cell(&variant["variant"]),
-                cell(&version),
-                cell(&variant["units"]),
-                cell(&variant["requests"]),
-                format!("{} {}", cell(&metric["metric"]), number(&metric["value"])),
-            ]
-        })
-        .collect();
-    text.push('\n');
-    text += &table::render(
-        &["VARIANT", "VERSION", "UNITS", "REQUESTS", "METRIC"],
-        &["VERSION", "UNITS", "REQUESTS"],
-        &variants,
-    );
-    let mut rows = Vec::new();
-    for comparison in list(&view["report"]["comparisons"]) {
-        let all = [comparison["primary"].clone()].into_iter().chain(list(&comparison["guardrails"]));
-        for (at, difference) in all.enumerate().filter(|(_, difference)| !difference.is_null()) {
-            let (anytime, fixed) = (&difference["anytime"], &difference["fixed"]);
-            let interval = |of: &Value| {
-                if of.is_null() {
-                    cell(&difference["status"])
-                } else {
-                    format!("{} .. {}", number(&of["low"]), number(&of["high"]))
-                }
-            };
-            let harm = if difference["harm"]["beyond"] == true { "HARM" } else { "" };
-            rows.push(vec![
-                cell(&comparison["variant"]),
-                format!("{}{}", cell(&difference["metric"]), if at == 0 { "" } else { " (guardrail)" }),
-                number(&difference["control"]["mean"]),
-                number(&difference["treatment"]["mean"]),
-                number(&difference["difference"]),
-                interval(anytime),
-                number(&anytime["p_adjusted"]),
-                if fixed.is_null() {
-                    "-".into()
-                } else {
-                    format!(
-                        "p {}{}",
-                        number(&fixed["p"]),
-                        if fixed["planned"] == true { "" } else { ", too early" }
-                    )
-                },
-                harm.into(),
-            ]);
-        }
-    }
-    text.push('\n');
-    text += &table::render(
-        &["VARIANT", "METRIC", "CONTROL", "TREATMENT", "DIFFERENCE", "AT ANY TIME", "P", "FIXED HORIZON", ""],
-        &["CONTROL", "TREATMENT", "DIFFERENCE", "P"],
-        &rows,
-    );
-    text.push('\n');
-    for (name, check) in
-        view["report"]["validity"].as_object().into_iter().flatten().filter(|(_, check)| check.is_object())
-    {
-        let word = if check["ok"] == true { "ok" } else { "INVALID" };
-        text += &format!("{:<20}{word}: {}\n", name.replace('_', " "), cell(&check["detail"]));
-    }
-    for entry in list(&view["decisions"]) {
-        text += &format!(
-            "decision {:<11}{} {}: {}\n",
-            cell(&entry["seq"]),
-            cell(&entry["verb"]),
-            cell(&entry["of"]),
-            cell(&entry["why"])
-        );
-    }
-    text
-}
-
-/// A number to six digits.
-fn number(value: &Value) -> String {
-    match value.as_f64() {
-        None => "-".into(),
-        Some(0.0) => "0".into(),
-        Some(number) if number.abs() >= 1e6 || number.abs() < 1e-4 => format!("{number:.2e}"),
-        Some(number) => format!("{number:.6}").trim_end_matches('0').trim_end_matches('.').to_owned(),
-    }
 }

@@ -3,7 +3,9 @@
 use super::key::Scope;
 use super::setting::{Named, Setting, texts};
 use super::value::{Value, quoted};
-use crate::experiment::{Condition, Field, Guardrail, Hash, Metric, Mode, Rule, Serve, Share, Slots, Step};
+use crate::experiment::{
+    Condition, Field, Guardrail, Hash, Margin, Metric, Mode, Rule, Serve, Share, Slots, Step,
+};
 use crate::model::shorten;
 
 /// A value that an entry of a table has.
@@ -110,6 +112,19 @@ impl Setting for Share {
         match String::read(value, scope) {
             Ok(text) => text.parse(),
             Err(_) => Err(value.expected("a percentage as a text, such as \"12.5%\"")),
+        }
+    }
+
+    fn write(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Setting for Margin {
+    fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
+        match String::read(value, scope) {
+            Ok(text) => text.parse(),
+            Err(_) => Err(value.expected("a text: a percentage such as \"1%\", or a number")),
         }
     }
 

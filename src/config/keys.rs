@@ -245,4 +245,12 @@ pub const KEYS: &[Key] = keys! {
     live experiments.NAME.canary = [] => per_experiment!(canary);
     /// What is done about a result: "observe" = it is shown, "recommend" = with what to do, "auto" = it is done.
     live experiments.NAME.mode = "observe" => per_experiment!(mode);
+    /// Names with a version, stage or alias that predicts from copies of the model's requests and answers none, such as
+    /// { next = "staging" }: what it predicts is compared with what was answered, row by row. Needs no variants.
+    live experiments.NAME.shadow = {} => per_experiment!(shadow);
+    /// Share of requests that are copied.
+    live experiments.NAME.shadow_share = "100%" => per_experiment!(shadow_share);
+    /// How far apart two predicted numbers agree: a part of the one that was answered, as "1%", or a number. Labels agree
+    /// when they are the same, probabilities of two classes when they are on one side of a half.
+    live experiments.NAME.shadow_margin = "1%" => per_experiment!(shadow_margin);
 };

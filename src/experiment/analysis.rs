@@ -4,6 +4,7 @@
 //! (Welch) hold for one look at a number of units that was fixed before, and are shown as such.
 
 mod guard;
+mod shadow;
 mod side;
 mod validity;
 
@@ -12,7 +13,7 @@ mod tests;
 
 use serde::Serialize;
 
-use super::Experiment;
+use super::Track;
 use super::cohort::{Layout, Measured, Pair};
 use super::metric::{Kind, Metric};
 use super::sums::{Sums, Tally};
@@ -20,6 +21,7 @@ use crate::stats::sequential::{ConfidenceSequence, Look};
 use crate::stats::{Lack, multiplicity, welch};
 
 pub use guard::Harm;
+pub use shadow::{Estimate, Quantile, ShadowReport};
 pub use side::Side;
 pub use validity::{Check, Validity};
 
@@ -35,6 +37,8 @@ pub struct Report {
     pub variants: Vec<VariantReport>,
     /// Each but the control, held against it.
     pub comparisons: Vec<Comparison>,
+    /// What shadows would have answered.
+    pub shadows: Vec<ShadowReport>,
     /// Whether all that can be trusted.
     pub validity: Validity,
 }
@@ -166,8 +170,9 @@ pub struct FoundingTest {
 
 impl Report {
     /// What the sums of an experiment say.
-    pub fn of(experiment: &Experiment, layout: &Layout, sums: &Sums) -> Self {
-        let look = Looking { experiment, layout, sums };
+    pub fn of(track: &Track, sums: &Sums) -> Self {
+        let (experiment, layout) = (&track.experiment, &track.layout);
+        let look = Looking { track, sums };
         let mut comparisons: Vec<Comparison> =
             layout.pairs.iter().map(|pair| look.comparison(*pair)).collect();
         let p = |comparison: &Comparison| {
@@ -184,14 +189,14 @@ impl Report {
             }
         }
         let variants = (0..experiment.variants.len()).map(|at| look.variant(at)).collect();
-        Self { variants, comparisons, validity: validity::of(experiment, layout, sums) }
+        let shadows = look.shadows();
+        Self { variants, comparisons, shadows, validity: validity::of(experiment, layout, sums) }
     }
 }
 
 /// What a report is made from.
 pub(super) struct Looking<'a> {
-    experiment: &'a Experiment,
-    layout: &'a Layout,
+    track: &'a Track,
     sums: &'a Sums,
 }
 
@@ -208,16 +213,16 @@ impl Looking<'_> {
             }
         };
         let mut metrics: Vec<Measurement> = Vec::new();
-        for found in self.experiment.metrics().map(measurement) {
+        for found in self.track.experiment.metrics().map(measurement) {
             if metrics.iter().all(|known| known.metric != found.metric) {
                 metrics.push(found);
             }
         }
-        let squared = self.experiment.metrics().find(|metric| metric.kind.name() == "squared_error");
+        let squared = self.track.experiment.metrics().find(|metric| metric.kind.name() == "squared_error");
         let squared = squared.map(|metric| self.side(&metric.kind, arm));
         let mse = squared.as_ref().and_then(|side| side.mean);
         VariantReport {
-            variant: self.experiment.variants[at].name.clone(),
+            variant: self.track.experiment.variants[at].name.clone(),
             units: units(arm),
             requests: arm.requests,
             rows: arm.outputs.rows,
@@ -230,24 +235,27 @@ impl Looking<'_> {
     }
 
     fn comparison(&self, pair: Pair) -> Comparison {
-        let plan = &self.experiment.plan;
+        let plan = &self.track.experiment.plan;
         let primary = plan.metric.as_ref().map(|metric| {
             let mut difference = self.difference(metric, pair);
             difference.harm = guard::primary(metric, &difference);
             difference
         });
         let guardrail = |guardrail: &super::Guardrail| {
+            if guardrail.metric.kind == Kind::Disagreement {
+                return guard::disagreement(self, guardrail, pair);
+            }
             let mut difference = self.difference(&guardrail.metric, pair);
             difference.harm = guard::guardrail(self, guardrail, pair, &difference);
             difference
         };
         let mut guardrails: Vec<Difference> = plan.guardrails.iter().map(guardrail).collect();
         guardrails.push(guard::outputs(self, pair));
-        let control = self.experiment.control();
+        let control = self.track.experiment.control();
         let fixed = primary.as_ref().and_then(|primary| primary.fixed);
         Comparison {
-            variant: self.experiment.variants[pair.variant].name.clone(),
-            control: self.experiment.variants[control].name.clone(),
+            variant: self.track.experiment.variants[pair.variant].name.clone(),
+            control: self.track.experiment.variants[control].name.clone(),
             cohort: pair.treatment != pair.variant || pair.control != control,
             units: [pair.treatment, pair.control].map(|arm| units(&self.sums.arms[arm])),
             statistical_test: fixed.map(|fixed| FoundingTest {
@@ -262,7 +270,7 @@ impl Looking<'_> {
 
     /// The sequence of an experiment at its level, where `units` were planned.
     fn sequence(&self, alpha: f64) -> Option<ConfidenceSequence> {
-        ConfidenceSequence::new(alpha, self.experiment.plan.planned_units as f64)
+        ConfidenceSequence::new(alpha, self.track.experiment.plan.planned_units as f64)
     }
 
     fn difference(&self, metric: &Metric, pair: Pair) -> Difference {
@@ -311,7 +319,7 @@ impl Looking<'_> {
                 return Err(Lack::InsufficientData);
             }
         }
-        let sequence = self.sequence(self.experiment.plan.alpha).ok_or(Lack::NoReference)?;
+        let sequence = self.sequence(self.track.experiment.plan.alpha).ok_or(Lack::NoReference)?;
         sequence.look(control.arm()?, treatment.arm()?)
     }
 
@@ -329,7 +337,7 @@ impl Looking<'_> {
         if control.units < MIN_UNITS || treatment.units < MIN_UNITS {
             return Err(Lack::InsufficientData);
         }
-        let sequence = self.sequence(self.experiment.plan.alpha).ok_or(Lack::NoReference)?;
+        let sequence = self.sequence(self.track.experiment.plan.alpha).ok_or(Lack::NoReference)?;
         sequence.look(control.arm()?, treatment.arm()?)
     }
 
@@ -337,15 +345,16 @@ impl Looking<'_> {
         let moments = [control.moments().ok()?, treatment.moments().ok()?];
         let test = welch::welch(&moments[0], &moments[1]).ok()?;
         let estimate = test.estimate?;
-        let [low, high] = test.interval(self.experiment.plan.alpha)?;
-        let planned = control.units + treatment.units >= self.experiment.plan.planned_units;
+        let [low, high] = test.interval(self.track.experiment.plan.alpha)?;
+        let planned = control.units + treatment.units >= self.track.experiment.plan.planned_units;
         Some(Fixed { statistic: estimate.statistic, df: estimate.df, p: test.p, low, high, planned })
     }
 
     fn side(&self, kind: &Kind, arm: &Tally) -> Side {
         match kind {
             Kind::LatencyQuantile(thousandths) => Side::quantile(&arm.latency, *thousandths),
-            kind => match self.layout.series_of(kind) {
+            Kind::Disagreement => Side::default(),
+            kind => match self.track.layout.series_of(kind) {
                 Some(series) => Side::of(&arm.series[series], units(arm)),
                 None => Side::default(),
             },

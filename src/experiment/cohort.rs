@@ -81,7 +81,7 @@ impl Layout {
         let mut series = vec![Measured::Metric(Kind::Errors)];
         for kind in experiment.metrics().map(|metric| &metric.kind) {
             let measured = Measured::Metric(kind.clone());
-            if !matches!(kind, Kind::LatencyQuantile(_)) && !series.contains(&measured) {
+            if !matches!(kind, Kind::LatencyQuantile(_) | Kind::Disagreement) && !series.contains(&measured) {
                 series.push(measured);
             }
         }

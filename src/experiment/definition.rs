@@ -5,14 +5,18 @@ use std::ops::Range;
 
 use super::rule::{Action, HOLD_OUT};
 use super::{
-    Condition, Experiment, ExperimentName, Field, Guardrail, Hash, Metric, Mode, Plan, Rule, Serve, Share,
-    Slots, Step, Variant,
+    Condition, Experiment, ExperimentName, Field, Guardrail, Hash, Kind, Margin, Metric, Mode, Plan, Rule,
+    Serve, Shadow, Share, Slots, Step, Variant,
 };
 use crate::model::{ModelName, shorten};
 use crate::stats::assign::SLOTS;
 
 /// Most variants of an experiment: each has series of its own in the metrics.
 const MAX_VARIANTS: usize = 16;
+/// Most shadows: each runs every request once more.
+const MAX_SHADOWS: usize = 4;
+/// The unit where nothing else is one.
+const REQUEST_ID: &str = "x-request-id";
 
 /// What was written, key by key; empty is what a key says nothing of.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +45,9 @@ pub struct Definition {
     pub min_runtime: Duration,
     pub canary: Vec<Step>,
     pub mode: Mode,
+    pub shadow: Vec<(String, Serve)>,
+    pub shadow_share: Share,
+    pub shadow_margin: Margin,
 }
 
 /// One thing that is wrong.
@@ -76,7 +83,11 @@ impl Definition {
         let fallback = check.fallback();
         let chosen = check.rules();
         let plan = check.plan();
-        let (Some(model), Some(unit), []) = (&self.model, &self.unit, check.problems.as_slice()) else {
+        let shadows = check.shadows();
+        // Without anything to assign, a unit is what hangs together: what one request says of it, or that request alone.
+        let unit =
+            self.unit.clone().or_else(|| check.only_shadows().then(|| Field::Header(REQUEST_ID.into())));
+        let (Some(model), Some(unit), []) = (&self.model, unit, check.problems.as_slice()) else {
             return Err(check.problems);
         };
         let salt = if self.salt.is_empty() { name.as_str() } else { &self.salt };
@@ -88,7 +99,7 @@ impl Definition {
         Ok(Experiment {
             name: name.clone(),
             model: model.clone(),
-            unit: unit.clone(),
+            unit,
             salt: salt.to_owned(),
             hash: self.hash,
             coverage: self.canary.first().map_or(self.coverage, |step| step.coverage),
@@ -102,6 +113,9 @@ impl Definition {
             ranges,
             horizon_millis: self.horizon.as_millis() as u64,
             plan,
+            shadows,
+            shadow_share: self.shadow_share,
+            shadow_margin: self.shadow_margin,
         })
     }
 
@@ -134,11 +148,12 @@ impl Check<'_> {
         if self.definition.model.is_none() {
             self.report(&["model"], "is missing: the name of the model whose requests it routes".into());
         }
-        if self.definition.unit.is_none() {
+        if self.definition.unit.is_none() && !self.only_shadows() {
             let text = format!("is missing: what is assigned to a variant, as {}", super::FIELDS);
             self.report(&["unit"], text);
         }
         match self.definition.variants.len() {
+            0 if self.only_shadows() => {}
             0 => {
                 let text = "is missing: names with the version, stage or alias that each serves";
                 self.report(&["variants"], text.into());
@@ -146,6 +161,50 @@ impl Check<'_> {
             1..=MAX_VARIANTS => {}
             n => self.report(&["variants"], format!("has {n} entries, at most {MAX_VARIANTS} are possible")),
         }
+    }
+
+    /// Whether it routes nothing, and just has requests copied.
+    const fn only_shadows(&self) -> bool {
+        self.definition.variants.is_empty() && !self.definition.shadow.is_empty()
+    }
+
+    fn shadows(&mut self) -> Vec<Shadow> {
+        let definition = self.definition;
+        let mut shadows: Vec<Shadow> = Vec::new();
+        for (name, serve) in &definition.shadow {
+            if name.parse::<ModelName>().is_err() {
+                let rule = "a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`";
+                self.report(&["shadow"], format!("`{}` is no name of a shadow: {rule}", shorten(name)));
+            }
+            if shadows.iter().any(|known| known.name == *name) {
+                self.report(&["shadow"], format!("`{}` is there twice", shorten(name)));
+            }
+            if definition.variant(name).is_some() {
+                self.report(
+                    &["shadow", "variants"],
+                    format!("`{}` is the name of a variant too", shorten(name)),
+                );
+            }
+            match serve {
+                Serve::Local(serve) => shadows.push(Shadow { name: name.clone(), serve: serve.clone() }),
+                Serve::Remote(_) => {
+                    let text = "is remote; a shadow is a version, a stage or an alias, and what answers may be remote";
+                    self.report(&["shadow"], format!("`{}` {text}", shorten(name)));
+                }
+            }
+        }
+        if shadows.len() > MAX_SHADOWS {
+            let text = format!("has {} entries, at most {MAX_SHADOWS} are possible", shadows.len());
+            self.report(&["shadow"], text);
+        }
+        if shadows.is_empty()
+            && definition.guardrails.iter().any(|rail| rail.metric.kind == Kind::Disagreement)
+        {
+            let text = "watch disagreement, which needs shadow: the control's version, so that it predicts what the \
+                        other variants answer";
+            self.report(&["guardrails", "shadow"], text.into());
+        }
+        shadows
     }
 
     fn names(&mut self) {
@@ -288,6 +347,11 @@ impl Check<'_> {
                 &["canary", "coverage"],
                 "and coverage both say who is enrolled: leave out one".into(),
             );
+        }
+        if definition.metric.as_ref().is_some_and(|metric| metric.kind == Kind::Disagreement) {
+            let text =
+                "is disagreement, which can be too large and not become better; name it among guardrails";
+            self.report(&["metric", "guardrails"], text.into());
         }
         if definition.variants.len() < 2 && (definition.metric.is_some() || !definition.canary.is_empty()) {
             self.report(&["variants"], "needs a second one to compare with".into());

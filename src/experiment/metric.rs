@@ -29,6 +29,8 @@ pub enum Kind {
     Score(Score),
     /// What is posted under this name, summed by unit.
     Outcome(String),
+    /// Rows that a shadow with the other side's version predicts differently.
+    Disagreement,
 }
 
 /// How a prediction is held against the actual, row by row; the mean is what scikit-learn computes.
@@ -75,7 +77,7 @@ pub enum Predicted {
 
 /// The names, for messages.
 pub(super) const EXPECTED: &str = "errors, latency, latency_p50, latency_p90, latency_p95, latency_p99, squared_error, \
-                            absolute_error, accuracy, log_loss, brier, or outcome:NAME, after which `lower` says that \
+                            absolute_error, accuracy, log_loss, brier, disagreement, or outcome:NAME, after which `lower` says that \
                             less of it is better";
 
 const NAMES: &[(&str, Kind, Better)] = &[
@@ -90,6 +92,7 @@ const NAMES: &[(&str, Kind, Better)] = &[
     ("accuracy", Kind::Score(Score::Accuracy), Better::Higher),
     ("log_loss", Kind::Score(Score::LogLoss), Better::Lower),
     ("brier", Kind::Score(Score::Brier), Better::Lower),
+    ("disagreement", Kind::Disagreement, Better::Lower),
 ];
 
 // === impl Metric ===
@@ -219,6 +222,12 @@ impl fmt::Display for Guardrail {
 }
 
 // === impl Margin ===
+
+impl Default for Margin {
+    fn default() -> Self {
+        Self::Absolute(0.0)
+    }
+}
 
 impl Margin {
     /// The margin in the metric's unit, where the control has this mean.

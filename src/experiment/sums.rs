@@ -18,6 +18,7 @@ pub use wire::Unreadable;
 use std::collections::BTreeMap;
 
 use super::cohort::Layout;
+use super::pairwise::Pairs;
 
 /// Parts that a horizon is cut into: what matures, matures this much too late at most.
 const PANES: u64 = 8;
@@ -35,6 +36,8 @@ pub struct Sums {
     horizon_millis: u64,
     /// Units seen in more than one variant, which none should be.
     pub moved: u64,
+    /// What shadows predicted, against what was answered.
+    pub pairs: Pairs,
 }
 
 /// What is known of an arm.
@@ -88,6 +91,7 @@ impl Sums {
             pane_millis: layout.horizon_millis.div_ceil(PANES),
             horizon_millis: layout.horizon_millis,
             moved: 0,
+            pairs: Pairs::default(),
         }
     }
 
@@ -152,6 +156,7 @@ impl Sums {
             }
         }
         self.moved += other.moved;
+        self.pairs.merge(&other.pairs);
         true
     }
 
@@ -159,6 +164,7 @@ impl Sums {
     pub fn is_empty(&self) -> bool {
         let nothing = |series: &Series| series.filled().next().is_none();
         self.panes.is_empty()
+            && self.pairs.is_empty()
             && self
                 .arms
                 .iter()

@@ -177,6 +177,9 @@ impl Connection {
         self.write(work, &answer, head.method == Method::Head, request_id.as_deref())
             .await
             .map_err(|_| End::Quiet)?;
+        if let Some(answered) = work.answered.take() {
+            self.gateway.monitor.shadows().send(answered, &mut work.request.inputs, &mut work.outputs);
+        }
         drop(reserved);
         Ok((!answer.close).then_some(consumed))
     }

@@ -262,6 +262,7 @@ fn predict(
         fallback: target.fallback.map(|(arm, _)| arm.clone()),
         fallback_after: target.fallback.map_or(Duration::ZERO, |(_, after)| after),
         fell_back,
+        mirror: target.mirror.map(|(mirror, unit)| (mirror.clone(), unit)),
         light_only: false,
         prefix: Vec::new(),
     })))

@@ -12,9 +12,10 @@ use crate::engine::{RunError, Scratch};
 use crate::experiment::Track;
 use crate::json::push_string;
 use crate::metrics::{Metrics, Outcome};
-use crate::monitor::{self, Predictions, Receipt, Receipts, Record, Recorder};
+use crate::monitor::{self, Answered, Predictions, Receipt, Receipts, Record, Recorder};
 use crate::protocol::oip::{AnswerHead, decode, decode_raw, encode};
 use crate::protocol::{DecodeError, Policy, table};
+use crate::serving::mirror::Mirror;
 use crate::serving::router::{Arm, Enrolled};
 use crate::serving::{ServedVersion, StageNanos};
 
@@ -42,6 +43,8 @@ pub(super) struct Prediction {
     /// The variant that answers when this one fails, and how long a remote one may take before.
     pub(super) fallback: Option<Arc<Arm>>,
     pub(super) fallback_after: Duration,
+    /// Who gets a copy once it is answered, and the unit that it hangs together by.
+    pub(super) mirror: Option<(Arc<Mirror>, Option<u64>)>,
     /// Whether it stands in for one that failed.
     pub(super) fell_back: bool,
     /// Whether heavy runs are for a lane.
@@ -204,7 +207,21 @@ impl Prediction {
             work,
             runner,
         );
+        if wanted && self.mirror.is_some() {
+            self.reflect(work);
+        }
         Answer { times: Some(self.times), ..answer }
+    }
+
+    /// Leaves word of what is to be copied after the answer.
+    #[cold]
+    fn reflect(&mut self, work: &mut Workspace) {
+        let Some((mirror, unit)) = self.mirror.take() else { return };
+        let remote = self.remote().is_some();
+        let unit = unit.unwrap_or_else(|| monitor::request_id(&work.request.id));
+        if mirror.has_work((!remote).then_some(self.version.version)) {
+            work.answered = Some(Answered { mirror, version: self.version.clone(), remote, unit });
+        }
     }
 
     /// Tells the monitor of a request that takes part in an experiment, and signs a receipt where one is wanted; without

@@ -93,8 +93,11 @@ pub async fn run(
     let settings = Settings::new(&config, data_tokens);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let parts = (config.clone(), serving.clone(), metrics.clone());
-    let monitor = Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), publish_to);
-    let (monitor, handle, publisher) = monitor.map_err(|e| other("monitor", &e))?;
+    // Shadows call sessions as the last lane does, which mostly has nothing to do.
+    let caller = 2 * workers - 1;
+    let monitor =
+        Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), publish_to, caller);
+    let (monitor, handle, beside) = monitor.map_err(|e| other("monitor", &e))?;
     let monitor = monitor.start().map_err(|e| other("monitor", &e))?;
     let gateway = Arc::new(Gateway {
         serving: serving.clone(),
@@ -122,7 +125,7 @@ pub async fn run(
     let (stop_workers, working) = watch::channel(false);
     let Listeners { http, uds, admin, ops, .. } = listeners;
     let doors = Doors { http, uds, accepting };
-    let threads = start_threads(&gateway, doors, workers, &working).map_err(|e| other("worker", &e))?;
+    let mut threads = start_threads(&gateway, doors, workers, &working).map_err(|e| other("worker", &e))?;
 
     let port = Port { gateway: gateway.clone(), tokens: admin_tokens, read_only: false };
     let listener = tokio::net::TcpListener::from_std(admin).map_err(|e| other("admin port", &e))?;
@@ -147,11 +150,16 @@ pub async fn run(
     }
     stop_workers.send_replace(true);
     drop(commands.send(Command::Stop));
+    gateway.monitor.shadows().end();
+    settled(std::slice::from_ref(&beside.shadow), SHADOW_TIME).await;
     gateway.monitor.ask(Ask::Stop);
-    finish(threads, [loader, monitor], publisher, &gateway.addresses).await;
+    threads.extend([loader, monitor]);
+    finish(&threads, beside.publisher, &gateway.addresses).await;
     Ok(())
 }
 
+/// How long what shadows are at may take.
+const SHADOW_TIME: Duration = Duration::from_millis(300);
 /// How long what is known of experiments may take to be published at the end.
 const PUBLISH_TIME: Duration = Duration::from_secs(5);
 
@@ -233,25 +241,22 @@ async fn drain(gateway: &Gateway, stop_accepting: &watch::Sender<bool>) {
 }
 
 /// Waits for the threads, but not for one that is stuck in an engine.
-async fn finish(
-    threads: Vec<JoinHandle<()>>,
-    others: [JoinHandle<()>; 2],
-    publisher: Option<JoinHandle<()>>,
-    addresses: &Addresses,
-) {
-    let deadline = Instant::now() + Duration::from_secs(1);
-    while threads.iter().chain(&others).any(|t| !t.is_finished()) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+async fn finish(threads: &[JoinHandle<()>], publisher: Option<JoinHandle<()>>, addresses: &Addresses) {
+    settled(threads, Duration::from_secs(1)).await;
     // What is known of experiments is worth some more seconds.
-    let deadline = deadline + PUBLISH_TIME;
-    while publisher.as_ref().is_some_and(|thread| !thread.is_finished()) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    settled(publisher.as_slice(), PUBLISH_TIME).await;
     if let Some(path) = &addresses.uds {
         drop(std::fs::remove_file(path));
     }
     tracing::info!("ended");
+}
+
+/// Waits until threads have ended, but no longer than that.
+async fn settled(threads: &[JoinHandle<()>], limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 struct Signals {

@@ -11,6 +11,7 @@ use crate::metrics::Outcome;
 use crate::model::Selector;
 use crate::monitor::{Predictions, Record};
 use crate::serving::circuit::Circuit;
+use crate::serving::mirror::Mirror;
 use crate::serving::router::{Arm, Enrolled};
 use crate::serving::{NotServed, ServedVersion, Snapshot};
 
@@ -23,6 +24,8 @@ pub(super) struct Target<'a> {
     pub(super) part: Option<(&'a Arc<Track>, Enrolled)>,
     /// What answers when that one fails, and after which time.
     pub(super) fallback: Option<(&'a Arc<Arm>, Duration)>,
+    /// Who gets a copy of the request, and the unit that it hangs together by.
+    pub(super) mirror: Option<(&'a Arc<Mirror>, Option<u64>)>,
 }
 
 /// What an experiment may see of a request.
@@ -46,19 +49,19 @@ impl<'a> Target<'a> {
         work: &mut Workspace,
     ) -> Result<Self, Answer> {
         let served = snapshot.model(model).map_err(|error| not_served(work, &error))?;
-        let (version, arm, part, fallback) = match (&served.router, selector) {
+        let (version, arm, part, fallback, mirror) = match (&served.router, selector) {
             (Some(router), Selector::Default) => {
                 let seen = Seen { head: &work.input[..head.length], body: work.body() };
                 let routed = router.route(served, &seen);
                 let part = routed.enrolled.map(|enrolled| (&router.track, enrolled));
                 let fallback = routed.fallback.map(|arm| (arm, router.experiment().fallback_after));
-                (routed.version, routed.arm, part, fallback)
+                (routed.version, routed.arm, part, fallback, routed.mirror)
             }
-            _ => (served.resolve(selector), None, None, None),
+            _ => (served.resolve(selector), None, None, None, None),
         };
         let none = || NotServed::version(model, selector);
         let version = version.ok_or_else(|| not_served(work, &none()))?;
-        Ok(Self { version, arm, part, fallback })
+        Ok(Self { version, arm, part, fallback, mirror })
     }
 
     /// Counts a request that was refused before its body was looked at.
@@ -79,7 +82,7 @@ impl<'a> Target<'a> {
     pub(super) fn instead(self) -> Option<Self> {
         let (arm, _) = self.fallback?;
         let version = arm.version.as_ref().ok()?;
-        Some(Self { version, arm: Some(arm), part: None, fallback: None })
+        Some(Self { version, arm: Some(arm), part: None, fallback: None, mirror: self.mirror })
     }
 
     /// Tells the monitor that a variant failed a request before it could run.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::http::Answer;
+use crate::monitor::Answered;
 use crate::protocol::Request;
 use crate::tensor::Tensor;
 
@@ -28,6 +29,8 @@ pub(super) struct Workspace {
     pub(super) out: Vec<u8>,
     /// The receipt that the client asked for.
     pub(super) receipt: Vec<u8>,
+    /// What is to be copied to shadows, once it is answered.
+    pub(super) answered: Option<Answered>,
 }
 
 /// Where a request's body lies in its workspace.
@@ -73,6 +76,7 @@ impl Workspace {
         self.out.clear();
         self.head.clear();
         self.receipt.clear();
+        self.answered = None;
         self.body = Body::Unpacked;
         for buffer in [&mut self.input, &mut self.unpacked, &mut self.out] {
             if buffer.capacity() > KEEP_BYTES {

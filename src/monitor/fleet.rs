@@ -129,7 +129,7 @@ impl Fleet {
 
     /// What the sums say.
     pub fn report(&self) -> Report {
-        Report::of(&self.track.experiment, &self.track.layout, &self.sums)
+        Report::of(&self.track, &self.sums)
     }
 
     /// Takes the transitions that follow now, and gives them back.

@@ -21,6 +21,7 @@ use super::receipt::Receipts;
 use super::record::Record;
 use crate::config::Config;
 use crate::experiment::analysis::Report;
+use crate::experiment::pairwise::Pairs;
 use crate::experiment::sums::{Cell, Place, Sums, bucket};
 use crate::experiment::verdict::Standing;
 use crate::experiment::{Mode, Ruling, Share, Track};
@@ -133,6 +134,11 @@ impl State {
         self.pending.insert(record.id, waiting);
     }
 
+    /// Counts what shadows predicted.
+    pub(super) fn compared(&mut self, track: &Arc<Track>, pairs: &Pairs) {
+        phase(&mut self.phases, track, now()).sums.pairs.merge(pairs);
+    }
+
     /// Lets things mature, and decides.
     pub(super) fn tick(&mut self, now: u64) {
         let dropped = self.dropped.load(Relaxed);
@@ -159,7 +165,7 @@ impl State {
                 // What ended processes knew comes first, or what they rolled back would be tried again.
                 continue;
             }
-            let report = Report::of(experiment, &track.layout, &phase.all());
+            let report = Report::of(track, &phase.all());
             let evidence = phase.standing.look(experiment, &report, now);
             let known = phase.standing.log.len();
             while let Some(entry) = phase.standing.next(experiment, &evidence) {
@@ -261,8 +267,7 @@ impl State {
         let track = self.current().into_iter().find(|track| track.experiment.name.as_str() == name)?;
         let phase = phase(&mut self.phases, &track, now);
         phase.sums.mature(now);
-        let experiment = &track.experiment;
-        let report = Report::of(experiment, &track.layout, &phase.all());
+        let report = Report::of(&track, &phase.all());
         let mut view = view(&track, &report, &phase.standing);
         view["process"] = json!({
             "immature": phase.sums.immature(),

@@ -148,7 +148,7 @@ pub struct Loader {
     /// The configuration of the last look.
     looked_with: Arc<Config>,
     /// The variants, by experiment and name, of which it was said that they cannot answer, and why.
-    unanswered: BTreeMap<(String, String), String>,
+    unanswered: BTreeMap<(String, experiments::Role, String), String>,
     /// What was decided about experiments.
     rulings: BTreeMap<ExperimentName, (String, Ruling)>,
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::mirror::Mirror;
 use super::remote::Remote;
 use super::{ServedModel, ServedVersion};
-use crate::experiment::{Experiment, Fields, Reason, Ruling, Serve, Track, Variant};
+use crate::experiment::{Experiment, Fields, Reason, Ruling, Serve, Share, Track, Variant};
 use crate::metrics::{Assignments, Metrics, Outcomes};
 use crate::model::{Selector, Version};
 use crate::tensor::Datatype;
@@ -17,6 +18,8 @@ pub struct Router {
     pub ruling: Ruling,
     /// Its variants, in their order.
     pub arms: Vec<Arc<Arm>>,
+    /// Who gets copies of its requests.
+    pub mirror: Option<Arc<Mirror>>,
     /// Counts of what the plain name answers.
     plain: Assignments,
 }
@@ -46,6 +49,8 @@ pub struct Routed<'a> {
     pub fallback: Option<&'a Arc<Arm>>,
     /// The unit that takes part, where one does.
     pub enrolled: Option<Enrolled>,
+    /// Who gets a copy of the request, and the unit that it hangs together by, where it has one.
+    pub mirror: Option<(&'a Arc<Mirror>, Option<u64>)>,
 }
 
 /// A unit that takes part in an experiment.
@@ -116,8 +121,10 @@ impl Router {
         // Records of one phase share its track.
         let known = before
             .filter(|before| before.track.phase == track.phase && before.track.experiment == *experiment);
+        let track = known.map_or_else(|| Arc::new(track), |before| before.track.clone());
         Self {
-            track: known.map_or_else(|| Arc::new(track), |before| before.track.clone()),
+            mirror: Mirror::new(&track, model, like, metrics),
+            track,
             plain: metrics.assignments(experiment.name.as_str(), "", reasons()),
             ruling,
             arms,
@@ -138,8 +145,29 @@ impl Router {
             let enrolled = |(variant, (slot, unit))| Enrolled { variant, slot, unit };
             routed.enrolled = decision.variant.zip(decision.unit).map(enrolled);
         }
+        if let Some(mirror) = &self.mirror {
+            routed.mirror = self.mirrored(mirror, routed.enrolled, request);
+        }
         routed.arm.map_or(&self.plain, |arm| &arm.assignments).count(routed.reason as usize);
         routed
+    }
+
+    /// Whether a request is among those that are copied.
+    #[cold]
+    fn mirrored<'a>(
+        &'a self,
+        mirror: &'a Arc<Mirror>,
+        enrolled: Option<Enrolled>,
+        request: &impl Fields,
+    ) -> Option<(&'a Arc<Mirror>, Option<u64>)> {
+        let experiment = &self.track.experiment;
+        let share = experiment.shadow_share;
+        if share != Share::ALL && rand::random_range(0..Share::ALL.slots()) >= share.slots() {
+            return None;
+        }
+        let unit = enrolled.map(|enrolled| enrolled.unit);
+        let named = || request.value(&experiment.unit).map(|unit| self.track.unit(&unit));
+        Some((mirror, unit.or_else(named)))
     }
 
     /// What answers for a variant: its version, else that of the default variant, else what the plain name means.
@@ -157,7 +185,7 @@ impl Router {
         let fallback = self.track.experiment.fallback.and_then(|at| self.arms.get(at));
         let fallback = fallback
             .filter(|fallback| fallback.version.is_ok() && arm.is_some_and(|arm| arm.name != fallback.name));
-        Routed { version, arm, reason, fallback, enrolled: None }
+        Routed { version, arm, reason, fallback, enrolled: None, mirror: None }
     }
 
     /// The version that answers for a variant that is as it was.
@@ -182,6 +210,12 @@ impl Router {
             }
         }
         let after = after.filter(|after| after.experiment().name == self.experiment().name);
+        for shadow in &self.experiment().shadows {
+            let mut goes_on = after.into_iter().flat_map(|after| &after.experiment().shadows);
+            if !goes_on.any(|known| known.name == shadow.name) {
+                metrics.forget_shadow(self.experiment().name.as_str(), &shadow.name);
+            }
+        }
         let goes_on = |name: &str| after.is_some_and(|after| after.arms.iter().any(|arm| arm.name == name));
         let names = self.arms.iter().map(|arm| arm.name.as_str()).filter(|name| !goes_on(name));
         for name in names.chain(Some("").filter(|_| after.is_none())) {
@@ -230,7 +264,7 @@ fn answerable(model: &ServedModel, like: Option<&Arc<ServedVersion>>) -> Result<
 }
 
 /// The version of a variant, or why it cannot answer: clients of the plain name must not notice which one they get.
-fn usable(
+pub(super) fn usable(
     model: &ServedModel,
     serve: &Selector,
     like: Option<&Arc<ServedVersion>>,

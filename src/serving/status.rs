@@ -26,6 +26,8 @@ pub struct ExperimentStatus {
     pub model: String,
     /// Its variants, in its order.
     pub variants: Vec<VariantStatus>,
+    /// Its shadows.
+    pub shadows: Vec<ShadowStatus>,
 }
 
 /// One variant in [`ExperimentStatus`].
@@ -40,6 +42,19 @@ pub struct VariantStatus {
     /// The version that answers.
     pub version: Option<String>,
     /// Why another variant answers in its place.
+    pub problem: Option<String>,
+}
+
+/// One shadow in [`ExperimentStatus`].
+#[derive(Clone, Debug, Serialize)]
+pub struct ShadowStatus {
+    /// Its name.
+    pub name: String,
+    /// The version, stage or alias that it predicts with.
+    pub serve: String,
+    /// That version.
+    pub version: Option<String>,
+    /// Why nothing is copied to it.
     pub problem: Option<String>,
 }
 

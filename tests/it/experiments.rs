@@ -156,11 +156,10 @@ fn ramps_move_nobody_who_is_enrolled() {
         [(60, 200_000, 700_000), (60, 400_000, 700_000), (90, 500_000, 1_000_000)]
     {
         reload(&server, &ramp(coverage, control, candidate));
-        wait_variants(&server, |variant| variant["version"].is_string());
-        let after = users(&server, 300);
         let count =
             |users: &BTreeMap<_, (Option<String>, u64)>| users.values().filter(|(v, _)| v.is_some()).count();
-        assert!(count(&after) > count(&before), "{} of {}", count(&after), count(&before));
+        let ramped = || Some(users(&server, 300)).filter(|after| count(after) > count(&before));
+        let after = wait("the ramp", SOON, ramped);
         for (user, was) in before.iter().filter(|(_, (variant, _))| variant.is_some()) {
             assert_eq!(&after[user], was, "user-{user} at {coverage} %");
         }

@@ -33,7 +33,7 @@ pub(super) fn page(view: &Value) -> String {
         stage = escaped(stage),
         model = escaped(view["model"].as_str().unwrap_or_default()),
         mode = escaped(view["mode"].as_str().unwrap_or_default()),
-        text = escaped_lines(&super::render(view)),
+        text = escaped_lines(&super::text::render(view)),
         version = env!("CARGO_PKG_VERSION"),
     )
 }
@@ -79,7 +79,7 @@ fn plot(view: &Value, comparison: &Value) -> String {
             "<text x=\"{:.0}\" y=\"{:.1}\" style=\"text-anchor:end\">{}</text>",
             LEFT - 6.0,
             y(value) + 4.0,
-            super::number(&value.into())
+            super::text::number(&value.into())
         )
     };
     format!(

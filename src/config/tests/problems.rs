@@ -246,6 +246,26 @@ fn everything_that_is_wrong_with_experiments_is_reported_at_once() {
     for problem in expected {
         assert!(got.lines().any(|line| line == problem), "{problem}\n\n{got}");
     }
+    let file = "[experiments.one]\nmodel = \"m\"\nguardrails = [\"disagreement within 5%\"]\n\
+        shadow = { \"?\" = 2, far = \"remote:http://h/v2/models/m\" }\n\
+        [experiments.two]\nmodel = \"n\"\nunit = \"header:u\"\nvariants = { a = 1, b = 2 }\n\
+        guardrails = [\"disagreement\"]\nmetric = \"disagreement\"\n\
+        [experiments.three]\nmodel = \"o\"\nunit = \"header:u\"\nvariants = { a = 1 }\nshadow = { a = \"2\" }\n";
+    let problems = [
+        "c.toml:4: experiments.one.shadow: `?` is no name of a shadow: a letter or digit, then at most 63 of letters, \
+         digits, `.`, `_`, `-`",
+        "c.toml:4: experiments.one.shadow: `far` is remote; a shadow is a version, a stage or an alias, and what answers \
+         may be remote",
+        "c.toml:9: experiments.two.guardrails: watch disagreement, which needs shadow: the control's version, so that it \
+         predicts what the other variants answer",
+        "c.toml:10: experiments.two.metric: is disagreement, which can be too large and not become better; name it \
+         among guardrails",
+        "c.toml:15: experiments.three.shadow: `a` is the name of a variant too",
+    ];
+    refused(Layers { file, ..Layers::default() }, &problems);
+    let file = "[experiments.one]\nmodel = \"m\"\nshadow = { next = \"staging\" }\n";
+    let alone = &load_file(file).unwrap().experiments[0];
+    assert_eq!((alone.unit.to_string(), alone.variants.len()), ("header:x-request-id".into(), 0));
     // Two that are right but for each other.
     let file = "[experiments.a]\nmodel = \"m\"\nunit = \"header:u\"\nvariants = { a = 1 }\n\
         [experiments.b]\nmodel = \"m\"\nunit = \"header:u\"\nvariants = { a = 1 }\nenabled = true";

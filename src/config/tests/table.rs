@@ -102,6 +102,9 @@ confidence = "90%"
 min_runtime_ms = 5
 canary = []
 mode = "auto"
+shadow = { s = "2" }
+shadow_share = "5%"
+shadow_margin = "0.5"
 "#;
 
 #[test]

@@ -79,6 +79,34 @@ pub(super) fn outputs(look: &Looking<'_>, pair: Pair) -> Difference {
     }
 }
 
+/// Rows that the control would have predicted otherwise; how many of them may be is the margin, not a part of anything.
+pub(super) fn disagreement(look: &Looking<'_>, rail: &Guardrail, pair: Pair) -> Difference {
+    let margin = match rail.margin {
+        Margin::Absolute(margin) | Margin::Relative(margin) => margin,
+    };
+    let (found, seen) = look.disagreement_of(pair.variant);
+    let beyond = found.low.is_some_and(|low| low > margin);
+    let rows = seen.disagreements.total().weight;
+    let why = || {
+        let (share, requests) = (found.value.unwrap_or_default(), seen.requests);
+        format!("{share:.6} of the rows of {requests} requests are predicted otherwise by the control")
+    };
+    let anytime = found.low.zip(found.high);
+    Difference {
+        metric: rail.metric.kind.name().to_owned(),
+        status: if anytime.is_some() { "ok" } else { "insufficient_data" },
+        control: Side::default(),
+        treatment: Side { units: seen.requests, n: rows, mean: found.value, standard_error: None },
+        difference: found.value,
+        relative: None,
+        better: None,
+        // Disagreement is no difference to be tested: there is no p-value of its being zero.
+        anytime: anytime.map(|(low, high)| Anytime { low, high, p: 1.0, p_adjusted: 1.0 }),
+        fixed: None,
+        harm: Some(Harm { margin, beyond, why: beyond.then(why) }),
+    }
+}
+
 /// The least harm that the interval allows.
 fn least_harm(metric: &Metric, anytime: Anytime) -> f64 {
     metric.harm(anytime.low).min(metric.harm(anytime.high))
@@ -120,7 +148,7 @@ fn dispersion(sides: &[Side; 2]) -> f64 {
 
 /// What evidence has to exceed: the experiment's level, all of it on the one side that is harm.
 fn limit(look: &Looking<'_>) -> f64 {
-    -look.experiment.plan.alpha.ln()
+    -look.track.experiment.plan.alpha.ln()
 }
 
 /// A quantile: whether more requests than the control's are slower than it, with its margin.

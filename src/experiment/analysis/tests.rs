@@ -1,8 +1,10 @@
 use super::*;
+use crate::experiment::pairwise::Key;
 use crate::experiment::sums::{Cell, Place};
 use crate::experiment::{Definition, Share};
+use crate::tensor::{Data, Tensor};
 
-fn experiment(edit: impl FnOnce(&mut Definition)) -> Experiment {
+fn track(edit: impl FnOnce(&mut Definition)) -> Track {
     let mut definition = Definition {
         model: Some("m".parse().unwrap()),
         unit: Some("header:u".parse().unwrap()),
@@ -14,7 +16,7 @@ fn experiment(edit: impl FnOnce(&mut Definition)) -> Experiment {
         ..Definition::default()
     };
     edit(&mut definition);
-    definition.check(&"e".parse().unwrap()).unwrap()
+    Track::new(definition.check(&"e".parse().unwrap()).unwrap(), vec![Some(1), Some(2)])
 }
 
 /// Units one after another: their arm, what they sell, how many of their requests failed of how many.
@@ -35,14 +37,10 @@ fn sums(layout: &Layout, units: impl Iterator<Item = (usize, f64, u32, u32)>) ->
 
 #[test]
 fn means_and_errors_are_those_of_the_units() {
-    let experiment = experiment(|_| ());
-    let layout = Layout::of(&experiment);
+    let track = track(|_| ());
+    let layout = &track.layout;
     let sold = |number: u32| f64::from(number * 7 % 13);
-    let report = Report::of(
-        &experiment,
-        &layout,
-        &sums(&layout, (0..4000).map(|n| ((n % 2) as usize, sold(n), 0, 1))),
-    );
+    let report = Report::of(&track, &sums(layout, (0..4000).map(|n| ((n % 2) as usize, sold(n), 0, 1))));
     let values: crate::stats::Moments = (0..4000).step_by(2).map(sold).collect();
     let side = &report.comparisons[0].primary.as_ref().unwrap().control;
     let error = (values.variance().unwrap() / values.n as f64).sqrt();
@@ -55,44 +53,44 @@ fn means_and_errors_are_those_of_the_units() {
 
 #[test]
 fn a_difference_is_found_and_too_little_is_said_to_be() {
-    let experiment = experiment(|_| ());
-    let layout = Layout::of(&experiment);
+    let track = track(|_| ());
+    let layout = &track.layout;
     let units = |n: u32| (0..n).map(|n| ((n % 2) as usize, f64::from(n * 7 % 13) + f64::from(n % 2), 0, 1));
-    let report = Report::of(&experiment, &layout, &sums(&layout, units(6000)));
+    let report = Report::of(&track, &sums(layout, units(6000)));
     let primary = report.comparisons[0].primary.as_ref().unwrap();
     let anytime = primary.anytime.unwrap();
     assert!(anytime.low > 0.0 && anytime.low < 1.0 && anytime.high > 1.0 && anytime.p < 0.001, "{anytime:?}");
     assert_eq!((primary.status, primary.better, primary.fixed.unwrap().planned), ("ok", Some(true), true));
-    let few = Report::of(&experiment, &layout, &sums(&layout, units(150)));
+    let few = Report::of(&track, &sums(layout, units(150)));
     let primary = few.comparisons[0].primary.as_ref().unwrap();
     assert_eq!((primary.status, primary.anytime.is_none()), ("insufficient_data", true));
 }
 
 #[test]
 fn failures_that_hang_together_in_a_unit_are_no_harm() {
-    let experiment = experiment(|_| ());
-    let layout = Layout::of(&experiment);
+    let track = track(|_| ());
+    let layout = &track.layout;
     let beyond = |report: &Report| report.comparisons[0].guardrails[0].harm.as_ref().unwrap().beyond;
     // 40 failures of the treatment, none of the control: of as many units, or all of one.
     let spread = (0..2000_u32).map(|n| ((n % 2) as usize, 0.0, u32::from(n % 2 == 1 && n < 80), 1));
-    assert!(beyond(&Report::of(&experiment, &layout, &sums(&layout, spread))));
+    assert!(beyond(&Report::of(&track, &sums(layout, spread))));
     let one = (0..2000_u32)
         .map(|n| ((n % 2) as usize, 0.0, if n == 1 { 40 } else { 0 }, if n == 1 { 40 } else { 1 }));
-    assert!(!beyond(&Report::of(&experiment, &layout, &sums(&layout, one))));
+    assert!(!beyond(&Report::of(&track, &sums(layout, one))));
 }
 
 #[test]
 fn a_slower_quantile_is_harm_beyond_its_margin() {
-    let experiment = experiment(|_| ());
-    let layout = Layout::of(&experiment);
+    let track = track(|_| ());
+    let layout = &track.layout;
     let report = |factor: f64| {
-        let mut sums = sums(&layout, (0..400).map(|n| ((n % 2) as usize, 0.0, 0, 0)));
+        let mut sums = sums(layout, (0..400).map(|n| ((n % 2) as usize, 0.0, 0, 0)));
         for i in 0..20_000 {
             let time = 1e-3 * (1.0 + f64::from(i % 997) / 100.0);
             sums.arms[0].latency.push(time);
             sums.arms[1].latency.push(time * factor);
         }
-        let report = Report::of(&experiment, &layout, &sums);
+        let report = Report::of(&track, &sums);
         report.comparisons[0].guardrails[1].harm.as_ref().unwrap().beyond
     };
     assert_eq!([report(1.0), report(1.05), report(1.3)], [false, false, true]);
@@ -100,13 +98,13 @@ fn a_slower_quantile_is_harm_beyond_its_margin() {
 
 #[test]
 fn predictions_that_are_no_number_or_all_the_same_are_harm() {
-    let experiment = experiment(|_| ());
-    let layout = Layout::of(&experiment);
+    let track = track(|_| ());
+    let layout = &track.layout;
     let why = |of: &dyn Fn(u32) -> f64| {
-        let mut sums = sums(&layout, (0..400).map(|n| ((n % 2) as usize, 0.0, 0, 1)));
+        let mut sums = sums(layout, (0..400).map(|n| ((n % 2) as usize, 0.0, 0, 1)));
         (0..300).for_each(|n| sums.arms[0].outputs.push(f64::from(n)));
         (0..300).for_each(|n| sums.arms[1].outputs.push(of(n)));
-        let report = Report::of(&experiment, &layout, &sums);
+        let report = Report::of(&track, &sums);
         report.comparisons[0].guardrails.last().unwrap().harm.clone().unwrap().why
     };
     assert_eq!(why(&f64::from), None);
@@ -119,11 +117,11 @@ fn predictions_that_are_no_number_or_all_the_same_are_harm() {
 
 #[test]
 fn wrong_shares_moved_units_and_uneven_labels_are_told() {
-    let experiment = experiment(|definition| definition.metric = Some("accuracy".parse().unwrap()));
-    let layout = Layout::of(&experiment);
+    let track = track(|definition| definition.metric = Some("accuracy".parse().unwrap()));
+    let layout = &track.layout;
     let labelled = layout.labelled().unwrap();
     let report = |share: f64, moved: u64, of_b: f64| {
-        let mut sums = Sums::new(&layout);
+        let mut sums = Sums::new(layout);
         for n in 0..30_000_u32 {
             let arm = usize::from(f64::from(n.wrapping_mul(2_654_435_761) % 10_000) < share * 10_000.0);
             let place = Place { arms: &[arm], bucket: n.wrapping_mul(40_503) as usize % 4096, at: 0 };
@@ -132,7 +130,7 @@ fn wrong_shares_moved_units_and_uneven_labels_are_told() {
             sums.add(place, labelled, Cell { weight: 1.0, sum: has });
         }
         sums.moved = moved;
-        Report::of(&experiment, &layout, &sums).validity.failed().map(|(name, _)| name).collect::<Vec<_>>()
+        Report::of(&track, &sums).validity.failed().map(|(name, _)| name).collect::<Vec<_>>()
     };
     assert_eq!(report(0.5, 0, 50.0), Vec::<&str>::new());
     assert_eq!(report(0.52, 0, 50.0), ["sample_ratio"]);
@@ -142,14 +140,42 @@ fn wrong_shares_moved_units_and_uneven_labels_are_told() {
 
 #[test]
 fn a_small_variant_is_held_against_as_many_of_the_control() {
-    let experiment = experiment(|definition| {
+    let track = track(|definition| {
         let slots = [("a", "0..900000"), ("b", "900000..950000")];
         definition.slots = slots.map(|(name, slots)| (name.into(), slots.parse().unwrap())).into();
     });
-    let layout = Layout::of(&experiment);
+    let layout = &track.layout;
     assert_eq!((layout.arms(), layout.cohorts.len(), layout.pairs[0].control), (3, 1, 2));
-    assert_eq!(layout.width(&experiment, 2), 50_000);
+    assert_eq!(layout.width(&track.experiment, 2), 50_000);
     assert_eq!(layout.of_unit(0, 49_999).as_slice(), [0, 2]);
     assert_eq!(layout.of_unit(0, 50_000).as_slice(), [0]);
     assert_eq!(layout.of_unit(1, 900_000).as_slice(), [1]);
+}
+
+#[test]
+fn rows_that_the_control_predicts_otherwise_are_harm_beyond_their_margin() {
+    let track = track(|definition| {
+        definition.guardrails = vec!["disagreement within 10%".parse().unwrap()];
+        definition.shadow = vec![("old".into(), "1".parse().unwrap())];
+    });
+    let found = |per_hundred: u32, versions: [u64; 2]| {
+        let mut sums = sums(&track.layout, (0..400).map(|n| ((n % 2) as usize, 0.0, 0, 1)));
+        let [version, against] = versions;
+        let pair = sums.pairs.entry(Key { shadow: "old".into(), version, against });
+        for n in 0..2000_u32 {
+            let label = |label: bool| Tensor::new(&[1], Data::Int64(vec![i64::from(label)]));
+            let bucket = n.wrapping_mul(2_654_435_761) as usize % 4096;
+            pair.push(bucket, &label(true), &label(n % 100 >= per_hundred), track.experiment.shadow_margin);
+        }
+        let report = Report::of(&track, &sums);
+        let rail = &report.comparisons[0].guardrails[0];
+        (rail.status, rail.difference, rail.harm.as_ref().unwrap().beyond)
+    };
+    assert_eq!(found(30, [1, 2]), ("ok", Some(0.3), true));
+    assert_eq!(found(30, [2, 1]), ("ok", Some(0.3), true));
+    assert_eq!(found(10, [1, 2]), ("ok", Some(0.1), false));
+    assert_eq!(found(0, [1, 2]), ("ok", Some(0.0), false));
+    assert_eq!(found(100, [1, 2]), ("ok", Some(1.0), true));
+    // Of other versions nothing is said.
+    assert_eq!(found(30, [1, 3]), ("insufficient_data", None, false));
 }

@@ -1,13 +1,18 @@
-//! Sums as bytes: little-endian numbers, what comes only once first, arm by arm, then panes. A series is the number of its
-//! buckets with something in them, then each with its sums.
+//! Sums as bytes: little-endian numbers, what comes only once first, arm by arm, then panes, then pairs of a shadow with
+//! what answered (from format 2 on). A series is the number of its buckets with something in them, then each with its sums.
 
-use super::{BUCKETS, Cell, Series, Sums};
+use super::{BUCKETS, Cell, Histogram, Series, Sums};
 use crate::experiment::cohort::Layout;
+use crate::experiment::pairwise::{Key, Pairs};
 
 /// Most panes: those of a horizon, and of clocks that differ.
 const MAX_PANES: u64 = 64;
 /// Most classes of times.
 const MAX_CLASSES: u64 = 4096;
+/// Most pairs of a shadow with what answered.
+const MAX_PAIRS: u64 = 64;
+/// Most bytes of a shadow's name.
+const MAX_NAME: u64 = 64;
 
 /// Why bytes are no sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,11 +37,7 @@ impl Sums {
         for arm in &self.arms {
             push_series(&mut to, &arm.units);
             word(&mut to, arm.requests);
-            word(&mut to, arm.latency.filled().count() as u64);
-            for (class, count) in arm.latency.filled() {
-                word(&mut to, class as u64);
-                word(&mut to, count);
-            }
+            push_histogram(&mut to, &arm.latency);
             word(&mut to, arm.outputs.rows);
             word(&mut to, arm.outputs.non_finite);
             to.extend_from_slice(&arm.outputs.low.to_le_bytes());
@@ -47,6 +48,22 @@ impl Sums {
         for (pane, arms) in &self.panes {
             word(&mut to, *pane);
             arms.iter().flatten().for_each(|series| push_series(&mut to, series));
+        }
+        word(&mut to, self.pairs.iter().len() as u64);
+        for (key, pair) in self.pairs.iter() {
+            word(&mut to, key.shadow.len() as u64);
+            to.extend_from_slice(key.shadow.as_bytes());
+            for number in [key.version, key.against, pair.at, pair.requests, pair.failed] {
+                word(&mut to, number);
+            }
+            push_series(&mut to, &pair.disagreements);
+            push_series(&mut to, &pair.differences);
+            word(&mut to, pair.spread.iter().len() as u64);
+            for (class, count) in pair.spread.iter() {
+                to.extend_from_slice(&class.to_le_bytes());
+                word(&mut to, count);
+            }
+            push_histogram(&mut to, &pair.times);
         }
         to
     }
@@ -66,10 +83,7 @@ impl Sums {
         for arm in &mut sums.arms {
             source.series(&mut arm.units)?;
             arm.requests = source.word()?;
-            for _ in 0..source.count(MAX_CLASSES)? {
-                let class = source.count(MAX_CLASSES)?;
-                arm.latency.add(class as usize, source.word()?);
-            }
+            source.histogram(&mut arm.latency)?;
             arm.outputs.rows = source.word()?;
             arm.outputs.non_finite = source.word()?;
             arm.outputs.low = source.number()?;
@@ -86,7 +100,19 @@ impl Sums {
             }
             sums.panes.insert(pane, arms);
         }
+        // Format 1 ends here.
+        if !source.0.is_empty() {
+            source.pairs(&mut sums.pairs)?;
+        }
         Ok(sums)
+    }
+}
+
+fn push_histogram(to: &mut Vec<u8>, times: &Histogram) {
+    to.extend_from_slice(&(times.filled().count() as u64).to_le_bytes());
+    for (class, count) in times.filled() {
+        to.extend_from_slice(&(class as u64).to_le_bytes());
+        to.extend_from_slice(&count.to_le_bytes());
     }
 }
 
@@ -116,6 +142,38 @@ impl Source<'_> {
         self.word().and_then(|count| {
             if count <= most { Ok(count) } else { Err(Unreadable::Damaged("a number is out of range")) }
         })
+    }
+
+    fn histogram(&mut self, times: &mut Histogram) -> Result<(), Unreadable> {
+        for _ in 0..self.count(MAX_CLASSES)? {
+            let class = self.count(MAX_CLASSES)?;
+            times.add(class as usize, self.word()?);
+        }
+        Ok(())
+    }
+
+    fn pairs(&mut self, pairs: &mut Pairs) -> Result<(), Unreadable> {
+        for _ in 0..self.count(MAX_PAIRS)? {
+            let length = self.count(MAX_NAME)? as usize;
+            let (name, rest) =
+                self.0.split_at_checked(length).ok_or(Unreadable::Damaged("it ends too soon"))?;
+            self.0 = rest;
+            let shadow =
+                str::from_utf8(name).map_err(|_| Unreadable::Damaged("a name is no text"))?.to_owned();
+            let pair = pairs.entry(Key { shadow, version: self.word()?, against: self.word()? });
+            (pair.at, pair.requests, pair.failed) = (self.word()?, self.word()?, self.word()?);
+            self.series(&mut pair.disagreements)?;
+            self.series(&mut pair.differences)?;
+            for _ in 0..self.count(MAX_CLASSES)? {
+                let class = i32::from_le_bytes(self.bytes()?);
+                if class.unsigned_abs() as u64 > MAX_CLASSES {
+                    return Err(Unreadable::Damaged("a class is out of range"));
+                }
+                pair.spread.add(class, self.word()?);
+            }
+            self.histogram(&mut pair.times)?;
+        }
+        Ok(())
     }
 
     fn number(&mut self) -> Result<f64, Unreadable> {

@@ -64,6 +64,8 @@ fn list(gateway: &Gateway) -> Value {
             "default": experiment.default.map(|at| experiment.variants[at].name.as_str()),
             "segment": texts(experiment.segment.iter().map(ToString::to_string).collect()),
             "rules": texts(experiment.rules.iter().map(ToString::to_string).collect()),
+            "shadows": status.experiments.iter().find(|known| known.name == name).map(|known| &known.shadows),
+            "shadow_share": experiment.shadow_share.to_string(),
             "variants": status.experiments.iter().find(|known| known.name == name).map(|known| &known.variants),
         })
     };

@@ -66,7 +66,7 @@ fn post(state: &mut State, items: &[Value], now: u64) -> Value {
 
 fn means(state: &State, track: &Track, variant: usize) -> BTreeMap<String, (f64, f64)> {
     let phase = &state.phases[&track.phase];
-    let report = Report::of(&track.experiment, &track.layout, &phase.sums);
+    let report = Report::of(track, &phase.sums);
     let metrics = report.variants[variant].metrics.iter();
     metrics.map(|metric| (metric.metric.clone(), (metric.n, metric.value.unwrap_or(f64::NAN)))).collect()
 }

@@ -13,6 +13,7 @@ use crate::registry::Artefact;
 use crate::registry::manifest::Manifest;
 use crate::serving::admission::Trial;
 use crate::serving::circuit::Circuit;
+use crate::serving::pacer::Pacer;
 use crate::serving::trial_load::{self, ChildLoad, NotLoaded};
 use crate::serving::{ServedVersion, Statistics, checks};
 
@@ -195,23 +196,4 @@ fn prediction(manifest: Option<&Manifest>, signature: &Signature) -> Result<usiz
             format!("manifest.json: `prediction` names `{name}`, which is no output"),
         )
     })
-}
-
-/// Keeps a load to about a quarter of the processor, in slices, when requests compete for a quota.
-pub(super) struct Pacer {
-    slow: bool,
-    last: Instant,
-}
-
-impl Pacer {
-    pub(super) fn new(slow: bool) -> Self {
-        Self { slow, last: Instant::now() }
-    }
-
-    pub(super) fn pace(&mut self) {
-        if self.slow {
-            std::thread::sleep((self.last.elapsed() * 3).min(Duration::from_millis(100)));
-        }
-        self.last = Instant::now();
-    }
 }

@@ -8,7 +8,14 @@ use crate::config::Config;
 use crate::experiment::{Experiment, ExperimentName, Ruling, Serve, Variant};
 use crate::model::{ModelName, Selector, Stage, Version};
 use crate::serving::router::Router;
-use crate::serving::status::{ExperimentStatus, VariantStatus};
+use crate::serving::status::{ExperimentStatus, ShadowStatus, VariantStatus};
+
+/// What has a version in an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    Variant,
+    Shadow,
+}
 
 impl Loader {
     /// Takes over another configuration of experiments; what is loaded already is routed by it at once.
@@ -56,7 +63,7 @@ impl Loader {
         config.experiments.iter().map(|experiment| self.experiment(experiment)).collect()
     }
 
-    /// Logs what has changed about variants that cannot answer, except of models that load for the first time.
+    /// Logs what has changed about variants and shadows that have no version, except of models that load for the first time.
     pub(super) fn say_experiments(&mut self) {
         let status = self.serving.status.load();
         let known = |name: &str| self.models.iter().find(|(known, _)| known.as_str() == name);
@@ -65,19 +72,33 @@ impl Loader {
             if known(&experiment.model).is_some_and(|(_, model)| !model.tried) {
                 return;
             }
-            for variant in &experiment.variants {
-                if let Some(problem) = &variant.problem {
-                    now.insert((experiment.name.clone(), variant.name.clone()), problem.clone());
+            let variants = experiment.variants.iter().map(|v| (Role::Variant, &v.name, &v.problem));
+            let shadows = experiment.shadows.iter().map(|s| (Role::Shadow, &s.name, &s.problem));
+            for (role, name, problem) in variants.chain(shadows) {
+                if let Some(problem) = problem {
+                    now.insert((experiment.name.clone(), role, name.clone()), problem.clone());
                 }
             }
         }
-        for ((experiment, variant), problem) in &now {
-            if self.unanswered.get(&(experiment.clone(), variant.clone())) != Some(problem) {
-                tracing::warn!(%experiment, %variant, %problem, "another variant answers in its place");
+        for (key, problem) in now.iter().filter(|(key, problem)| self.unanswered.get(*key) != Some(problem)) {
+            match key {
+                (experiment, Role::Variant, variant) => {
+                    tracing::warn!(%experiment, %variant, %problem, "another variant answers in its place");
+                }
+                (experiment, Role::Shadow, shadow) => {
+                    tracing::warn!(%experiment, %shadow, %problem, "nothing is copied to the shadow");
+                }
             }
         }
-        for (experiment, variant) in self.unanswered.keys().filter(|variant| !now.contains_key(*variant)) {
-            tracing::info!(%experiment, %variant, "the variant answers, or is none any more");
+        for (experiment, role, name) in self.unanswered.keys().filter(|key| !now.contains_key(*key)) {
+            match role {
+                Role::Variant => {
+                    tracing::info!(%experiment, variant = name, "the variant answers, or is none any more");
+                }
+                Role::Shadow => {
+                    tracing::info!(%experiment, shadow = name, "the shadow predicts, or is none any more");
+                }
+            }
         }
         self.unanswered = now;
     }
@@ -103,10 +124,24 @@ impl Loader {
                 },
             }
         };
+        let shadow = |(at, shadow): (usize, &crate::experiment::Shadow)| {
+            let version =
+                router.and_then(|router| Some(router.mirror.as_ref()?.shadows[at].version.as_ref()));
+            ShadowStatus {
+                name: shadow.name.clone(),
+                serve: shadow.serve.to_string(),
+                version: version.and_then(Result::ok).map(|version| version.version.to_string()),
+                problem: match version {
+                    Some(version) => version.err().cloned(),
+                    None => Some(format!("model `{}` is not served", experiment.model)),
+                },
+            }
+        };
         ExperimentStatus {
             name: experiment.name.to_string(),
             model: experiment.model.to_string(),
             variants: experiment.variants.iter().enumerate().map(variant).collect(),
+            shadows: experiment.shadows.iter().enumerate().map(shadow).collect(),
         }
     }
 }
@@ -114,12 +149,21 @@ impl Loader {
 impl ModelState {
     /// The versions that a model's experiment serves and that nothing else asks to have loaded.
     pub(super) fn tested(&self, experiment: Option<&Experiment>) -> Vec<Version> {
-        let variants = experiment.into_iter().flat_map(|experiment| &experiment.variants);
-        let versions = variants.filter_map(|variant| match &variant.serve {
-            Serve::Local(Selector::Version(version)) => Some(*version),
-            Serve::Local(Selector::Stage(stage)) => self.newest(*stage),
-            Serve::Local(Selector::Alias(_) | Selector::Default) | Serve::Remote(_) => None,
-        });
+        let local = |serve: &'_ Serve| match serve {
+            Serve::Local(selector) => Some(selector.clone()),
+            Serve::Remote(_) => None,
+        };
+        let served = |experiment: &Experiment| {
+            let variants = experiment.variants.iter().filter_map(|variant| local(&variant.serve));
+            let shadows = experiment.shadows.iter().map(|shadow| shadow.serve.clone());
+            variants.chain(shadows).collect::<Vec<_>>()
+        };
+        let versions =
+            experiment.map(served).unwrap_or_default().into_iter().filter_map(|serve| match serve {
+                Selector::Version(version) => Some(version),
+                Selector::Stage(stage) => self.newest(stage),
+                Selector::Alias(_) | Selector::Default => None,
+            });
         versions.filter(|version| self.catalog.listed(*version).is_some()).collect()
     }
 

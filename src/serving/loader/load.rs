@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::build::{Build, ChildTrial, Pacer};
+use super::build::{Build, ChildTrial};
 use super::{Failed, Gone, Loaded, Loader, Origin};
 use crate::config::Config;
 use crate::engine::LoadOptions;
@@ -13,6 +13,7 @@ use crate::registry::cache::{Quarantine, Served};
 use crate::registry::digest::Digest;
 use crate::registry::{Artefact, Listed, Source};
 use crate::serving::ServedVersion;
+use crate::serving::pacer::Pacer;
 
 /// Memory that a load may take, as a multiple of the file: its bytes, the parsed graph, the session.
 const MEMORY_FACTOR: u64 = 3;
