@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -502,4 +503,43 @@ def test_one_that_keeps_failing_is_left_alone(fragile: Pair) -> None:
     assert (status, answer["code"]) == (503, "circuit_open"), answer
     status, answer = infer(near, "stock", request, units["stock"])
     assert (status, answer["parameters"]) == (200, {"variant": "control", "fallback": True})
+    check_others(near)
+
+
+def test_nobody_notices_when_it_is_killed_under_load_but_by_the_mark(fragile: Pair) -> None:
+    near, far = fragile.near, fragile.far
+    request = body({"input": wine_rows(2)})
+    far_says = values(far.ask("stock", request))
+    near_says = values(post(near, "/v2/models/stock/versions/1/infer", request)[1])
+    variants = {unit: variant_of(near, "stock", unit) for unit in UNITS}
+    over = threading.Event()
+    wanted = {
+        "control": [({"variant": "control"}, near_says)],
+        "candidate": [
+            ({"variant": "candidate"}, far_says),
+            ({"variant": "control", "fallback": True}, near_says),
+        ],
+    }
+
+    def ask(first: int) -> list[bool]:
+        stood_in = []
+        while not over.is_set():
+            unit = UNITS[(first + len(stood_in)) % len(UNITS)]
+            status, answer = infer(near, "stock", request, unit)
+            assert status == 200, answer
+            assert (answer["parameters"], values(answer)) in wanted[variants[unit]], answer
+            stood_in.append("fallback" in answer["parameters"])
+        return stood_in
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask, 5 * number) for number in range(8)]
+        try:
+            time.sleep(1)
+            far.end()
+            time.sleep(2)
+        finally:
+            over.set()
+        stood_in = [each.result() for each in asking]
+    # Of every client's answers some are of either time.
+    assert all(any(each) and not all(each) for each in stood_in)
     check_others(near)
