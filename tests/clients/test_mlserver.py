@@ -386,6 +386,11 @@ def test_no_number_goes_there_and_back_as_null(pair: Pair) -> None:
     assert values(answer) == values(pair.far.ask("everything", request))
     by_name = {output["name"]: output["data"] for output in answer["outputs"]}
     assert by_name["fp32_out"] == by_name["fp64_out"] == [2.5, None, None, 1.5]
+    # MLServer reads no such words, which not every client keeps from writing.
+    sent["FP32"] = [float("nan"), 1.5, 2.5, float("inf")]
+    status, answer = infer(pair.near, "everything", everything(sent), unit_of(pair.near, "everything", "candidate"))
+    assert (status, answer["code"]) == (502, "upstream_failed"), answer
+    assert logged(pair.near, "it answered 422")
 
 
 def test_an_error_of_the_model_is_one_of_the_variant_and_nothing_of_it_is_shown(pair: Pair) -> None:
