@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients kserve)
+steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients kserve mlserver)
 
 usage() {
     cat <<END
@@ -34,6 +34,7 @@ packages. The first run takes a while to compile; later ones use target/ and the
   clients      the real binary and real clients: tritonclient, requests, promtool, which
                tests the alerting rules too
   kserve       the same with the KServe SDK
+  mlserver     variants of experiments that a real MLServer answers, which goes and comes back
 
   -h, --help   this text
 
@@ -200,6 +201,14 @@ step_kserve() {
     build
     environment kserve tests/clients/requirements-kserve.txt
     "$env/bin/python" -m pytest tests/clients -m kserve
+}
+
+step_mlserver() {
+    step_onnxruntime
+    build
+    # MLServer 1.7.1 says that it wants a Python before 3.13, and works there all the same.
+    PIP_IGNORE_REQUIRES_PYTHON=1 environment mlserver tests/clients/requirements-mlserver.txt
+    "$env/bin/python" -m pytest tests/clients -m mlserver
 }
 
 # === running them ===

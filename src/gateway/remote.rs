@@ -43,7 +43,7 @@ impl Prediction {
         let mut body = Vec::new();
         let result = match encode_request(&self.version.signature, &work.request, &mut body) {
             Ok(()) => ask(remote, body, &self.request_id, deadline, limit).await,
-            Err(error) => Err(Failure::Failed(error.0)),
+            Err(error) => Err(Failure::Unsaid(error.0)),
         };
         let rows = work.request.rows();
         let result = result.and_then(|reply| {
@@ -58,10 +58,10 @@ impl Prediction {
                 Some(worker::with(|w| self.complete(rows, work, &mut w.runner, now, || true)))
             }
             Err(failure) => {
-                // Who gives it no time, or asks what it refuses, says nothing about the server.
+                // Who gives it no time, or asks what it refuses or cannot be asked, says nothing about the server.
                 let blamed = match failure {
                     Failure::Time => deadline == self.arrived + whole,
-                    Failure::Busy | Failure::Refused(_) => false,
+                    Failure::Busy | Failure::Refused(_) | Failure::Unsaid(_) => false,
                     Failure::Failed(_) => true,
                 };
                 tracing::warn!(model = %self.version.model, %failure, "a remote variant failed");
@@ -82,7 +82,7 @@ impl Prediction {
                 self.fail(work, 504, "deadline_exceeded", message, Outcome::Timeout)
             }
             Failure::Busy => self.shed(work),
-            Failure::Refused(_) | Failure::Failed(_) => {
+            Failure::Refused(_) | Failure::Unsaid(_) | Failure::Failed(_) => {
                 let message = "the server of this variant gave no usable answer; the log says why";
                 self.fail(work, 502, "upstream_failed", message, Outcome::Error)
             }

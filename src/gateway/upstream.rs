@@ -35,6 +35,9 @@ pub(super) enum Failure {
     /// The server refused this request; others may fare better.
     #[error("it answered {0}")]
     Refused(StatusCode),
+    /// It was not asked: the request cannot be said in JSON.
+    #[error("{0}")]
+    Unsaid(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),

@@ -1,4 +1,4 @@
-"""Servers that tests share. Standard library and pytest only, as the KServe environment loads it too."""
+"""Servers that tests share. Standard library and pytest only, as every environment loads it."""
 
 import pathlib
 from collections.abc import Iterator
@@ -7,16 +7,22 @@ import pytest
 
 from sidegate import Server, onnxruntime
 
+# Files with an environment of their own, by their marker.
+ALONE = ("kserve", "mlserver")
+
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
-    """`-m kserve` collects the tests of the KServe SDK and nothing else, any other run all but those.
+    """`-m kserve` collects the tests of the KServe SDK and nothing else, `-m mlserver` those of MLServer, any other
+    run all but those.
 
-    A marker alone selects too late: each environment lacks what the other's files import.
+    A marker alone selects too late: each environment lacks what the others' files import.
     """
     if not collection_path.name.startswith("test_"):
         return None
-    alone = config.option.markexpr == "kserve"
-    return (collection_path.name == "test_kserve.py") != alone or None
+    about = collection_path.stem.removeprefix("test_")
+    if config.option.markexpr in ALONE:
+        return about != config.option.markexpr or None
+    return about in ALONE or None
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,7 @@ class Server:
         model_file: pathlib.Path | None = None,
         engine: str | None = None,
         settings: dict[str, object] | None = None,
+        config: str | None = None,
         wait: bool = True,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +70,9 @@ class Server:
             command += ["--registry", str(registry or MODELS)]
         if engine:
             command += ["--engine", engine]
+        if config is not None:
+            (folder / "sidegate.toml").write_text(config)
+            command += ["--config", str(folder / "sidegate.toml")]
         # Settings of the person who runs the tests are not under test.
         env = {name: value for name, value in os.environ.items() if not name.upper().startswith("SIDEGATE_")}
         for key, value in (settings or {}).items():

@@ -85,17 +85,33 @@ pub fn encode(
     Ok(Some(json_length))
 }
 
-/// Appends a request for all outputs, to ask another server with.
+/// Appends a request for all outputs, to ask another server with. `NaN` and `Infinity` are written where the client
+/// wrote such, else NaN is `null`.
 ///
 /// # Errors
-/// When an input has no JSON form.
+/// When an input has no JSON form: it would come to the other server as something else.
 pub fn encode_request(signature: &Signature, request: &Request, out: &mut Vec<u8>) -> Result<()> {
+    let tokens = request.non_finite_tokens;
     out.extend_from_slice(b"{\"inputs\":[");
     for (position, (spec, tensor)) in signature.inputs.iter().zip(&request.inputs).enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        push_output(out, &spec.name, tensor, false, request.non_finite_tokens)?;
+        // As `null` it would be NaN there.
+        let infinite = match &tensor.data {
+            Data::Fp32(v) => v.iter().any(|x| x.is_infinite()),
+            Data::Fp64(v) => v.iter().any(|x| x.is_infinite()),
+            _ => false,
+        };
+        if infinite && !tokens {
+            refuse!("input `{}` has an infinite number, which has no JSON form", spec.name);
+        }
+        if let Data::Bytes(v) = &tensor.data
+            && v.iter().any(|text| std::str::from_utf8(text).is_err())
+        {
+            refuse!("input `{}` has bytes that are not UTF-8, which have no JSON form", spec.name);
+        }
+        push_output(out, &spec.name, tensor, false, tokens)?;
     }
     out.extend_from_slice(b"]}");
     Ok(())

@@ -59,6 +59,36 @@ fn flat_and_nested_data_in_any_order_of_keys() {
 }
 
 #[test]
+fn another_server_is_not_asked_what_json_cannot_say() {
+    let ask = |datatype: Datatype, data: Data, non_finite_tokens: bool| {
+        let inputs = vec![Tensor::new(&[1, 2], data)];
+        let request = Request { inputs, non_finite_tokens, ..Request::default() };
+        let mut out = Vec::new();
+        encode_request(&signature(&[spec("x", datatype, &[-1, 2])]), &request, &mut out)
+            .map(|()| String::from_utf8(out).unwrap())
+            .map_err(|error| error.0)
+    };
+    let said = |data: &str| {
+        Ok(format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1,2],"data":{data}}}]}}"#))
+    };
+    let floats = |first: f32| Data::Fp32(vec![first, 1.5]);
+    assert_eq!(ask(Datatype::Fp32, floats(f32::NAN), false), said("[null,1.5]"));
+    assert_eq!(ask(Datatype::Fp32, floats(f32::NAN), true), said("[NaN,1.5]"));
+    assert_eq!(ask(Datatype::Fp32, floats(f32::INFINITY), true), said("[Infinity,1.5]"));
+    let mut strings = Strings::default();
+    strings.push(b"good");
+    strings.push(b"\xff");
+    for (datatype, data, part) in [
+        (Datatype::Fp32, floats(f32::INFINITY), "`x` has an infinite number"),
+        (Datatype::Fp64, Data::Fp64(vec![1.5, f64::NEG_INFINITY]), "`x` has an infinite number"),
+        (Datatype::Bytes, Data::Bytes(strings), "`x` has bytes that are not UTF-8"),
+    ] {
+        let message = ask(datatype, data, false).unwrap_err();
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
 fn non_finite_values_follow_the_policy() {
     let request = read(input("[1,2]", "[NaN,-Infinity]").as_bytes(), None, &x()).unwrap();
     assert!(request.non_finite_tokens);
