@@ -175,6 +175,8 @@ reasons! {
     RolledBack = "rolled_back",
     /// A variant was promoted and answers everybody.
     Promoted = "promoted",
+    /// It is over: another version is in Production than the one that was promoted, or all variants mean one version.
+    Ended = "ended",
 }
 
 // === impl Experiment ===
@@ -206,6 +208,9 @@ impl Experiment {
                 None => Decision { rule: Some(rule), ..left_out(Reason::HoldOut) },
                 variant => Decision { rule: Some(rule), ..plain(variant, Reason::Rule) },
             };
+        }
+        if ruling.ended {
+            return plain(None, Reason::Ended);
         }
         if ruling.settled.is_some() {
             return plain(ruling.settled, Reason::Promoted);

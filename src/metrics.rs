@@ -187,7 +187,7 @@ impl Metrics {
             assignments: counter(
                 "sidegate_experiment_assignments_total",
                 "Requests to models with an experiment, by the variant that answers and why: enrolled, rule, hold_out, \
-                 segment, no_unit, coverage, unassigned, fallback",
+                 segment, no_unit, coverage, unassigned, fallback, rolled_back, promoted, ended",
                 &["experiment", "variant", "reason"],
             )?,
             shadows: counter(

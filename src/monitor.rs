@@ -15,7 +15,7 @@ pub mod shadow;
 mod state;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -42,6 +42,8 @@ pub use state::request_id;
 
 /// Records that wait to be counted; more are dropped, which is counted.
 const QUEUE: usize = 8192;
+/// Bytes of outcomes that wait; more are refused.
+const MAX_POSTED: usize = 16 << 20;
 /// Longest that a record waits while nothing else wakes the thread.
 const NAP: Duration = Duration::from_millis(20);
 /// Between two decisions.
@@ -60,6 +62,8 @@ pub struct Recorder {
 #[derive(Clone)]
 pub struct Handle {
     asks: Sender<Ask>,
+    /// Bytes of outcomes that wait.
+    posted: Arc<AtomicUsize>,
     recorder: Recorder,
     shadows: Shadows,
 }
@@ -75,7 +79,7 @@ pub struct Beside {
 /// What is asked of the monitor.
 pub enum Ask {
     /// Outcomes: a body, its form, and where the answer goes.
-    Outcomes(Vec<u8>, Form, oneshot::Sender<Result<Value, String>>),
+    Outcomes(Posted, Form, oneshot::Sender<Result<Value, String>>),
     /// What was published of a phase by processes that have ended.
     Earlier(String, publisher::Earlier),
     /// What shadows of a phase predicted, compared with what was answered.
@@ -84,6 +88,30 @@ pub enum Ask {
     Report(String, oneshot::Sender<Option<Value>>),
     /// To end.
     Stop,
+}
+
+/// A body of outcomes that waits, and its share of what may.
+pub struct Posted {
+    body: Vec<u8>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Posted {
+    fn new(all: &Arc<AtomicUsize>, body: &[u8]) -> Option<Self> {
+        let waiting = all.fetch_add(body.len(), Relaxed);
+        // One of any size that is accepted may wait alone.
+        if waiting > 0 && waiting + body.len() > MAX_POSTED {
+            all.fetch_sub(body.len(), Relaxed);
+            return None;
+        }
+        Some(Self { body: body.to_vec(), all: all.clone() })
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.body.len(), Relaxed);
+    }
 }
 
 /// The monitor before it runs.
@@ -131,6 +159,15 @@ impl Handle {
         &self.shadows
     }
 
+    /// Has outcomes counted; their answer comes by the receiver. None where too many wait, as while the processor has no
+    /// time to spare.
+    pub fn outcomes(&self, body: &[u8], form: Form) -> Option<oneshot::Receiver<Result<Value, String>>> {
+        let posted = Posted::new(&self.posted, body)?;
+        let (reply, result) = oneshot::channel();
+        self.ask(Ask::Outcomes(posted, form, reply));
+        Some(result)
+    }
+
     /// Asks; false where the monitor has ended.
     pub fn ask(&self, ask: Ask) -> bool {
         self.asks.send(ask).is_ok()
@@ -163,7 +200,11 @@ impl Monitor {
         let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
         let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
         let beside = Beside { publisher: thread, shadow };
-        Ok((Self { records: incoming, asks: asked, state }, Handle { asks, recorder, shadows }, beside))
+        Ok((
+            Self { records: incoming, asks: asked, state },
+            Handle { asks, posted: Arc::default(), recorder, shadows },
+            beside,
+        ))
     }
 
     /// Starts its thread.
@@ -206,7 +247,10 @@ impl Monitor {
                 self.state.count(&record);
             }
             match ask {
-                Ask::Outcomes(body, form, reply) => drop(reply.send(self.state.outcomes(&body, form, now()))),
+                Ask::Outcomes(posted, form, reply) => {
+                    // Who waits no longer was told that they may count.
+                    drop(reply.send(self.state.outcomes(&posted.body, form, now())));
+                }
                 Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
                 Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
                 Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),

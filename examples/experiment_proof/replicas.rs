@@ -28,6 +28,7 @@ pub(crate) fn prove(proof: &mut Proof) {
                 format: FORMAT,
                 experiment: "e".into(),
                 model: "m".into(),
+                current: true,
                 phase: "p".into(),
                 versions: vec![Some(1), Some(2)],
                 replica: format!("pod-{number}"),

@@ -59,6 +59,13 @@ fn watch(args: &MonitorArgs) -> Result<(), Failure> {
             "the configuration has no experiment that is enabled: [experiments.NAME]".into(),
         ));
     }
+    if config.trials.only_replica {
+        return Err(Failure::Usage(
+            "experiments.only_replica is set, so that a sidecar decides by itself; unset it where there are several, and for \
+             this monitor"
+                .into(),
+        ));
+    }
     let (writer, key) = (writer(&args.writer)?, key(args.key.as_deref())?);
     let mut last: Vec<String> = vec![String::new(); config.experiments.len()];
     loop {
@@ -100,7 +107,7 @@ fn look(
         return Ok((text.clone(), json!({"name": name, "error": text})));
     };
     let entries = fleet.decide(now());
-    let decided = if fleet.has_changed() { fleet.act(writer, &entries, key) } else { Ok(()) };
+    let decided = fleet.act(writer, key);
     let mut view = fleet.view();
     let verbs: Vec<String> = entries.iter().map(|entry| format!("{} ({})", entry.verb, entry.why)).collect();
     let units: u64 = fleet.report().variants.iter().map(|variant| variant.units).sum();

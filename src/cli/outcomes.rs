@@ -20,7 +20,8 @@ Examples:
   sidegate outcomes labels.parquet --http 10.0.0.7:8000
 
 Columns are id or receipt with actual (and row, where a request had several), or unit with value and metric (or --metric),
-and t (RFC 3339) and model where they are known; others are ignored. Rows that were posted before count once.
+and t (RFC 3339) and model where they are known; others are ignored. Rows by id or receipt count once
+however often they are posted, rows by unit every time.
 Exit codes: 0 all were accepted, 1 some were not (which ones is shown), 2 wrong usage.";
 
 /// Outcomes of one request.

@@ -27,7 +27,7 @@ pub use validity::{Check, Validity};
 
 /// Fewer units on a side than this, and nothing is said of a difference.
 pub const MIN_UNITS: u64 = 100;
-/// Fewer of either kind on a side, and nothing is said of a difference of shares.
+/// Fewer of either kind a side, and nothing is said of a difference of shares.
 const MIN_EVENTS: f64 = 5.0;
 
 /// Everything there is to say about an experiment.
@@ -238,7 +238,7 @@ impl Looking<'_> {
         let plan = &self.track.experiment.plan;
         let primary = plan.metric.as_ref().map(|metric| {
             let mut difference = self.difference(metric, pair);
-            difference.harm = guard::primary(metric, &difference);
+            difference.harm = guard::primary(self, metric, &difference);
             difference
         });
         let guardrail = |guardrail: &super::Guardrail| {
@@ -313,11 +313,14 @@ impl Looking<'_> {
     }
 
     fn means(&self, metric: &Metric, [control, treatment]: &[Side; 2]) -> Result<Look, Lack> {
-        for side in [control, treatment] {
-            let events = !metric.kind.is_binary() || side.events().is_some_and(|few| few >= MIN_EVENTS);
-            if side.units < MIN_UNITS || !events {
-                return Err(Lack::InsufficientData);
-            }
+        // Of either kind on both sides together: a side without any may be the very difference.
+        let events = || match (control.events(), treatment.events()) {
+            (Some(a), Some(b)) => [a[0] + b[0], a[1] + b[1]].into_iter().all(|few| few >= 2.0 * MIN_EVENTS),
+            _ => false,
+        };
+        let few = [control, treatment].into_iter().any(|side| side.units < MIN_UNITS);
+        if few || (metric.kind.is_binary() && !events()) {
+            return Err(Lack::InsufficientData);
         }
         let sequence = self.sequence(self.track.experiment.plan.alpha).ok_or(Lack::NoReference)?;
         sequence.look(control.arm()?, treatment.arm()?)
@@ -332,7 +335,16 @@ impl Looking<'_> {
         wider: usize,
     ) -> Result<Look, Lack> {
         let class = control.latency.class(f64::from(thousandths) / 1000.0).ok_or(Lack::NoReference)? + wider;
-        let side = |tally: &Tally| Side::share(tally.latency.above(class), tally.latency.count());
+        let side = |tally: &Tally| {
+            let side = Side::share(tally.latency.above(class), tally.latency.count());
+            // Requests of a unit hang together, as their times show.
+            let spread = tally.latency.dispersion(&tally.seconds);
+            Side {
+                units: side.units.min(units(tally)),
+                standard_error: side.standard_error.map(|error| error * spread.sqrt()),
+                ..side
+            }
+        };
         let [control, treatment] = [control, treatment].map(side);
         if control.units < MIN_UNITS || treatment.units < MIN_UNITS {
             return Err(Lack::InsufficientData);

@@ -43,7 +43,7 @@ pub struct Sums {
 /// What is known of an arm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tally {
-    /// Units, each counted once a day and process: the weight.
+    /// Units, each counted once a process: the weight.
     pub units: Series,
     /// Requests.
     pub requests: u64,
@@ -51,6 +51,12 @@ pub struct Tally {
     pub latency: Histogram,
     /// What was predicted.
     pub outputs: Outputs,
+    /// Rows, and those whose prediction is no finite number.
+    pub broken: Series,
+    /// Rows, and those that are predicted otherwise than the row before.
+    pub changed: Series,
+    /// Answered requests, and their seconds.
+    pub seconds: Series,
     /// Series by series, what is final.
     pub series: Vec<Series>,
 }
@@ -66,6 +72,10 @@ pub struct Outputs {
     pub low: f64,
     /// The largest.
     pub high: f64,
+    /// Rows that are another number than the one before.
+    pub changes: u64,
+    /// The first and the last number, while rows are pushed one after another.
+    ends: Option<[f64; 2]>,
 }
 
 /// Where a value belongs.
@@ -160,6 +170,17 @@ impl Sums {
         true
     }
 
+    /// Counts what a request predicted, by the bucket of its unit; `before` is what the arm predicted last.
+    pub fn add_outputs(&mut self, arm: usize, bucket: usize, outputs: &Outputs, before: Option<f64>) {
+        let tally = &mut self.arms[arm];
+        let other = outputs.ends.zip(before).is_some_and(|([first, _], before)| first != before);
+        let outputs = Outputs { changes: outputs.changes + u64::from(other), ..*outputs };
+        tally.outputs.merge(&outputs);
+        let cell = |sum: u64| Cell { weight: outputs.rows as f64, sum: sum as f64 };
+        tally.broken.add(bucket, cell(outputs.non_finite));
+        tally.changed.add(bucket, cell(outputs.changes));
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         let nothing = |series: &Series| series.filled().next().is_none();
@@ -186,6 +207,9 @@ impl Tally {
             requests: 0,
             latency: Histogram::default(),
             outputs: Outputs::default(),
+            broken: Series::default(),
+            changed: Series::default(),
+            seconds: Series::default(),
             series: vec![Series::default(); series],
         }
     }
@@ -195,6 +219,9 @@ impl Tally {
         self.requests += other.requests;
         self.latency.merge(&other.latency);
         self.outputs.merge(&other.outputs);
+        self.broken.merge(&other.broken);
+        self.changed.merge(&other.changed);
+        self.seconds.merge(&other.seconds);
         self.series.iter_mut().zip(&other.series).for_each(|(known, more)| known.merge(more));
     }
 }
@@ -203,7 +230,7 @@ impl Tally {
 
 impl Default for Outputs {
     fn default() -> Self {
-        Self { rows: 0, non_finite: 0, low: f64::INFINITY, high: f64::NEG_INFINITY }
+        Self { rows: 0, non_finite: 0, low: f64::INFINITY, high: f64::NEG_INFINITY, changes: 0, ends: None }
     }
 }
 
@@ -215,6 +242,13 @@ impl Outputs {
         if value.is_finite() {
             self.low = self.low.min(value);
             self.high = self.high.max(value);
+            match &mut self.ends {
+                None => self.ends = Some([value, value]),
+                Some([_, last]) => {
+                    self.changes += u64::from(*last != value);
+                    *last = value;
+                }
+            }
         } else {
             self.non_finite += 1;
         }
@@ -226,6 +260,12 @@ impl Outputs {
         self.non_finite += other.non_finite;
         self.low = self.low.min(other.low);
         self.high = self.high.max(other.high);
+        self.changes += other.changes;
+    }
+
+    /// The first and the last number of a request.
+    pub const fn ends(&self) -> Option<[f64; 2]> {
+        self.ends
     }
 
     /// Whether every prediction was the same number.

@@ -57,6 +57,15 @@ impl Track {
         }
     }
 
+    /// Whether variants that were to be different versions all mean the same one, as after the promotion of one.
+    pub fn has_nothing_to_compare(&self) -> bool {
+        let mut variants = self.experiment.variants.iter();
+        let first = variants.next();
+        variants.any(|variant| first.is_some_and(|first| first.serve != variant.serve))
+            && self.versions.windows(2).all(|pair| pair[0] == pair[1])
+            && self.versions.first().is_some_and(|version| version.is_some_and(|version| version != 0))
+    }
+
     /// The share of all units that a variant gets.
     pub fn propensity(&self, variant: usize) -> f32 {
         self.experiment.variants[variant].slots.width() as f32 / assign::SLOTS as f32

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::analysis::{Comparison, MIN_UNITS, Report};
 use super::share::Share;
-use super::{Experiment, Layout};
+use super::{Experiment, Layout, Plan};
 use crate::stats::multiplicity;
 
 /// Most points of a trail.
@@ -82,6 +82,9 @@ pub struct Evidence {
     pub variants: Vec<Standpoint>,
     /// The checks of validity that failed, in words.
     pub invalid: Vec<String>,
+    /// What may still come right, and until then promotes nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsettled: Vec<String>,
 }
 
 /// What is known about one variant.
@@ -145,6 +148,9 @@ pub struct Ruling {
     pub out: Vec<usize>,
     /// The variant that answers everybody.
     pub settled: Option<usize>,
+    /// It is over: another version was put into Production since a variant was promoted, or all variants mean one. The plain
+    /// name answers.
+    pub ended: bool,
 }
 
 // === impl Standing ===
@@ -164,16 +170,19 @@ impl Standing {
         report.comparisons.iter().for_each(|comparison| self.trace(comparison));
         let adjusted = multiplicity::holm(&self.least_p);
         let variants = report.comparisons.iter().zip(adjusted);
+        let failed = report.validity.failed();
+        // A variant that was taken out gets no more units, whatever its slots say.
+        let failed = failed.filter(|(name, _)| self.out.is_empty() || *name != "sample_ratio");
+        let told = failed.map(|(name, check)| (name, format!("{name}: {}", check.detail)));
+        // Where outcomes count as they come, those of one variant may be ahead of the other's for a while.
+        let passes = |name: &str| name == "label_coverage" && experiment.horizon_millis == 0;
+        let (unsettled, invalid): (Vec<_>, Vec<_>) = told.partition(|(name, _)| passes(name));
+        let texts = |found: Vec<(&str, String)>| found.into_iter().map(|(_, text)| text).collect();
         Evidence {
             at,
             variants: variants.map(|(comparison, p)| standpoint(experiment, comparison, p)).collect(),
-            invalid: report
-                .validity
-                .failed()
-                // A variant that was taken out gets no more units, whatever its slots say.
-                .filter(|(name, _)| self.out.is_empty() || *name != "sample_ratio")
-                .map(|(name, check)| format!("{name}: {}", check.detail))
-                .collect(),
+            invalid: texts(invalid),
+            unsettled: texts(unsettled),
         }
     }
 
@@ -237,7 +246,8 @@ impl Standing {
                 )
             });
         }
-        if u128::from(evidence.at.saturating_sub(self.since)) < plan.min_runtime.as_millis() {
+        let young = u128::from(evidence.at.saturating_sub(self.since)) < plan.min_runtime.as_millis();
+        if young || !evidence.unsettled.is_empty() {
             return None;
         }
         let best = left().filter(|variant| variant.better && variant.p.is_some_and(|p| p < plan.alpha));
@@ -309,6 +319,7 @@ impl Standing {
             coverage: experiment.plan.canary.get(self.step.0).map(|step| step.coverage),
             out: self.out.iter().filter_map(at).collect(),
             settled: self.promoted.as_ref().and_then(at),
+            ended: false,
         }
     }
 
@@ -340,6 +351,13 @@ impl Stage {
     /// Whether nothing more follows.
     pub const fn is_over(self) -> bool {
         !matches!(self, Self::Warmup | Self::Running)
+    }
+}
+
+impl Verb {
+    /// Whether routing changes by it.
+    pub const fn acts(&self) -> bool {
+        matches!(self, Self::Step(_) | Self::Promote(_) | Self::Rollback(_))
     }
 }
 
@@ -379,22 +397,24 @@ fn standpoint(experiment: &Experiment, comparison: &Comparison, p: f64) -> Stand
 }
 
 /// The phase of an experiment: whatever has another one does not add up with it. `versions` are those that answer now.
+///
+/// Everything is in it that gives sums their meaning: who is assigned how, what is compared with what, in which shares,
+/// what is measured, and what the intervals were promised for.
 pub fn phase(experiment: &Experiment, layout: &Layout, versions: &[Option<u64>]) -> String {
-    let variants: Vec<(&str, String)> = experiment
+    let variants: Vec<(&str, String, String)> = experiment
         .variants
         .iter()
-        .map(|variant| (variant.name.as_str(), variant.serve.to_string()))
+        .map(|variant| (variant.name.as_str(), variant.serve.to_string(), variant.slots.to_string()))
         .collect();
     let metrics: Vec<String> = experiment.metrics().map(ToString::to_string).collect();
+    let Plan { default_label, planned_units, alpha, .. } = experiment.plan;
+    let assigned = (&experiment.salt, experiment.hash.name(), experiment.unit.to_string());
     let text = format!(
-        "{}\n{}\n{}\n{:?}\n{variants:?}\n{versions:?}\n{metrics:?}\n{}\n{:?}\n{}",
+        "{}\n{}\n{assigned:?}\n{variants:?}\n{}\n{versions:?}\n{metrics:?}\n{}\n{default_label:?} {planned_units} {alpha}",
         experiment.name,
         experiment.model,
-        experiment.salt,
-        experiment.hash.name(),
+        experiment.control(),
         layout.horizon_millis,
-        experiment.plan.default_label,
-        layout.arms(),
     );
     Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

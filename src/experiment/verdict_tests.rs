@@ -29,7 +29,12 @@ fn evidence(at: u64, variants: &[(&str, u64, f64, &str)]) -> Evidence {
         shows: "it does".into(),
         harm: Some((*harm).to_owned()).filter(|harm| !harm.is_empty()).into_iter().collect(),
     };
-    Evidence { at, variants: variants.iter().map(standpoint).collect(), invalid: Vec::new() }
+    Evidence {
+        at,
+        variants: variants.iter().map(standpoint).collect(),
+        invalid: Vec::new(),
+        unsettled: Vec::new(),
+    }
 }
 
 /// Takes evidence after evidence; the verbs that follow.

@@ -10,7 +10,7 @@ use super::Gateway;
 use super::frontend::{founding, oip};
 use super::http::{Answer, ContentType, Head};
 use super::lane::Job;
-use super::predict::{Form, INLINE_BODY_BYTES, Part, Prediction, Runner};
+use super::predict::{Form, INLINE_BODY_BYTES, Part, Prediction, Runner, overloaded};
 use super::route::{NoRoute, Route, decode, query, route};
 use super::settings::Settings;
 use super::target::Target;
@@ -327,12 +327,11 @@ fn outcomes_form(head: &Head, work: &mut Workspace) -> Result<monitor::Form, Ans
 
 /// Has the monitor take outcomes and waits for what became of them.
 pub(super) async fn outcomes(form: monitor::Form, gateway: &Gateway, work: &mut Workspace) -> Answer {
-    let (reply, result) = oneshot::channel();
-    gateway.monitor.ask(monitor::Ask::Outcomes(work.body().to_vec(), form, reply));
+    let Some(result) = gateway.monitor.outcomes(work.body(), form) else { return overloaded(work) };
     let limit = gateway.settings.load().request_timeout;
     let Ok(result) = tokio::time::timeout(limit, result).await else {
-        let message =
-            "the outcomes were not counted in time; they may be yet, and count once if they are sent again";
+        let message = "the outcomes were not counted in time, but may be yet; sent again, those by id or receipt count once, and those by \
+             unit once more";
         return work.fail(504, "deadline_exceeded", message);
     };
     match result {

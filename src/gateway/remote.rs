@@ -36,10 +36,15 @@ impl Prediction {
             let settings = gateway.settings.load();
             (settings.body_bytes, settings.request_timeout)
         };
-        let patient = self.fallback.is_none() || self.fallback_after.is_zero();
-        let whole = if patient { whole } else { whole.min(self.fallback_after) };
-        let deadline = self.deadline.min(self.arrived + whole);
         let start = Instant::now();
+        let patient = self.fallback.is_none() || self.fallback_after.is_zero();
+        // What waited here is not the server's time.
+        let patience = if patient {
+            self.arrived + whole
+        } else {
+            (start + self.fallback_after).min(self.arrived + whole)
+        };
+        let deadline = self.deadline.min(patience);
         let mut body = Vec::new();
         let result = match encode_request(&self.version.signature, &work.request, &mut body) {
             Ok(()) => ask(remote, body, &self.request_id, deadline, limit).await,
@@ -60,7 +65,7 @@ impl Prediction {
             Err(failure) => {
                 // Who gives it no time, or asks what it refuses or cannot be asked, says nothing about the server.
                 let blamed = match failure {
-                    Failure::Time => deadline == self.arrived + whole,
+                    Failure::Time => deadline == patience,
                     Failure::Busy | Failure::Refused(_) | Failure::Unsaid(_) => false,
                     Failure::Failed(_) => true,
                 };

@@ -50,10 +50,10 @@ pub struct Fleet {
 /// When the store does not answer.
 pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Option<Fleet>, StoreError> {
     let name = experiment.name.as_str();
-    let mut newest: Option<((bool, bool, u64), Fleet)> = None;
+    let mut newest: Option<((bool, bool, bool, u64), Fleet)> = None;
     for phase in store.list(&layout::experiment(name))? {
         let found = publisher::read(store, name, &phase)?;
-        let mut fleet: Option<(u64, Fleet)> = None;
+        let mut fleet: Option<((bool, u64), Fleet)> = None;
         for object in &found.sums {
             let (header, packed) = match published::header(object) {
                 Ok(read) => read,
@@ -70,7 +70,7 @@ pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Op
                 if track.phase != phase {
                     break;
                 }
-                fleet = Some((header.at, Fleet::new(track)));
+                fleet = Some(((header.current, header.at), Fleet::new(track)));
             }
             let Some((at, fleet)) = &mut fleet else { break };
             match published::sums(packed, &fleet.track.layout) {
@@ -80,7 +80,7 @@ pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Op
                     continue;
                 }
             }
-            *at = (*at).max(header.at);
+            *at = (*at).max((header.current, header.at));
             fleet.replicas += 1;
             fleet.closed += usize::from(header.closed);
             fleet.dropped += header.dropped;
@@ -88,10 +88,10 @@ pub fn gather(store: &dyn Store, experiment: &Experiment, now: u64) -> Result<Op
                 fleet.silent.push(header.replica);
             }
         }
-        let Some((at, fleet)) = fleet else { continue };
-        // One that nobody is in, or in which a variant cannot answer, is passed over for one that is whole.
+        let Some(((current, at), fleet)) = fleet else { continue };
+        // One that requests are in is meant: of another one outcomes may still come. One that nobody is in, or in which a variant cannot answer, is passed over for one that is whole.
         let whole = fleet.track.versions.iter().all(Option::is_some);
-        let rank = (fleet.sums.arms.iter().any(|arm| arm.requests > 0), whole, at);
+        let rank = (current, fleet.sums.arms.iter().any(|arm| arm.requests > 0), whole, at);
         if newest.as_ref().is_none_or(|(newest, _)| rank > *newest) {
             newest = Some((rank, fleet));
         }
@@ -144,31 +144,34 @@ impl Fleet {
     }
 
     /// Whether there is something to keep: a transition, or a smaller p-value than any before.
-    pub fn has_changed(&self) -> bool {
+    fn has_changed(&self) -> bool {
         self.standing != self.stored
     }
 
-    /// Acts on transitions where the experiment says so: `model.json` first, then what was decided is kept, so that
-    /// whoever stops between the two does it again and not half.
+    /// Keeps what was decided, and brings `model.json` in line with it where the experiment says so: in this order, so that
+    /// of two who decide at once one does, and at every look, so that what a hold or a lost write left undone is done later.
     ///
     /// # Errors
-    /// When a hold forbids it or the registry cannot be written.
-    pub fn act(
-        &self,
-        writer: &Writer,
-        entries: &[Entry],
-        key: Option<&SigningKey>,
-    ) -> Result<(), ChangeError> {
+    /// When somebody else decided meanwhile, a hold forbids it or the registry cannot be written.
+    pub fn act(&self, writer: &Writer, key: Option<&SigningKey>) -> Result<(), ChangeError> {
         let (experiment, phase) = (&self.track.experiment, &self.track.phase);
         let (name, model) = (experiment.name.as_str(), &experiment.model);
-        if let Some(last) = entries.last().filter(|_| experiment.plan.mode == Mode::Auto) {
+        if self.has_changed() {
+            let bytes = serde_json::to_vec(&Stored::of(&self.standing)).unwrap_or_default();
+            let condition = self.token.as_deref().map_or(Condition::Absent, Condition::Token);
+            let key = layout::experiment_standing(name, phase);
+            writer.store().write(&key, Body::Bytes(&bytes), condition)?;
+        }
+        let last = self.standing.log.iter().rev().find(|entry| entry.verb.acts());
+        if let Some(last) = last.filter(|_| experiment.plan.mode == Mode::Auto) {
             let ruling = self.standing.ruling(experiment);
             let ruled = Ruled {
                 name: name.to_owned(),
-                salt: experiment.salt.clone(),
+                phase: phase.clone(),
                 coverage: ruling.coverage.map(|share| share.to_string()),
                 rolled_back: self.standing.out.clone(),
                 promoted: self.standing.promoted.clone(),
+                production: None,
                 at: writer.clock().now().format(&Rfc3339).unwrap_or_default(),
                 rest: Rest::new(),
             };
@@ -176,9 +179,6 @@ impl Fleet {
             let evidence = format!("experiment:{name}/{phase}#{}", last.seq);
             operations::rule(writer, model, &ruled, winner, (&last.why, &evidence), key)?;
         }
-        let bytes = serde_json::to_vec(&Stored::of(&self.standing)).unwrap_or_default();
-        let condition = self.token.as_deref().map_or(Condition::Absent, Condition::Token);
-        writer.store().write(&layout::experiment_standing(name, phase), Body::Bytes(&bytes), condition)?;
         Ok(())
     }
 

@@ -1,7 +1,11 @@
 //! Outcomes as they are posted: one, a list, or lines (NDJSON).
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::record::MAX_ROWS;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,10 +17,10 @@ pub enum Form {
 }
 
 /// Most items of one body.
-const MAX_ITEMS: usize = 100_000;
+const MAX_ITEMS: usize = 20_000;
 
 /// One outcome. By `id` or `receipt` it is the actual of a prediction, by `unit` what a unit did.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Item {
     /// The id of a request that this process answered.
@@ -40,12 +44,69 @@ pub(super) struct Item {
 }
 
 /// An actual.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(super) enum Actual {
     Number(f64),
     Flag(bool),
+    /// Row by row, [`MAX_ROWS`] at most.
     Rows(Vec<Option<f64>>),
+}
+
+impl<'de> Deserialize<'de> for Actual {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ActualVisitor)
+    }
+}
+
+/// Reads an actual without taking more memory than its rows do.
+struct ActualVisitor;
+
+impl<'de> Visitor<'de> for ActualVisitor {
+    type Value = Actual;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a number, true or false, or a list of them for up to {MAX_ROWS} rows")
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<Actual, E> {
+        Ok(Actual::Flag(flag))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Actual, E> {
+        Ok(Actual::Number(number))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Actual, E> {
+        Ok(Actual::Number(number as f64))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Actual, E> {
+        Ok(Actual::Number(number as f64))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Actual, A::Error> {
+        let mut rows = Vec::new();
+        while let Some(row) = list.next_element::<Option<One>>()? {
+            if rows.len() == MAX_ROWS {
+                return Err(A::Error::invalid_length(MAX_ROWS + 1, &self));
+            }
+            rows.push(row.map(|One(number)| number));
+        }
+        Ok(Actual::Rows(rows))
+    }
+}
+
+/// One row's actual.
+struct One(f64);
+
+impl<'de> Deserialize<'de> for One {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Actual::deserialize(deserializer)? {
+            Actual::Number(number) => Ok(Self(number)),
+            Actual::Flag(flag) => Ok(Self(f64::from(flag))),
+            Actual::Rows(_) => Err(D::Error::custom("a row has one actual")),
+        }
+    }
 }
 
 /// Items, each as far as it can be read.
@@ -53,23 +114,26 @@ pub(super) enum Actual {
 /// # Errors
 /// A text where the body as a whole is none.
 pub(super) fn items(body: &[u8], form: Form) -> Result<Vec<Result<Item, String>>, String> {
-    let item = |value: Value| serde_json::from_value::<Item>(value).map_err(|error| error.to_string());
+    let item = |text: &[u8]| serde_json::from_slice::<Item>(text).map_err(|error| error.to_string());
     let items: Vec<_> = match form {
         Form::Lines => {
             let lines =
                 body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-            lines
-                .take(MAX_ITEMS + 1)
-                .map(|line| serde_json::from_slice(line).map_err(|error| error.to_string()))
-                .collect()
+            lines.take(MAX_ITEMS + 1).map(item).collect()
         }
         Form::Json => {
-            let value: Value = serde_json::from_slice(body).map_err(|error| {
+            let none = |error: serde_json::Error| {
                 format!("the body is no JSON: {error}; lines of JSON need content-type: application/x-ndjson")
-            })?;
-            match value {
-                Value::Array(values) => values.into_iter().take(MAX_ITEMS + 1).map(item).collect(),
-                value @ Value::Object(_) => vec![item(value)],
+            };
+            match body.trim_ascii_start().first() {
+                Some(b'[') => {
+                    let Texts(texts) = serde_json::from_slice(body).map_err(none)?;
+                    texts.into_iter().map(|text| item(text.get().as_bytes())).collect()
+                }
+                Some(b'{') => {
+                    let whole: &RawValue = serde_json::from_slice(body).map_err(none)?;
+                    vec![item(whole.get().as_bytes())]
+                }
                 _ => return Err("the body is neither an outcome nor a list of them".into()),
             }
         }
@@ -78,6 +142,37 @@ pub(super) fn items(body: &[u8], form: Form) -> Result<Vec<Result<Item, String>>
         return Err(format!("more than {MAX_ITEMS} outcomes in one body; send them in parts"));
     }
     Ok(items)
+}
+
+/// The texts of a list's items, of which one too many is enough.
+struct Texts<'a>(Vec<&'a RawValue>);
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Vec<&'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of outcomes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut texts = Vec::new();
+                while texts.len() <= MAX_ITEMS
+                    && let Some(text) = list.next_element()?
+                {
+                    texts.push(text);
+                }
+                // The rest is read over.
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(texts)
+            }
+        }
+
+        deserializer.deserialize_seq(List).map(Texts)
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +193,11 @@ mod tests {
             count("{\"unit\":\"u\",\"metric\":\"m\",\"value\":2}\n\n{\"id\":\n{}\n", Form::Lines),
             Ok(2)
         );
+        let many = |item: &str, count: usize| format!("[{}]", vec![item; count].join(","));
+        assert_eq!(count(&many("0", 30), Form::Json), Ok(0));
+        assert!(items(many("0", 4_000_000).as_bytes(), Form::Json).is_err());
+        let rows = |count| format!(r#"{{"id":"a","actual":{}}}"#, many("1", count));
+        assert_eq!((count(&rows(256), Form::Json), count(&rows(257), Form::Json)), (Ok(1), Ok(0)));
         for bad in ["", "1", "{\"id\":\"a\"}\n{\"id\":\"b\"}"] {
             assert!(items(bad.as_bytes(), Form::Json).is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! Predictions that wait for their actuals: bounded by bytes, the oldest give way, and everything is counted.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -11,6 +11,8 @@ use crate::experiment::{Predicted, Track};
 const ENTRY_BYTES: usize = 200;
 /// Bytes of a row: its prediction and its actual.
 const ROW_BYTES: usize = 32;
+/// Predictions that are remembered, by hash alone, after they gave way with an actual.
+const MAX_SPENT: usize = 200_000;
 
 /// A prediction and what is known of its actuals.
 #[derive(Clone, Debug)]
@@ -31,6 +33,9 @@ pub(super) struct Pending {
     order: VecDeque<u64>,
     bytes: usize,
     max_bytes: usize,
+    /// Those that gave way with an actual, which must not count again.
+    spent: HashSet<u64>,
+    spent_order: VecDeque<u64>,
     /// How many gave way before their actual came.
     pub(super) evicted: u64,
 }
@@ -39,7 +44,15 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn new(max_bytes: usize) -> Self {
-        Self { entries: HashMap::new(), order: VecDeque::new(), bytes: 0, max_bytes, evicted: 0 }
+        Self {
+            entries: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            max_bytes,
+            spent: HashSet::new(),
+            spent_order: VecDeque::new(),
+            evicted: 0,
+        }
     }
 
     /// Keeps a prediction; one with the same id is replaced.
@@ -54,8 +67,27 @@ impl Pending {
             if let Some(gone) = self.entries.remove(&oldest) {
                 self.bytes -= size(&gone);
                 self.evicted += u64::from(gone.actuals.is_empty());
+                if !gone.actuals.is_empty() {
+                    self.spend(oldest);
+                }
             }
         }
+    }
+
+    fn spend(&mut self, id: u64) {
+        if self.spent.insert(id) {
+            self.spent_order.push_back(id);
+        }
+        if self.spent.len() > MAX_SPENT
+            && let Some(oldest) = self.spent_order.pop_front()
+        {
+            self.spent.remove(&oldest);
+        }
+    }
+
+    /// Whether an actual of it was counted before it gave way.
+    pub(super) fn is_spent(&self, id: u64) -> bool {
+        self.spent.contains(&id)
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Waiting> {

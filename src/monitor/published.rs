@@ -1,6 +1,6 @@
 //! What replicas publish of an experiment: a line of JSON that says what it is, then sums, compressed.
 //!
-//! `{"format":2,"experiment":…}\n`, then a raw deflate stream (RFC 1951) of [`Sums::to_bytes`].
+//! `{"format":1,"experiment":…}\n`, then a raw deflate stream (RFC 1951) of [`Sums::to_bytes`].
 
 use std::io::{Read as _, Write as _};
 
@@ -13,10 +13,8 @@ use crate::experiment::Layout;
 use crate::experiment::sums::{Sums, Unreadable};
 use crate::experiment::verdict::Standing;
 
-/// The version of this form; a higher one is refused. 2 has what shadows predicted behind the sums of 1.
-pub const FORMAT: u32 = 2;
-/// The version of a stored standing.
-const STANDING: u32 = 1;
+/// The version of these forms; a higher one is refused.
+pub const FORMAT: u32 = 1;
 /// Most bytes that are unpacked.
 const MAX_BYTES: u64 = 256 << 20;
 /// Most bytes of the first line.
@@ -33,6 +31,8 @@ pub struct Header {
     pub model: String,
     /// What its definition and versions were; only equal phases add up.
     pub phase: String,
+    /// Whether requests were in it at that time.
+    pub current: bool,
     /// Version by variant, in the order of the definition; none where a variant could not answer.
     pub versions: Vec<Option<u64>>,
     /// The process, by a name that no other has.
@@ -50,7 +50,7 @@ pub struct Header {
 /// A standing as it is stored.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Stored {
-    /// [`STANDING`]
+    /// [`FORMAT`]
     format: u32,
     /// The standing.
     #[serde(flatten)]
@@ -60,7 +60,7 @@ pub struct Stored {
 impl Stored {
     /// The stored form.
     pub fn of(standing: &Standing) -> Self {
-        Self { format: STANDING, standing: standing.clone() }
+        Self { format: FORMAT, standing: standing.clone() }
     }
 
     /// Reads one.
@@ -69,7 +69,7 @@ impl Stored {
     /// When it is of a later format, or none.
     pub fn read(bytes: &[u8]) -> Result<Standing, Unusable> {
         match serde_json::from_slice(bytes) {
-            Ok(Format { format }) if format > STANDING => Err(Unusable::Newer(format)),
+            Ok(Format { format }) if format > FORMAT => Err(Unusable::Newer(format)),
             _ => serde_json::from_slice::<Self>(bytes)
                 .map(|stored| stored.standing)
                 .map_err(|_| Unusable::Header),
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_not_published_is_refused() {
-        assert_eq!(header(b"{\"format\":3}\n"), Err(Unusable::Newer(3)));
+        assert_eq!(header(b"{\"format\":2}\n"), Err(Unusable::Newer(2)));
         for bad in [&b""[..], b"{}", b"{}\n", b"\xff\n", b"{\"format\":1}\n"] {
             assert_eq!(header(bad), Err(Unusable::Header), "{bad:?}");
         }

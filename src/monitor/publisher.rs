@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Ask;
 use crate::registry::layout;
@@ -13,6 +13,9 @@ use crate::registry::store::{Body, Condition, Store, StoreError};
 pub const MAX_BYTES: u64 = 64 << 20;
 /// Before the store is asked again for what was published earlier.
 const AGAIN: Duration = Duration::from_secs(5);
+/// At the end there is less time.
+const AGAIN_AT_END: Duration = Duration::from_millis(200);
+const AT_END: Duration = Duration::from_secs(4);
 
 /// What the publisher does.
 pub(super) enum Job {
@@ -53,33 +56,45 @@ impl Publisher {
 
 fn run(store: &dyn Store, jobs: &Receiver<Job>, asks: &Sender<Ask>) {
     let mut waiting: Vec<(String, String)> = Vec::new();
+    // Only the latest state of each object is worth a write; one that fails is tried again.
+    let mut puts = BTreeMap::new();
+    let mut ending: Option<Instant> = None;
     let mut failing = false;
     loop {
-        let first = if waiting.is_empty() {
-            jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            jobs.recv_timeout(AGAIN)
+        let next = match ending {
+            Some(by) if Instant::now() >= by || puts.is_empty() => return,
+            Some(_) => {
+                std::thread::sleep(AGAIN_AT_END);
+                Err(RecvTimeoutError::Timeout)
+            }
+            None if waiting.is_empty() && puts.is_empty() => {
+                jobs.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            }
+            None => jobs.recv_timeout(AGAIN),
         };
-        if matches!(first, Err(RecvTimeoutError::Disconnected)) {
-            return;
+        if next.as_ref().is_err_and(|error| *error == RecvTimeoutError::Disconnected) {
+            // Nobody waits for an answer any more; what is not written yet gets a last chance.
+            ending = Some(Instant::now() + AT_END);
+            waiting.clear();
         }
-        // Only the latest state of each object is worth a write.
-        let mut puts = BTreeMap::new();
-        for job in first.into_iter().chain(jobs.try_iter()) {
+        for job in next.into_iter().chain(jobs.try_iter()) {
             match job {
                 Job::Put(key, bytes) => drop(puts.insert(key, bytes)),
                 Job::Earlier { experiment, phase } => waiting.push((experiment, phase)),
             }
         }
-        for (key, bytes) in puts {
-            match store.write(&key, Body::Bytes(&bytes), Condition::None) {
-                Ok(_) => failing = false,
-                Err(error) if !std::mem::replace(&mut failing, true) => {
+        puts.retain(|key, bytes| match store.write(key, Body::Bytes(bytes), Condition::None) {
+            Ok(_) => {
+                failing = false;
+                false
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut failing, true) {
                     tracing::warn!(%error, "what is known of experiments is not published; it is tried again");
                 }
-                Err(_) => {}
+                true
             }
-        }
+        });
         waiting.retain(|(experiment, phase)| match read(store, experiment, phase) {
             Ok(earlier) => {
                 drop(asks.send(Ask::Earlier(phase.clone(), earlier)));

@@ -24,7 +24,7 @@ use crate::experiment::analysis::Report;
 use crate::experiment::pairwise::Pairs;
 use crate::experiment::sums::{Cell, Place, Sums, bucket};
 use crate::experiment::verdict::Standing;
-use crate::experiment::{Mode, Ruling, Share, Track};
+use crate::experiment::{Experiment, Mode, Ruling, Share, Track};
 use crate::metrics::Metrics;
 use crate::registry::layout;
 use crate::serving::Serving;
@@ -32,11 +32,10 @@ use crate::serving::loader::Command;
 use crate::serving::router::Router;
 use crate::stats::assign;
 
-/// Units whose variant is remembered until the day is over; beyond that they may be counted twice.
+/// Units whose variant is remembered; beyond that all are forgotten, and may be counted twice.
 const MAX_SEEN: usize = 250_000;
 /// Phases of which sums are kept, the current ones among them.
 const MAX_PHASES: usize = 32;
-const DAY_MILLIS: u64 = 86_400_000;
 /// Sums that do not change are published as often as this.
 const SPEAK_MILLIS: u64 = 5 * 60_000;
 
@@ -65,9 +64,10 @@ struct Phase {
     track: Arc<Track>,
     sums: Sums,
     standing: Standing,
-    /// Units of the day, with their variant.
+    /// Units so far, with their variant.
     seen: HashMap<u64, usize>,
-    day: u64,
+    /// Arm by arm, what was predicted last.
+    last: Vec<Option<f64>>,
     /// When something of it came last.
     touched: u64,
     /// When it was published last.
@@ -163,6 +163,9 @@ impl State {
             let (alone, name) = (config.trials.only_replica, experiment.name.as_str());
             if self.publisher.is_some() && alone && phase.earlier.is_none() {
                 // What ended processes knew comes first, or what they rolled back would be tried again.
+                if experiment.plan.mode == Mode::Auto {
+                    phase.route(&self.loader, paused(experiment));
+                }
                 continue;
             }
             let report = Report::of(track, &phase.all());
@@ -183,10 +186,14 @@ impl State {
                 publisher.submit(Job::Put(layout::experiment_standing(name, &track.phase), bytes));
             }
             let ruling = phase.standing.ruling(experiment);
-            if alone && experiment.plan.mode == Mode::Auto && phase.told.as_ref() != Some(&ruling) {
-                phase.told = Some(ruling.clone());
-                let (experiment, salt) = (experiment.name.clone(), experiment.salt.clone());
-                drop(self.loader.send(Command::Rule { experiment, salt, ruling }));
+            if alone && experiment.plan.mode == Mode::Auto {
+                phase.route(&self.loader, ruling);
+            }
+        }
+        for (name, phase) in &mut self.phases {
+            if current.iter().all(|track| track.phase != *name) {
+                // Nobody new comes, and this is most of what a phase takes.
+                phase.seen = HashMap::new();
             }
         }
         let interval = config.trials.publish_interval.as_millis() as u64;
@@ -206,6 +213,7 @@ impl State {
     /// Publishes what every phase knows.
     fn publish(&mut self, now: u64, closed: bool) {
         self.published = now;
+        let current = self.current();
         let Some(publisher) = &self.publisher else { return };
         for phase in self.phases.values_mut().filter(|phase| !phase.sums.is_empty()) {
             // Who says nothing for long is taken for lost.
@@ -220,6 +228,7 @@ impl State {
                 experiment: experiment.to_owned(),
                 model: track.experiment.model.to_string(),
                 phase: track.phase.clone(),
+                current: current.iter().any(|known| known.phase == track.phase),
                 versions: track.versions.clone(),
                 replica: self.replica.clone(),
                 at: now,
@@ -293,6 +302,12 @@ impl State {
     }
 }
 
+/// The control answers everybody who is enrolled, until it is known what was decided before.
+fn paused(experiment: &Experiment) -> Ruling {
+    let out = (0..experiment.variants.len()).filter(|variant| *variant != experiment.control());
+    Ruling { out: out.collect(), ..Ruling::default() }
+}
+
 // === impl Phase ===
 
 fn phase<'a>(phases: &'a mut HashMap<String, Phase>, track: &Arc<Track>, now: u64) -> &'a mut Phase {
@@ -301,7 +316,7 @@ fn phase<'a>(phases: &'a mut HashMap<String, Phase>, track: &Arc<Track>, now: u6
         track: track.clone(),
         standing: Standing::default(),
         seen: HashMap::new(),
-        day: 0,
+        last: vec![None; track.layout.arms()],
         touched: now,
         told_at: 0,
         since: now,
@@ -314,13 +329,20 @@ fn phase<'a>(phases: &'a mut HashMap<String, Phase>, track: &Arc<Track>, now: u6
 }
 
 impl Phase {
+    /// Has routing follow a ruling, where it does not.
+    fn route(&mut self, loader: &Sender<Command>, ruling: Ruling) {
+        if self.told.as_ref() != Some(&ruling) {
+            self.told = Some(ruling.clone());
+            let (model, phase) = (self.track.experiment.model.clone(), self.track.phase.clone());
+            drop(loader.send(Command::Rule { model, phase, ruling }));
+        }
+    }
+
     fn expose(&mut self, record: &Record) {
         let track = &record.track;
         let arms = track.layout.of_unit(record.variant, record.slot);
         let place = Place { arms: &arms, bucket: bucket(record.unit), at: record.at };
-        let day = record.at / DAY_MILLIS;
-        if day != self.day || self.seen.len() >= MAX_SEEN {
-            self.day = day;
+        if self.seen.len() >= MAX_SEEN {
             self.seen.clear();
         }
         let sums = &mut self.sums;
@@ -338,11 +360,17 @@ impl Phase {
         for arm in &arms {
             let tally = &mut sums.arms[*arm];
             tally.requests += 1;
-            tally.latency.push(record.seconds);
-            tally.outputs.merge(&record.predictions.outputs);
+            // What fails at once is no fast answer.
+            if !record.failed {
+                tally.latency.push(record.seconds);
+                tally.seconds.add(place.bucket, Cell { weight: 1.0, sum: record.seconds });
+            }
+            let outputs = &record.predictions.outputs;
+            sums.add_outputs(*arm, place.bucket, outputs, self.last[*arm]);
+            self.last[*arm] = outputs.ends().map(|[_, last]| last).or(self.last[*arm]);
         }
         sums.add(place, track.errors, Cell { weight: 1.0, sum: f64::from(record.failed) });
-        if let Some(latency) = track.latency {
+        if let Some(latency) = track.latency.filter(|_| !record.failed) {
             sums.add(place, latency, Cell { weight: 1.0, sum: record.seconds });
         }
     }

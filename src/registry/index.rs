@@ -186,16 +186,19 @@ pub struct AuditEntry {
     pub rest: Rest,
 }
 
-/// What was decided about an experiment, which sidecars that have an experiment of this name and salt follow.
+/// What was decided about an experiment, which sidecars follow that are in the same phase of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Ruled {
     /// The experiment.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Its salt: another one is another experiment.
+    /// Its phase: what was decided about other versions says nothing of these.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub salt: String,
+    pub phase: String,
+    /// The version that the plain name means since a variant was promoted: another one ends the experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub production: Option<u64>,
     /// The share that a canary enrols now, such as `10%`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<String>,

@@ -31,7 +31,7 @@ use super::retire::Retired;
 use super::{ServedVersion, Serving};
 use crate::config::{Config, EngineChoice};
 use crate::engine::Scratch;
-use crate::experiment::{ExperimentName, Ruling};
+use crate::experiment::Ruling;
 use crate::metrics::Metrics;
 use crate::model::{LoadError, ModelName, Stage, Version};
 use crate::registry::cache::{Cache, Served};
@@ -81,11 +81,11 @@ pub enum Command {
     Rollback(ModelName, Reply),
     /// Route by what was decided about an experiment.
     Rule {
-        /// Which.
-        experiment: ExperimentName,
-        /// Another salt is another experiment.
-        salt: String,
-        /// What.
+        /// The model.
+        model: ModelName,
+        /// The phase of its experiment.
+        phase: String,
+        /// What routing makes of it.
         ruling: Ruling,
     },
     /// The configuration is another one: experiments follow it at once, the rest with the look that comes next.
@@ -150,7 +150,7 @@ pub struct Loader {
     /// The variants, by experiment and name, of which it was said that they cannot answer, and why.
     unanswered: BTreeMap<(String, experiments::Role, String), String>,
     /// What was decided about experiments.
-    rulings: BTreeMap<ExperimentName, (String, Ruling)>,
+    rulings: BTreeMap<String, (Ruling, Option<u64>)>,
 }
 
 struct OpenSync {

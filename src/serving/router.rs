@@ -67,10 +67,11 @@ pub struct Enrolled {
 // === impl Router ===
 
 impl Router {
-    /// The router of a model, whose versions and aliases are as they are now. Versions that are `held`, variant by variant,
+    /// The router of a model, whose versions and aliases are as they are now; `ruling` says what was decided of its phase. Versions that are `held`, variant by variant,
     /// answer on, and series of `before` are taken over.
     pub(super) fn new(
-        (experiment, ruling): (&Experiment, Ruling),
+        experiment: &Experiment,
+        ruling: impl FnOnce(&Track) -> Ruling,
         model: &ServedModel,
         held: &[Option<Version>],
         before: Option<&Self>,
@@ -122,6 +123,7 @@ impl Router {
         let known = before
             .filter(|before| before.track.phase == track.phase && before.track.experiment == *experiment);
         let track = known.map_or_else(|| Arc::new(track), |before| before.track.clone());
+        let ruling = ruling(&track);
         Self {
             mirror: Mirror::new(&track, model, like, metrics),
             track,
@@ -180,7 +182,8 @@ impl Router {
         let arm = |at: usize| self.arms.get(at).filter(|arm| arm.version.is_ok());
         let chosen = variant.and_then(arm);
         let reason = if variant.is_some() && chosen.is_none() { Reason::Fallback } else { reason };
-        let arm = chosen.or_else(|| self.track.experiment.default.and_then(arm));
+        let default = self.track.experiment.default.filter(|_| reason != Reason::Ended);
+        let arm = chosen.or_else(|| default.and_then(arm));
         let version = arm.and_then(|arm| arm.version.as_ref().ok()).or(model.default.as_ref());
         let fallback = self.track.experiment.fallback.and_then(|at| self.arms.get(at));
         let fallback = fallback

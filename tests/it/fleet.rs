@@ -169,8 +169,12 @@ fn replicas_that_come_and_go_are_decided_on_once_and_follow() {
     for server in &replicas {
         let promoted = || (server.version("flight-delay", 2)["stage"] == "Production").then_some(());
         wait("the promotion to be followed", SOON, promoted);
+        // Both variants mean the version that won now, and the experiment has ended.
+        let ended =
+            "sidegate_experiment_assignments_total{experiment=\"trees\",reason=\"ended\",variant=\"\"}";
         wait("its routing", SOON, || {
-            (0..20).all(|n| ask(server, &format!("user-{n}"), &body).1 == "trees").then_some(())
+            let versions = (0..20).map(|n| ask(server, &format!("user-{n}"), &body).1);
+            (versions.filter(String::is_empty).count() == 20 && server.metric(ended) >= 20.0).then_some(())
         });
     }
     fleet.look();

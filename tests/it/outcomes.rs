@@ -239,3 +239,56 @@ fn a_harmful_canary_is_rolled_back_and_observing_only_says_so() {
         }
     }
 }
+
+#[test]
+fn what_was_decided_of_some_versions_says_nothing_of_others() {
+    let text = "registry.poll_interval_ms = 50\nexperiments.only_replica = true\n[experiments.halves]\nmodel = \"m\"\n\
+                unit = \"header:x-user\"\ndefault = \"control\"\nmin_runtime_ms = 0\nplanned_units = 200\nmode = \"auto\"\n\
+                variants = { control = \"1\", candidate = \"staging\" }\nguardrails = [\"errors\"]\n";
+    let setup = Setup::new().only_config(text);
+    let repository = setup.repository();
+    for (version, bytes) in
+        [(1, constant(1.0)), (2, fails_at(2, 2.0)), (3, constant(3.0)), (4, constant(4.0))]
+    {
+        repository.version("m", version, &bytes, &Extras::default());
+    }
+    let stages = |stages: [&str; 4]| {
+        let listed: Vec<(u64, &str)> = (1..).zip(stages).filter(|(_, stage)| !stage.is_empty()).collect();
+        repository.index("m", &listed, &[]);
+    };
+    stages(["Production", "Staging", "", ""]);
+    let server = setup.start();
+    let body = r#"{"inputs": [{"name": "x", "shape": [2, 4], "datatype": "FP32", "data": [1, 2, 3, 4, 1, 2, 3, 4]}]}"#;
+    let asked = |count: u32| -> Vec<(u16, String)> {
+        let one = |n| {
+            let answer = server.data().post_with(INFER, &[("x-user", &*format!("user-{n}"))], body);
+            (answer.status, answer.json()["model_version"].as_str().unwrap_or_default().to_owned())
+        };
+        (0..count).map(one).collect()
+    };
+    let only = |version: &str| asked(40).iter().all(|(status, found)| *status == 200 && found == version);
+    // Version 2 fails, and is taken out.
+    wait("the rollback", SOON, || {
+        (asked(60).len() == 60 && report(&server)["stage"] == "rolled_back").then_some(())
+    });
+    wait("its routing", SOON, || only("1").then_some(()));
+    // Version 3 under the same variant is tried like any other, does no harm, and wins.
+    stages(["Production", "Archived", "Staging", ""]);
+    wait("another trial", SOON, || asked(40).iter().any(|(_, version)| version == "3").then_some(()));
+    wait("the promotion", SOON, || {
+        (asked(300).len() == 300 && report(&server)["stage"] == "promoted").then_some(())
+    });
+    wait("its routing", SOON, || only("3").then_some(()));
+    // People have the last word: a hold, and then another version in Production.
+    let held = |text: String| {
+        let hold = r#""hold":{"version":1,"by":"me","why":"a launch","at":"2026-11-27T00:00:00Z"}"#;
+        text.replace(r#""hold":null"#, hold)
+    };
+    stages(["Production", "Archived", "Staging", ""]);
+    repository.rewrite("m/model.json", held);
+    wait("the hold", SOON, || asked(40).iter().any(|(_, version)| version == "1").then_some(()));
+    stages(["Archived", "Archived", "Staging", "Production"]);
+    wait("the end", SOON, || only("4").then_some(()));
+    let labels = "{experiment=\"halves\",reason=\"ended\",variant=\"\"}";
+    assert!(server.metric(&format!("sidegate_experiment_assignments_total{labels}")) >= 40.0);
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""An experiment from its first request to its promotion, and a harmful canary, on real sidecars.
+"""A shadow, an experiment from its first request to its promotion, and a harmful canary, on real sidecars.
 
     python3 docs/examples/experiments/run.py [path/to/sidegate]
 
@@ -28,7 +28,8 @@ registry.url = "models"
 registry.poll_interval_ms = 200
 experiments.receipt_key_file = "receipt.key"
 experiments.publish_interval_ms = 500
-
+"""
+VARIANTS = """
 [experiments.trees]
 model = "flight-delay"
 unit = "header:x-user"
@@ -37,6 +38,12 @@ variants = {{ rule = "production", trees = "2" }}
 {more}
 min_runtime_ms = 0
 mode = "auto"
+"""
+SHADOW = """
+[experiments.next]
+model = "flight-delay"
+unit = "header:x-user"
+shadow = { next = "2" }
 """
 
 
@@ -75,9 +82,9 @@ def linear(weights, bias, output="variable"):
 
 
 class Fleet:
-    def __init__(self, more, bad=False):
+    def __init__(self, experiment, bad=False):
         self.folder = pathlib.Path(tempfile.mkdtemp())
-        (self.folder / "sidegate.toml").write_text(CONFIG.format(more=more))
+        (self.folder / "sidegate.toml").write_text(CONFIG + experiment)
         (self.folder / "receipt.key").write_text("an-example-key-of-no-use\n")
         (self.folder / "rule.onnx").write_bytes(linear([1, 0, 0, 0, 0, 0, 0, 0], 0))
         trees = ROOT / "models/flight-delay/1/model.onnx"
@@ -103,8 +110,9 @@ class Fleet:
         addresses = dict(part.split("=") for part in pod.stdout.readline().split()[1:])
         pod.http, pod.admin = addresses["http"], addresses["admin"]
         for _ in range(200):
-            variants = get(f"http://{pod.admin}/experiments")[0]["variants"] or []
-            if variants and all(variant["version"] for variant in variants):
+            experiment = get(f"http://{pod.admin}/experiments")[0]
+            served = (experiment["variants"] or []) + (experiment["shadows"] or [])
+            if served and all(one["version"] for one in served):
                 self.pods.append(pod)
                 return pod
             time.sleep(0.1)
@@ -142,7 +150,7 @@ def flight(rng):
 
 def better():
     print("# A better version: three replicas, of which one ends and one is killed\n")
-    fleet, rng = Fleet('metric = "squared_error"\nguardrails = ["errors", "latency_p99 within 50%"]\nhorizon_ms = 4000'), random.Random(1)
+    fleet, rng = Fleet(VARIANTS.format(more='metric = "squared_error"\nguardrails = ["errors", "latency_p99 within 50%"]\nhorizon_ms = 4000')), random.Random(1)
     for _ in range(3):
         fleet.start()
     rows = []
@@ -169,14 +177,14 @@ def better():
     fleet.does("experiment report trees --fleet")
     time.sleep(1)
     answer, _ = ask(fleet.pods[0], "user-1", flight(rng))
-    print(f"everybody now gets: version {answer['model_version']}, variant {answer['parameters']['variant']}\n")
+    print(f"everybody now gets: version {answer['model_version']}\n")
     fleet.does("registry log flight-delay")
     fleet.close()
 
 
 def harmful():
     print("# A harmful canary\n")
-    fleet, rng = Fleet('guardrails = ["errors"]\ncanary = ["20% for 500 units and 1h", "100%"]', bad=True), random.Random(2)
+    fleet, rng = Fleet(VARIANTS.format(more='guardrails = ["errors"]\ncanary = ["20% for 500 units and 1h", "100%"]'), bad=True), random.Random(2)
     fleet.start()
     for user in range(800):
         ask(fleet.pods[0], f"user-{user}", flight(rng))
@@ -189,5 +197,17 @@ def harmful():
     fleet.close()
 
 
+def shadow():
+    print("# A shadow\n")
+    fleet, rng = Fleet(SHADOW), random.Random(3)
+    pod = fleet.start()
+    for request in range(1000):
+        ask(pod, f"user-{request % 250}", flight(rng))
+    time.sleep(1)
+    fleet.does(f"experiment report next --admin {pod.admin}")
+    fleet.close()
+
+
+shadow()
 better()
 harmful()

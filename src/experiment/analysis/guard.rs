@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::{Anytime, Difference, Looking, Side};
 use crate::experiment::cohort::Pair;
 use crate::experiment::metric::{Guardrail, Kind, Margin, Metric};
-use crate::stats::failures;
+use crate::experiment::sums::Tally;
+use crate::score::Better;
+use crate::stats::{failures, share};
 
 /// Requests of a variant before its failures count: the test is exact, but a start is no time to judge.
 const MIN_REQUESTS: f64 = 20.0;
@@ -24,9 +26,8 @@ pub struct Harm {
 }
 
 /// The primary metric: a variant that is worse beyond doubt.
-pub(super) fn primary(metric: &Metric, difference: &Difference) -> Option<Harm> {
-    let least = least_harm(metric, difference.anytime?);
-    Some(harm(difference, 0.0, least > 0.0))
+pub(super) fn primary(look: &Looking<'_>, metric: &Metric, difference: &Difference) -> Option<Harm> {
+    Some(harm(difference, 0.0, worse(look, metric, 0.0, difference)?))
 }
 
 /// A guardrail: worse than its margin beyond doubt.
@@ -37,25 +38,23 @@ pub(super) fn guardrail(
     difference: &Difference,
 ) -> Option<Harm> {
     let margin = rail.margin.of(difference.control.mean.unwrap_or(0.0));
+    let sides = [difference.control.clone(), difference.treatment.clone()];
     let beyond = match (&rail.metric.kind, rail.margin) {
-        (Kind::Errors, Margin::Absolute(0.0)) => fails(look, 0.0, difference),
-        (Kind::Errors, Margin::Relative(part)) => fails(look, part, difference),
+        (Kind::Errors, Margin::Absolute(0.0)) => fails(look, 0.0, &sides),
+        (Kind::Errors, Margin::Relative(part)) => fails(look, part, &sides),
         (Kind::LatencyQuantile(thousandths), margin) => slower(look, *thousandths, margin, pair, difference)?,
-        _ => least_harm(&rail.metric, difference.anytime?) > margin,
+        _ => worse(look, &rail.metric, margin, difference)?,
     };
     Some(harm(difference, margin, beyond))
 }
 
 /// What no version should do, whatever is measured: predict what is no number, or always the same.
 pub(super) fn outputs(look: &Looking<'_>, pair: Pair) -> Difference {
-    let [control, treatment] = [pair.control, pair.treatment].map(|arm| look.sums.arms[arm].outputs);
-    let sides = [control, treatment].map(|outputs| Side::share(outputs.non_finite, outputs.rows));
-    let evidence = failures::excess(treatment.non_finite, control.non_finite, expected(&sides, 0.0));
-    let broken = sides[1].n >= MIN_REQUESTS && evidence > limit(look);
-    let constant = treatment.rows >= MIN_CONSTANT
-        && control.rows >= MIN_CONSTANT
-        && treatment.is_constant()
-        && !control.is_constant();
+    let arms = [pair.control, pair.treatment].map(|arm| &look.sums.arms[arm]);
+    let [control, treatment] = arms.map(|arm| arm.outputs);
+    let sides = arms.map(|arm| Side::of(&arm.broken, super::units(arm)));
+    let broken = fails(look, 0.0, &sides);
+    let constant = treatment.is_constant() && !control.is_constant() && is_stuck(look, arms);
     let why = match (broken, constant) {
         (true, _) => {
             Some(format!("{} of {} predictions are no number", treatment.non_finite, treatment.rows))
@@ -107,6 +106,39 @@ pub(super) fn disagreement(look: &Looking<'_>, rail: &Guardrail, pair: Pair) -> 
     }
 }
 
+/// Whether a variant whose predictions are all the same would have changed, did it what the control does. Only units whose
+/// predictions changed count, and of two changes one: a rare label comes and goes.
+fn is_stuck(look: &Looking<'_>, [control, treatment]: [&Tally; 2]) -> bool {
+    let units = control.changed.filled().filter(|(_, cell)| cell.sum > 0.0).count() as u64;
+    let changes = units.min(control.outputs.changes / 2);
+    let [control, treatment] = [control, treatment].map(|tally| tally.outputs.rows as f64);
+    let evidence = failures::excess(changes, 0, control / (control + treatment));
+    treatment >= MIN_CONSTANT as f64 && evidence > limit(look)
+}
+
+/// Whether it is worse by more than a margin, beyond doubt; none while there is too little to say.
+fn worse(look: &Looking<'_>, metric: &Metric, margin: f64, difference: &Difference) -> Option<bool> {
+    let found = difference.anytime.map(|anytime| least_harm(metric, anytime) > margin);
+    let shares = metric.kind.is_binary().then(|| worse_share(look, metric, margin, difference));
+    found.or(shares).map(|found| found || shares == Some(true))
+}
+
+/// The same of shares of which one is nearly 0 or 1, where a variance says little: by what is known of each side.
+fn worse_share(look: &Looking<'_>, metric: &Metric, margin: f64, difference: &Difference) -> bool {
+    let sides = [&difference.control, &difference.treatment];
+    let spread = dispersion(&sides.map(Clone::clone));
+    let alpha = look.track.experiment.plan.alpha / 2.0;
+    let bad = |side: &Side| {
+        let mean = side.mean.unwrap_or_default();
+        if metric.better == Better::Higher { 1.0 - mean } else { mean }
+    };
+    let [control, treatment] = sides.map(|side| {
+        let n = side.n / spread;
+        share::interval(bad(side) * n, n, alpha)
+    });
+    difference.treatment.n >= MIN_REQUESTS && treatment[0] - control[1] > margin
+}
+
 /// The least harm that the interval allows.
 fn least_harm(metric: &Metric, anytime: Anytime) -> f64 {
     metric.harm(anytime.low).min(metric.harm(anytime.high))
@@ -123,11 +155,10 @@ fn harm(difference: &Difference, margin: f64, beyond: bool) -> Harm {
 }
 
 /// Failures, which may be few: by the exact test, tempered by how much they cluster in units.
-fn fails(look: &Looking<'_>, margin: f64, difference: &Difference) -> bool {
-    let sides = [difference.control.clone(), difference.treatment.clone()];
+fn fails(look: &Looking<'_>, margin: f64, sides: &[Side; 2]) -> bool {
     let failures = |side: &Side| side.mean.map_or(0.0, |mean| (mean * side.n).round()) as u64;
-    let evidence = failures::excess(failures(&sides[1]), failures(&sides[0]), expected(&sides, margin));
-    sides[1].n >= MIN_REQUESTS && evidence / dispersion(&sides) > limit(look)
+    let evidence = failures::excess(failures(&sides[1]), failures(&sides[0]), expected(sides, margin));
+    sides[1].n >= MIN_REQUESTS && evidence / dispersion(sides) > limit(look)
 }
 
 /// The share of all failures that the treatment has where it fails (1 + margin) times as often.

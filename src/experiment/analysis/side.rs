@@ -59,9 +59,9 @@ impl Side {
         }
     }
 
-    /// The fewer of those that count as 1 and as 0, of a share.
-    pub(super) fn events(&self) -> Option<f64> {
-        self.mean.map(|mean| (mean * self.n).min((1.0 - mean) * self.n))
+    /// Those that count as 1 and as 0, of a share.
+    pub(super) fn events(&self) -> Option<[f64; 2]> {
+        self.mean.map(|mean| [mean * self.n, (1.0 - mean) * self.n])
     }
 
     /// For a comparison at every look.

@@ -100,19 +100,46 @@ fn a_slower_quantile_is_harm_beyond_its_margin() {
 fn predictions_that_are_no_number_or_all_the_same_are_harm() {
     let track = track(|_| ());
     let layout = &track.layout;
-    let why = |of: &dyn Fn(u32) -> f64| {
+    let why = |of: &dyn Fn(u32) -> f64, control: &dyn Fn(u32) -> f64, units: u32| {
         let mut sums = sums(layout, (0..400).map(|n| ((n % 2) as usize, 0.0, 0, 1)));
-        (0..300).for_each(|n| sums.arms[0].outputs.push(f64::from(n)));
-        (0..300).for_each(|n| sums.arms[1].outputs.push(of(n)));
+        for (arm, predicts) in [(0, control), (1, of)] {
+            let mut before = None;
+            for n in 0..300_u32 {
+                let mut outputs = crate::experiment::sums::Outputs::default();
+                outputs.push(predicts(n));
+                let bucket = (n % units).wrapping_mul(2_654_435_761) as usize % 4096;
+                sums.add_outputs(arm, bucket, &outputs, before);
+                before = outputs.ends().map(|[_, last]| last).or(before);
+            }
+        }
         let report = Report::of(&track, &sums);
         report.comparisons[0].guardrails.last().unwrap().harm.clone().unwrap().why
     };
-    assert_eq!(why(&f64::from), None);
-    assert_eq!(why(&|_| 0.5).as_deref(), Some("all of 300 predictions are 0.5"));
-    assert_eq!(
-        why(&|n| if n % 10 == 0 { f64::NAN } else { 1.0 * f64::from(n) }).as_deref(),
-        Some("30 of 300 predictions are no number")
-    );
+    let rare = |n: u32| f64::from(n % 150 == 7);
+    assert_eq!(why(&f64::from, &f64::from, 300), None);
+    assert_eq!(why(&|_| 0.5, &f64::from, 300).as_deref(), Some("all of 300 predictions are 0.5"));
+    // A label that comes twice in three hundred rows may as well not come, and one unit is no proof.
+    assert_eq!(why(&|_| 0.0, &rare, 300), None);
+    assert_eq!(why(&|_| 0.0, &f64::from, 1), None);
+    let broken = |n: u32| if n.is_multiple_of(10) { f64::NAN } else { f64::from(n) };
+    assert_eq!(why(&broken, &f64::from, 300).as_deref(), Some("30 of 300 predictions are no number"));
+    // All of one unit's.
+    let of_one = |n: u32| if n % 10 == 3 { f64::NAN } else { f64::from(n) };
+    assert_eq!(why(&of_one, &f64::from, 10), None);
+}
+
+#[test]
+fn shares_at_their_ends_are_held_against_an_absolute_margin() {
+    let rail = |text: &str| text.parse().unwrap();
+    let track = track(|definition| definition.guardrails = vec![rail("errors within 0.01")]);
+    let beyond = |failed: u32| {
+        let units =
+            (0..1200_u32).map(|n| ((n % 2) as usize, 0.0, u32::from(n % 2 == 1 && n % 100 < failed), 1));
+        let report = Report::of(&track, &sums(&track.layout, units));
+        report.comparisons[0].guardrails[0].harm.as_ref().is_some_and(|harm| harm.beyond)
+    };
+    // Of a control that never fails; half of every hundred are the treatment's.
+    assert_eq!([beyond(0), beyond(2), beyond(20), beyond(100)], [false, false, true, true]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::experiment::cohort::Layout;
 use crate::experiment::sums::{BUCKETS, Series, Sums};
 use crate::stats::ratio::ratio;
 use crate::stats::sequential::ConfidenceSequence;
-use crate::stats::{srm, tails};
+use crate::stats::srm;
 
 /// A check fails below this p-value.
 const ALPHA: f64 = 0.001;
@@ -142,7 +142,12 @@ fn label_coverage(experiment: &Experiment, layout: &Layout, sums: &Sums) -> Chec
         let Some((control, treatment)) = control.zip(treatment) else { continue };
         let error = control.standard_error.hypot(treatment.standard_error);
         let difference = treatment.ratio - control.ratio;
-        let p = if error > 0.0 { (2.0 * tails::norm_sf((difference / error).abs())).min(1.0) } else { 1.0 };
+        let n: u64 = sides.iter().map(|arm| units(arm)).sum();
+        let sequence = ConfidenceSequence::new(ALPHA, experiment.plan.planned_units as f64);
+        let p = match sequence {
+            Some(sequence) if error > 0.0 => sequence.estimate(n as f64, difference, error * error).p,
+            _ => 1.0,
+        };
         if worst.value.is_none_or(|least| p < least) {
             let name = &experiment.variants[pair.variant].name;
             let [control, treatment] = [control, treatment].map(|share| 100.0 * share.ratio);

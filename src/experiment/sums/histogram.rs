@@ -1,5 +1,8 @@
 //! Times in classes that are 5 % wide, which add up over replicas.
 
+use super::series::Series;
+use crate::stats::ratio;
+
 /// Seconds below this are one class.
 const LOWEST: f64 = 1e-6;
 /// How much wider each class is than the one before.
@@ -58,6 +61,21 @@ impl Histogram {
     /// How many are in classes above one.
     pub fn above(&self, class: usize) -> u64 {
         self.0.iter().skip(class + 1).sum()
+    }
+
+    /// How much larger the variance of the mean time is between buckets of units than that of independent requests; never
+    /// less than 1.
+    pub fn dispersion(&self, seconds: &Series) -> f64 {
+        let count = self.count() as f64;
+        let all = |power: i32| {
+            let part = |(class, count): (usize, u64)| count as f64 * Self::end(class).powi(power);
+            self.filled().map(part).sum::<f64>()
+        };
+        let independent = (all(2) - all(1).powi(2) / count) / count / count;
+        match ratio::ratio(&seconds.joint()) {
+            Ok(found) if independent > 0.0 => (found.standard_error.powi(2) / independent).max(1.0),
+            _ => 1.0,
+        }
     }
 
     /// The upper end of a class, in seconds.

@@ -1,5 +1,5 @@
 //! Sums as bytes: little-endian numbers, what comes only once first, arm by arm, then panes, then pairs of a shadow with
-//! what answered (from format 2 on). A series is the number of its buckets with something in them, then each with its sums.
+//! what answered. A series is the number of its buckets with something in them, then each with its sums.
 
 use super::{BUCKETS, Cell, Histogram, Series, Sums};
 use crate::experiment::cohort::Layout;
@@ -42,6 +42,10 @@ impl Sums {
             word(&mut to, arm.outputs.non_finite);
             to.extend_from_slice(&arm.outputs.low.to_le_bytes());
             to.extend_from_slice(&arm.outputs.high.to_le_bytes());
+            word(&mut to, arm.outputs.changes);
+            for series in [&arm.broken, &arm.changed, &arm.seconds] {
+                push_series(&mut to, series);
+            }
             arm.series.iter().for_each(|series| push_series(&mut to, series));
         }
         word(&mut to, self.panes.len() as u64);
@@ -88,6 +92,10 @@ impl Sums {
             arm.outputs.non_finite = source.word()?;
             arm.outputs.low = source.number()?;
             arm.outputs.high = source.number()?;
+            arm.outputs.changes = source.word()?;
+            for series in [&mut arm.broken, &mut arm.changed, &mut arm.seconds] {
+                source.series(series)?;
+            }
             for series in &mut arm.series {
                 source.series(series)?;
             }
@@ -100,10 +108,7 @@ impl Sums {
             }
             sums.panes.insert(pane, arms);
         }
-        // Format 1 ends here.
-        if !source.0.is_empty() {
-            source.pairs(&mut sums.pairs)?;
-        }
+        source.pairs(&mut sums.pairs)?;
         Ok(sums)
     }
 }

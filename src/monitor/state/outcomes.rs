@@ -11,6 +11,13 @@ use crate::monitor::outcome::{Actual, Form, Item, items};
 use crate::monitor::pending::Waiting;
 use crate::monitor::receipt::{Invalid, Receipt};
 
+/// Numbers as large as this leave no others in a sum, and the squares of larger ones none at all.
+const MAX_NUMBER: f64 = 1e100;
+
+fn countable(number: f64) -> bool {
+    number.abs() <= MAX_NUMBER
+}
+
 impl State {
     /// Takes outcomes; the answer says what became of each.
     ///
@@ -86,6 +93,9 @@ impl State {
         if self.pending.get_mut(hash).is_some() {
             return Ok(hash);
         }
+        if self.pending.is_spent(hash) {
+            return Err((Joined::Duplicate, String::new()));
+        }
         let name = format!("{:016x}", receipt.phase);
         let known = self.phases.get(&name).map(|phase| phase.track.clone());
         let track = known.or_else(|| self.current().into_iter().find(|track| track.phase == name));
@@ -135,8 +145,8 @@ impl State {
                 }
             }
         };
-        if actuals.iter().any(|(_, actual)| !actual.is_finite()) {
-            return Err(invalid("`actual` is no finite number".into()));
+        if actuals.iter().any(|(_, actual)| !countable(*actual)) {
+            return Err(invalid("`actual` is no number that can be added up".into()));
         }
         let phase = phase(&mut self.phases, &waiting.track, now);
         phase.sums.mature(now);
@@ -157,8 +167,8 @@ impl State {
         let (Some(metric), Some(value)) = (&item.metric, item.value) else {
             return Err(invalid("`metric` and `value` are needed beside `unit`"));
         };
-        if !value.is_finite() {
-            return Err(invalid("`value` is no finite number"));
+        if !countable(value) {
+            return Err(invalid("`value` is no number that can be added up"));
         }
         let at = match &item.t {
             None => now,

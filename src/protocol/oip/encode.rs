@@ -113,6 +113,13 @@ pub fn encode_request(signature: &Signature, request: &Request, out: &mut Vec<u8
         }
         push_output(out, &spec.name, tensor, false, tokens)?;
     }
+    // By name: some servers give the first alone to who names none.
+    out.extend_from_slice(b"],\"outputs\":[");
+    for (position, spec) in signature.outputs.iter().enumerate() {
+        out.extend_from_slice(if position > 0 { b",{\"name\":" } else { b"{\"name\":" });
+        push_string(out, spec.name.as_bytes());
+        out.push(b'}');
+    }
     out.extend_from_slice(b"]}");
     Ok(())
 }

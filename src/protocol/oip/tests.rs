@@ -69,7 +69,10 @@ fn another_server_is_not_asked_what_json_cannot_say() {
             .map_err(|error| error.0)
     };
     let said = |data: &str| {
-        Ok(format!(r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1,2],"data":{data}}}]}}"#))
+        let outputs = r#"[{"name":"y"},{"name":"z"}]"#;
+        Ok(format!(
+            r#"{{"inputs":[{{"name":"x","datatype":"FP32","shape":[1,2],"data":{data}}}],"outputs":{outputs}}}"#
+        ))
     };
     let floats = |first: f32| Data::Fp32(vec![first, 1.5]);
     assert_eq!(ask(Datatype::Fp32, floats(f32::NAN), false), said("[null,1.5]"));

@@ -1,7 +1,7 @@
 //! What was decided about an experiment, written where its sidecars look: in the model's `model.json`.
 
 use super::promote::{self, Promotion};
-use super::{ChangeError, Done, Writer, entry, must_exist};
+use super::{ChangeError, Done, Writer, entry, hold, must_exist};
 use crate::model::{ModelName, Stage, Version};
 use crate::registry::index::{AuditEntry, Ruled};
 use crate::registry::signature::SigningKey;
@@ -10,7 +10,7 @@ use crate::registry::signature::SigningKey;
 /// is a success that changes nothing.
 ///
 /// # Errors
-/// When a hold forbids the promotion, the version cannot be promoted, or it could not be written.
+/// When a hold forbids that a variant takes over, the version cannot be promoted, or it could not be written.
 pub fn rule(
     writer: &Writer,
     model: &ModelName,
@@ -21,10 +21,15 @@ pub fn rule(
 ) -> Result<Done, ChangeError> {
     writer.mutate(model, |draft| {
         must_exist(writer, draft, model)?;
-        let there = draft.index.experiment.as_ref();
-        // When it was decided says nothing of what.
-        if there.is_some_and(|there| Ruled { at: there.at.clone(), ..ruled.clone() } == *there) {
+        // When it was decided says nothing of what, and what is in Production since is people's decision.
+        let known = |there: &Ruled| {
+            Ruled { at: there.at.clone(), production: there.production, ..ruled.clone() } == *there
+        };
+        if draft.index.experiment.as_ref().is_some_and(known) {
             return Ok(());
+        }
+        if ruled.promoted.is_some() {
+            hold::check(draft, false)?;
         }
         if let Some(version) = winner {
             let promotion = Promotion {
@@ -34,7 +39,8 @@ pub fn rule(
             };
             promote::apply(draft, model, &promotion, key)?;
         }
-        draft.index.experiment = Some(ruled.clone());
+        let production = ruled.promoted.as_ref().and_then(|_| draft.index.default_version());
+        draft.index.experiment = Some(Ruled { production, ..ruled.clone() });
         draft.note(AuditEntry {
             version: winner.map(Version::get),
             why: Some(why.to_owned()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Loader, ModelState};
 use crate::config::Config;
-use crate::experiment::{Experiment, ExperimentName, Ruling, Serve, Variant};
+use crate::experiment::{Experiment, Ruling, Serve, Track, Variant};
 use crate::model::{ModelName, Selector, Stage, Version};
 use crate::serving::router::Router;
 use crate::serving::status::{ExperimentStatus, ShadowStatus, VariantStatus};
@@ -28,33 +28,56 @@ impl Loader {
         self.publish_status(&config);
     }
 
-    /// What was decided about an experiment: by who decides for all sidecars, else in this process.
-    pub(super) fn ruling(&self, experiment: &Experiment) -> Ruling {
-        let own = || self.rulings.get(&experiment.name).filter(|(salt, _)| *salt == experiment.salt);
-        self.ruled(experiment).or_else(|| own().map(|(_, ruling)| ruling.clone())).unwrap_or_default()
+    /// What was decided about a phase of an experiment: by who decides for all sidecars, else in this process. What was
+    /// decided about other versions says nothing of these.
+    pub(super) fn ruling(&self, track: &Track) -> Ruling {
+        if track.has_nothing_to_compare() {
+            return Ruling { ended: true, ..Ruling::default() };
+        }
+        self.ruled(track).or_else(|| self.own_ruling(track)).unwrap_or_default()
     }
 
     /// What the model's `model.json` says. Nobody signs it, so where signatures are required it may take a variant out and
     /// no more.
-    fn ruled(&self, experiment: &Experiment) -> Option<Ruling> {
+    fn ruled(&self, track: &Track) -> Option<Ruling> {
+        let experiment = &track.experiment;
         let index = self.models.get(&experiment.model)?.catalog.index.as_ref()?;
         let ruled = index.experiment.as_ref()?;
-        if ruled.name != experiment.name.as_str() || ruled.salt != experiment.salt {
+        if ruled.name != experiment.name.as_str() || ruled.phase != track.phase {
             return None;
         }
         let at = |name: &String| experiment.variants.iter().position(|variant| variant.name == *name);
         let signed = self.config.load().registry.require_signature;
+        let settled = ruled.promoted.as_ref().filter(|_| !signed).and_then(at);
         Some(Ruling {
             coverage: ruled.coverage.as_ref().filter(|_| !signed).and_then(|share| share.parse().ok()),
             out: ruled.rolled_back.iter().filter_map(at).collect(),
-            settled: ruled.promoted.as_ref().filter(|_| !signed).and_then(at),
+            settled,
+            ended: settled.is_some() && index.default_version() != ruled.production,
+        })
+    }
+
+    /// What this process decided. Where people hold a version, nothing is promoted.
+    fn own_ruling(&self, track: &Track) -> Option<Ruling> {
+        let (ruling, production) = self.rulings.get(&track.phase)?;
+        let model = self.models.get(&track.experiment.model)?;
+        let held = model.catalog.index.as_ref().is_some_and(|index| index.hold.is_some());
+        let settled = ruling.settled.filter(|_| !held);
+        Some(Ruling {
+            settled,
+            ended: settled.is_some() && model.production() != *production,
+            ..ruling.clone()
         })
     }
 
     /// Takes over what was decided.
-    pub(super) fn rule(&mut self, experiment: ExperimentName, salt: String, ruling: Ruling) {
-        tracing::info!(%experiment, ?ruling, "routing follows a decision");
-        self.rulings.insert(experiment, (salt, ruling));
+    pub(super) fn rule(&mut self, model: &ModelName, phase: String, ruling: Ruling) {
+        tracing::info!(%model, phase, ?ruling, "routing follows a decision");
+        let production = self.models.get(model).and_then(ModelState::production);
+        // Of what was promoted before it counts what was in Production then.
+        let known = self.rulings.get(&phase).filter(|(known, _)| known.settled == ruling.settled);
+        let production = known.map_or(production, |(_, production)| *production);
+        self.rulings.insert(phase, (ruling, production));
         self.reroute();
     }
 
@@ -147,6 +170,14 @@ impl Loader {
 }
 
 impl ModelState {
+    /// The version that the registry has the plain name mean.
+    fn production(&self) -> Option<u64> {
+        match &self.catalog.index {
+            Some(index) => index.default_version(),
+            None => self.catalog.versions.last().map(|listed| listed.version.get()),
+        }
+    }
+
     /// The versions that a model's experiment serves and that nothing else asks to have loaded.
     pub(super) fn tested(&self, experiment: Option<&Experiment>) -> Vec<Version> {
         let local = |serve: &'_ Serve| match serve {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Loader, ModelState};
 use crate::config::Config;
+use crate::experiment::Track;
 use crate::model::{ModelName, Reason, Version};
 use crate::serving::router::Router;
 use crate::serving::status::{ModelStatus, ReasonStatus, State, Status, VersionStatus};
@@ -18,7 +19,7 @@ impl Loader {
         let Some(served) = served else { return !model.loaded.is_empty() };
         served.aliases != model.aliases(Some(served))
             || served.router.as_ref().map(Router::experiment) != config.experiment(name.as_str())
-            || served.router.as_ref().is_some_and(|router| router.ruling != self.ruling(router.experiment()))
+            || served.router.as_ref().is_some_and(|router| router.ruling != self.ruling(&router.track))
             || served.versions.len() != model.loaded.len()
             || model.loaded.iter().any(|(number, loaded)| {
                 served.versions.get(number).is_none_or(|(_, version)| !Arc::ptr_eq(version, &loaded.version))
@@ -35,8 +36,8 @@ impl Loader {
         let experiment = config.experiment(name.as_str()).filter(|_| !model.loaded.is_empty());
         served.router = experiment.map(|experiment| {
             let held = model.held(Some(experiment), before);
-            let ruled = (experiment, self.ruling(experiment));
-            Router::new(ruled, &served, &held, before, &self.metrics, config.metrics.max_series)
+            let ruling = |track: &Track| self.ruling(track);
+            Router::new(experiment, ruling, &served, &held, before, &self.metrics, config.metrics.max_series)
         });
         if let Some(before) = before {
             before.forget(served.router.as_ref(), &self.metrics);

@@ -43,7 +43,7 @@ impl Loader {
                 self.reroute();
                 self.hurry = true;
             }
-            Command::Rule { experiment, salt, ruling } => self.rule(experiment, salt, ruling),
+            Command::Rule { model, phase, ruling } => self.rule(&model, phase, ruling),
             Command::Sync(..) | Command::Load(..) | Command::Wake | Command::Stop => {}
         }
     }
