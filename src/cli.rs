@@ -17,6 +17,7 @@ mod answer;
 mod args;
 mod check;
 mod csv_file;
+mod drift;
 mod experiment;
 mod explain;
 mod failure;
@@ -40,6 +41,7 @@ mod trial;
 mod trial_load;
 
 pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
+pub use drift::DriftVerb;
 pub use experiment::{ExperimentVerb, ReportArgs};
 pub use explain::ExplainArgs;
 pub use monitor::MonitorArgs;
@@ -161,6 +163,9 @@ pub enum Command {
     /// Fix what one running sidegate serves, whatever the registry says
     #[command(after_help = pin::EXAMPLES)]
     Pin(PinArgs),
+    /// Show whether what models see is what they were made for
+    #[command(subcommand, after_help = drift::EXAMPLES)]
+    Drift(DriftVerb),
     /// Show how experiments stand
     #[command(subcommand, after_help = experiment::EXAMPLES)]
     Experiment(ExperimentVerb),
@@ -205,6 +210,7 @@ pub fn main() -> ExitCode {
         Command::Probe(args) => probe::run(&args),
         Command::Registry(verb) => registry::run(&verb),
         Command::Pin(args) => pin::run(&args),
+        Command::Drift(verb) => drift::run(&verb),
         Command::Experiment(verb) => experiment::run(&verb),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Monitor(args) => monitor::run(&args),

@@ -240,8 +240,18 @@ pub struct Log {
 /// `monitor.*`: what is counted beside the data path.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Monitor {
-    /// Bytes of predictions that wait for their actuals.
+    /// Bytes of predictions that wait for their actuals, and half as many of what is known of features.
     pub max_bytes: usize,
+    /// Whether features are watched.
+    pub drift: bool,
+    /// Rows that a reference is learned from.
+    pub learn_rows: usize,
+    /// Rows of the window that is compared with it.
+    pub window_rows: u64,
+    /// Rows a second of each version that are looked at.
+    pub max_rows_per_s: u64,
+    /// False alarms of a version in thirty days.
+    pub false_alarms: u64,
 }
 
 /// What holds for all experiments.

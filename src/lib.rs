@@ -17,6 +17,7 @@ extern crate self as sidegate;
 pub mod booster;
 pub mod cli;
 pub mod config;
+pub mod drift;
 pub mod engine;
 pub mod experiment;
 pub mod failpoint;

@@ -3,17 +3,20 @@
 //! A version's series are looked up once, when it loads ([`VersionMetrics`]), so that the data path touches
 //! only atomics. Labels come from the registry and the configuration, never from a request.
 
+mod drift;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::model::REASONS;
+use drift::Drifts;
 
 /// Latency buckets in seconds, 5 µs to 10 s in 1-2-5 steps.
 const LATENCY_BUCKETS: [f64; 20] = [
@@ -68,6 +71,10 @@ pub struct Metrics {
     swaps: IntCounterVec,
     assignments: IntCounterVec,
     shadows: IntCounterVec,
+    drift_scores: GaugeVec,
+    drift_alerts: IntGaugeVec,
+    /// What the two above have of each version.
+    drifts: Mutex<BTreeMap<(String, String), Drifts>>,
     info: IntGaugeVec,
     dropped_labels: IntCounter,
     /// Label sets in use by models and versions, against `metrics.max_series`.
@@ -94,6 +101,10 @@ pub struct Metrics {
     pub outcomes: IntCounterVec,
     /// Requests of experiments that were not counted because the monitor did not keep up.
     pub records_dropped: IntCounter,
+    /// Rows that the monitor was shown faster than it looked.
+    pub monitor_dropped: IntCounter,
+    /// Bytes of what is known of features.
+    pub monitor_bytes: IntGauge,
     /// Predictions that gave way before their actual came.
     pub pending_evicted: IntCounter,
 }
@@ -195,6 +206,19 @@ impl Metrics {
                 "Requests copied to a shadow, by what became of the copy: compared, failed, dropped",
                 &["experiment", "shadow", "result"],
             )?,
+            drift_scores: GaugeVec::new(
+                Opts::new(
+                    "data_drift_score",
+                    "How far a feature, or `prediction`, is from its reference: KS of numbers, chi-square of categories; \
+                     of the 50 features that differ most and of those with an alert",
+                ),
+                &["model", "version", "feature"],
+            )?,
+            drift_alerts: IntGaugeVec::new(
+                Opts::new("sidegate_drift_alert", "1 while an alert is on, by its feature and kind"),
+                &["model", "version", "feature", "kind"],
+            )?,
+            drifts: Mutex::default(),
             info: IntGaugeVec::new(
                 Opts::new("sidegate_model_info", "1 for each loaded version, with what it is"),
                 &["model", "version", "stage", "engine", "digest"],
@@ -240,6 +264,14 @@ impl Metrics {
                  not_enrolled, invalid, forged, expired, foreign",
                 &["result"],
             )?,
+            monitor_dropped: IntCounter::new(
+                "sidegate_monitor_rows_dropped_total",
+                "Rows that came faster than the monitor looked at them",
+            )?,
+            monitor_bytes: IntGauge::new(
+                "sidegate_monitor_memory_bytes",
+                "Memory of what is known of features: references and windows",
+            )?,
             records_dropped: IntCounter::new(
                 "sidegate_experiment_records_dropped_total",
                 "Requests of experiments that were not counted because they came faster than the monitor counts",
@@ -255,7 +287,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 22] = [
+        let all: [Box<dyn Collector>; 26] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -265,6 +297,10 @@ impl Metrics {
             Box::new(metrics.swaps.clone()),
             Box::new(metrics.assignments.clone()),
             Box::new(metrics.shadows.clone()),
+            Box::new(metrics.drift_scores.clone()),
+            Box::new(metrics.drift_alerts.clone()),
+            Box::new(metrics.monitor_dropped.clone()),
+            Box::new(metrics.monitor_bytes.clone()),
             Box::new(metrics.info.clone()),
             Box::new(metrics.dropped_labels.clone()),
             Box::new(metrics.registry_up.clone()),

@@ -13,6 +13,9 @@ pub mod receipt;
 mod record;
 pub mod shadow;
 mod state;
+mod tap;
+mod watcher;
+mod watchers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -28,6 +31,7 @@ use crate::config::Config;
 use crate::experiment::Track;
 use crate::experiment::pairwise::Pairs;
 use crate::metrics::Metrics;
+use crate::model::ModelName;
 use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
@@ -39,6 +43,9 @@ pub use record::{Predictions, Record};
 pub use shadow::{Answered, Shadows};
 use state::State;
 pub use state::request_id;
+pub use tap::Tap;
+use tap::Taps;
+use watchers::Watchers;
 
 /// Records that wait to be counted; more are dropped, which is counted.
 const QUEUE: usize = 8192;
@@ -68,12 +75,14 @@ pub struct Handle {
     shadows: Shadows,
 }
 
-/// Threads that the monitor has beside its own.
+/// What the monitor has beside its own thread.
 pub struct Beside {
     /// Puts what is known into the registry.
     pub publisher: Option<JoinHandle<()>>,
     /// Runs shadows.
     pub shadow: JoinHandle<()>,
+    /// For each thread that answers, where it shows what it predicts.
+    pub taps: Vec<Tap>,
 }
 
 /// What is asked of the monitor.
@@ -84,10 +93,23 @@ pub enum Ask {
     Earlier(String, publisher::Earlier),
     /// What shadows of a phase predicted, compared with what was answered.
     Compared(Arc<Track>, Pairs),
+    /// What is known of features, by `model`: all, or one.
+    Drift(Seen, oneshot::Sender<Option<Value>>),
     /// What is known of an experiment, by its name.
     Report(String, oneshot::Sender<Option<Value>>),
     /// To end.
     Stop,
+}
+
+/// What is asked about features.
+#[derive(Debug)]
+pub enum Seen {
+    /// Every version that is watched.
+    All,
+    /// How those of a model's version differ from their reference.
+    Of(ModelName),
+    /// That reference and the window, cell by cell.
+    Profile(ModelName),
 }
 
 /// A body of outcomes that waits, and its share of what may.
@@ -119,6 +141,7 @@ pub struct Monitor {
     records: Receiver<Record>,
     asks: Receiver<Ask>,
     state: State,
+    watchers: Watchers,
 }
 
 // === impl Recorder ===
@@ -178,7 +201,7 @@ impl Handle {
 
 impl Monitor {
     /// A monitor of what is served. `loader` hears what is decided; what is known goes to `store`, by a thread of its own;
-    /// shadows run on another, as `caller` of sessions.
+    /// shadows run on another, as the last of the `callers` of sessions, each of which shows what it predicts.
     ///
     /// # Errors
     /// When the system has no thread for that.
@@ -189,19 +212,23 @@ impl Monitor {
         receipts: Arc<Receipts>,
         loader: Sender<Command>,
         store: Option<Box<dyn Store>>,
-        caller: usize,
+        callers: usize,
     ) -> std::io::Result<(Self, Handle, Beside)> {
         let (records, incoming) = sync_channel(QUEUE);
         let (asks, asked) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
         let publisher = store.map(|store| Publisher::start(store, asks.clone())).transpose()?;
         let (publisher, thread) = publisher.unzip();
-        let (shadows, shadow) = Shadows::start(caller, config.clone(), metrics.clone(), asks.clone())?;
+        let last = callers.saturating_sub(1);
+        let (shadows, shadow) = Shadows::start(last, config.clone(), metrics.clone(), asks.clone())?;
+        let mut ends = Taps::default();
+        let taps = (0..callers).map(|_| ends.tap()).collect();
+        let watchers = Watchers::new(ends, config.clone(), serving.clone(), metrics.clone());
         let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
         let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
-        let beside = Beside { publisher: thread, shadow };
+        let beside = Beside { publisher: thread, shadow, taps };
         Ok((
-            Self { records: incoming, asks: asked, state },
+            Self { records: incoming, asks: asked, state, watchers },
             Handle { asks, posted: Arc::default(), recorder, shadows },
             beside,
         ))
@@ -229,9 +256,11 @@ impl Monitor {
                     break;
                 }
             }
+            self.watchers.drain(now());
             if ticked.elapsed() >= TICK {
                 ticked = Instant::now();
                 self.state.tick(now());
+                self.watchers.tick(now());
             }
             let ask = match if counted > 0 {
                 self.asks.try_recv().map_err(|_| RecvTimeoutError::Timeout)
@@ -251,6 +280,11 @@ impl Monitor {
                     // Who waits no longer was told that they may count.
                     drop(reply.send(self.state.outcomes(&posted.body, form, now())));
                 }
+                Ask::Drift(seen, reply) => drop(reply.send(match seen {
+                    Seen::All => Some(self.watchers.list()),
+                    Seen::Of(model) => self.watchers.report(&model),
+                    Seen::Profile(model) => self.watchers.profile(&model),
+                })),
                 Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
                 Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
                 Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),

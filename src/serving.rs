@@ -13,6 +13,7 @@ pub mod remote;
 pub mod router;
 pub mod status;
 pub mod trial_load;
+pub mod watch;
 
 mod golden;
 pub(crate) mod probe;
@@ -102,6 +103,8 @@ pub struct ServedVersion {
     pub circuit: circuit::Circuit,
     /// Measured cost of a row in nanoseconds: what decides between running inline and offloading.
     pub row_nanos: AtomicU64,
+    /// What the monitor wants to see of it.
+    pub watch: watch::Watch,
 }
 
 /// Counts of the statistics extension of the Open Inference Protocol, cumulative.

@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("score", &[]),
     ("stats", &[]),
     ("experiment", &["json", "model", "score", "stats", "tensor"]),
+    ("drift", &["model", "stats", "tensor"]),
     // What the core does not know.
     ("native", &["tensor"]),
     ("task", &[]),
@@ -32,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "serving",
         &[
             "config",
+            "drift",
             "engine",
             "experiment",
             "failpoint",
@@ -51,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "monitor",
         &[
             "config",
+            "drift",
             "engine",
             "experiment",
             "metrics",
@@ -297,6 +300,7 @@ fn the_core_does_no_io_and_knows_no_clock() {
                 | "score"
                 | "stats"
                 | "experiment"
+                | "drift"
         )
     }) {
         wrong.extend(

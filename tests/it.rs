@@ -31,6 +31,8 @@ mod buckets;
 #[cfg(feature = "s3")]
 #[path = "it/credentials.rs"]
 mod credentials;
+#[path = "it/drift.rs"]
+mod drift;
 #[path = "it/experiments.rs"]
 mod experiments;
 #[path = "it/fleet.rs"]

@@ -47,12 +47,18 @@ fn render(status: &Value) -> String {
     format!("{title}{lines}\n{}{}", models::render(&status["models"]), experiments(&status["experiments"]))
 }
 
-/// A line per variant; nothing where there is no experiment.
+/// A line per variant and shadow; nothing where there is no experiment.
 fn experiments(experiments: &Value) -> String {
     const HEADS: &[&str] = &["EXPERIMENT", "MODEL", "VARIANT", "SERVES", "SLOTS", "VERSION", "PROBLEM"];
     let mut rows = Vec::new();
     for experiment in experiments.as_array().into_iter().flatten() {
-        for variant in experiment["variants"].as_array().into_iter().flatten() {
+        let list = |name: &str| experiment[name].as_array().into_iter().flatten();
+        let shadows = list("shadows").map(|shadow| {
+            let mut shadow = shadow.clone();
+            shadow["slots"] = "shadow".into();
+            shadow
+        });
+        for variant in list("variants").cloned().chain(shadows) {
             let of_variant =
                 ["name", "serve", "slots", "version", "problem"].map(|name| table::cell(&variant[name]));
             let row =

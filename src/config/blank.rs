@@ -59,7 +59,14 @@ impl Config {
             shutdown: Shutdown { drain_delay: Duration::ZERO, timeout: Duration::ZERO },
             metrics: Metrics { max_series: 0 },
             log: Log { format: LogFormat::Text, level: LogLevel::Off },
-            monitor: Monitor { max_bytes: 0 },
+            monitor: Monitor {
+                max_bytes: 0,
+                drift: false,
+                learn_rows: 0,
+                window_rows: 0,
+                max_rows_per_s: 0,
+                false_alarms: 0,
+            },
             trials: Trials {
                 receipt_key_file: None,
                 receipt_max_age: Duration::ZERO,

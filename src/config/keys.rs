@@ -147,8 +147,20 @@ pub const KEYS: &[Key] = keys! {
     /// The least severe lines that are written: "off", "error", "warn", "info", "debug", "trace".
     live log.level = "info" => plain!(log.level);
 
-    /// Bytes of memory for predictions that wait for their actuals; the oldest give way, which is counted.
+    /// Bytes of memory for predictions that wait for their actuals; the oldest give way, which is counted. Half as much
+    /// again at most for what is known of features.
     restart monitor.max_bytes = 67_108_864 in 65536..=68_719_476_736 => plain!(monitor.max_bytes);
+    /// Whether features and predictions are watched: broken data and drift, each named with its feature
+    /// (docs/monitoring.md).
+    live monitor.drift = true => plain!(monitor.drift);
+    /// Rows that a version's reference is learned from, from its first request on.
+    live monitor.learn_rows = 2000 in 200..=100_000 => plain!(monitor.learn_rows);
+    /// Rows of the window that is compared with the reference, the latest.
+    live monitor.window_rows = 2048 in 64..=1_000_000 => plain!(monitor.window_rows);
+    /// Rows a second of each version that are looked at; of more, every second, third and so on request.
+    live monitor.max_rows_per_s = 2000 in 1..=1_000_000 => plain!(monitor.max_rows_per_s);
+    /// False alarms of drift that a version may raise in thirty days, on average.
+    live monitor.false_alarms_per_30_days = 1 in 1..=10_000 => plain!(monitor.false_alarms);
 
     /// Path of a file of the keys that sign receipts, the same for every replica: one a line, the first signs, the others
     /// are those of before. "" = no receipts.

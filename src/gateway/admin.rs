@@ -1,5 +1,6 @@
 //! Admin and ops ports: metrics, probes, models, status and the few verbs. hyper and tower, away from the data path.
 
+mod drift;
 mod experiments;
 mod verbs;
 
@@ -116,6 +117,9 @@ impl Port {
                 text(StatusCode::OK, &models)
             }
             (&Method::GET, "/status") => text(StatusCode::OK, &self.status()),
+            (&Method::GET, _) if let Some(seen) = drift::asked(&path) => {
+                drift::answer(&self.gateway, seen).await
+            }
             (&Method::GET, _) if let Some(name) = experiments::reported(&path) => {
                 experiments::report(&self.gateway, name).await
             }
@@ -126,13 +130,15 @@ impl Port {
                 answer
             }
             _ if let Some(verb) = Verb::of(&method, &path) => verb.perform(&self.gateway, request).await,
-            (_, "/models" | "/status" | "/experiments" | "/metrics" | "/livez" | "/readyz" | "/startupz") => {
-                failure(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "method_not_allowed",
-                    "this path takes another method",
-                )
-            }
+            (
+                _,
+                "/models" | "/status" | "/experiments" | "/drift" | "/metrics" | "/livez" | "/readyz"
+                | "/startupz",
+            ) => failure(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "this path takes another method",
+            ),
             _ => not_found(),
         }
     }

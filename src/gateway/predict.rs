@@ -12,7 +12,7 @@ use crate::engine::{RunError, Scratch};
 use crate::experiment::Track;
 use crate::json::push_string;
 use crate::metrics::{Metrics, Outcome};
-use crate::monitor::{self, Answered, Predictions, Receipt, Receipts, Record, Recorder};
+use crate::monitor::{self, Answered, Predictions, Receipt, Receipts, Record, Recorder, Tap};
 use crate::protocol::oip::{AnswerHead, decode, decode_raw, encode};
 use crate::protocol::{DecodeError, Policy, table};
 use crate::serving::mirror::Mirror;
@@ -81,6 +81,7 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) recorder: Recorder,
     pub(super) receipts: Arc<Receipts>,
+    pub(super) tap: Tap,
 }
 
 impl Prediction {
@@ -196,6 +197,9 @@ impl Prediction {
         let wanted = wanted();
         if wanted {
             self.succeeded(rows);
+            if self.remote().is_none() {
+                runner.tap.offer(&version, &work.request.inputs, &work.outputs);
+            }
         } else {
             self.timed_out();
         }

@@ -26,7 +26,7 @@ use super::{Addresses, Gateway, Reloads};
 use crate::config::{Config, TokenFileError, read_tokens};
 use crate::engine::Scratch;
 use crate::metrics::Metrics;
-use crate::monitor::{Ask, Monitor, Receipts};
+use crate::monitor::{Ask, Monitor, Receipts, Tap};
 use crate::registry::Registry;
 use crate::registry::cache::Cache;
 use crate::registry::store::Store;
@@ -93,11 +93,11 @@ pub async fn run(
     let settings = Settings::new(&config, data_tokens);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let parts = (config.clone(), serving.clone(), metrics.clone());
-    // Shadows call sessions as the last lane does, which mostly has nothing to do.
-    let caller = 2 * workers - 1;
+    // Every worker has a lane beside it, and each of these threads calls sessions.
+    let callers = 2 * workers;
     let monitor =
-        Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), publish_to, caller);
-    let (monitor, handle, beside) = monitor.map_err(|e| other("monitor", &e))?;
+        Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), publish_to, callers);
+    let (monitor, handle, mut beside) = monitor.map_err(|e| other("monitor", &e))?;
     let monitor = monitor.start().map_err(|e| other("monitor", &e))?;
     let gateway = Arc::new(Gateway {
         serving: serving.clone(),
@@ -115,9 +115,8 @@ pub async fn run(
         addresses: listeners.addresses.clone(),
         reloads: ArcSwap::from_pointee(Reloads::default()),
     });
-    // Every worker has a lane beside it, and each of these threads calls sessions.
     let channel = (commands.clone(), orders);
-    let loader = Loader::new(registry, cache, config.clone(), metrics, serving, 2 * workers, channel);
+    let loader = Loader::new(registry, cache, config.clone(), metrics, serving, callers, channel);
     let loader = loader
         .and_then(|loader| std::thread::Builder::new().name("loader".into()).spawn(move || loader.run()))
         .map_err(|e| other("loader", &e))?;
@@ -125,7 +124,8 @@ pub async fn run(
     let (stop_workers, working) = watch::channel(false);
     let Listeners { http, uds, admin, ops, .. } = listeners;
     let doors = Doors { http, uds, accepting };
-    let mut threads = start_threads(&gateway, doors, workers, &working).map_err(|e| other("worker", &e))?;
+    let mut threads = start_threads(&gateway, doors, workers, &working, std::mem::take(&mut beside.taps))
+        .map_err(|e| other("worker", &e))?;
 
     let port = Port { gateway: gateway.clone(), tokens: admin_tokens, read_only: false };
     let listener = tokio::net::TcpListener::from_std(admin).map_err(|e| other("admin port", &e))?;
@@ -175,15 +175,18 @@ fn start_threads(
     doors: Doors,
     workers: usize,
     working: &watch::Receiver<bool>,
+    taps: Vec<Tap>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let runner = |number| Runner {
+    let runner = |(number, tap)| Runner {
+        tap,
         scratch: Scratch::new(number),
         ids: Ids::new(),
         metrics: gateway.metrics.clone(),
         recorder: gateway.monitor.recorder(),
         receipts: gateway.receipts.clone(),
     };
-    let (lanes, mut threads) = Lanes::start(gateway, (workers..2 * workers).map(runner).collect())?;
+    let mut runners: Vec<Runner> = taps.into_iter().enumerate().map(runner).collect();
+    let (lanes, mut threads) = Lanes::start(gateway, runners.split_off(workers))?;
     let mut handles = Vec::new();
     let mut receivers = Vec::new();
     for _ in 0..workers {
@@ -201,11 +204,11 @@ fn start_threads(
         cap: Arc::new(Semaphore::new(cap)),
         stop: doors.accepting,
     });
-    for (number, (streams, connections)) in receivers.into_iter().enumerate() {
+    for ((number, (streams, connections)), runner) in receivers.into_iter().enumerate().zip(runners) {
         threads.push(worker::start(Parts {
             number,
             gateway: gateway.clone(),
-            runner: runner(number),
+            runner,
             lanes: lanes.clone(),
             acceptor: acceptor.take(),
             stop: working.clone(),

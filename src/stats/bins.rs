@@ -31,6 +31,11 @@ impl Edges {
         Ok(Self(edges))
     }
 
+    /// Edges that are known, strictly increasing.
+    pub const fn new(edges: Vec<f64>) -> Self {
+        Self(edges)
+    }
+
     /// The edges, strictly increasing.
     pub fn as_slice(&self) -> &[f64] {
         &self.0

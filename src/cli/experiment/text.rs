@@ -101,9 +101,9 @@ fn comparisons(view: &Value) -> String {
 /// Whether it can be trusted, and what was decided.
 fn ending(view: &Value) -> String {
     let mut text = String::new();
-    for (name, check) in
-        view["report"]["validity"].as_object().into_iter().flatten().filter(|(_, check)| check.is_object())
-    {
+    let compared = list(&view["report"]["comparisons"]).next().is_some();
+    let checks = view["report"]["validity"].as_object().into_iter().flatten().filter(|_| compared);
+    for (name, check) in checks.filter(|(_, check)| check.is_object()) {
         let word = if check["ok"] == true { "ok" } else { "INVALID" };
         text += &format!("{:<20}{word}: {}\n", name.replace('_', " "), cell(&check["detail"]));
     }

@@ -63,6 +63,11 @@ format = "json"
 level = "trace"
 [monitor]
 max_bytes = 70000
+drift = false
+learn_rows = 300
+window_rows = 128
+max_rows_per_s = 7
+false_alarms_per_30_days = 3
 
 [experiments]
 receipt_key_file = "receipt.key"

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::config::{EngineChoice, ModelChecks, PredictionRange, TrialLoad};
+use crate::drift::Layout;
 use crate::engine::{self, LoadOptions};
 use crate::format::Model;
 use crate::metrics::{Metrics, VersionLabels};
@@ -15,6 +16,7 @@ use crate::serving::admission::Trial;
 use crate::serving::circuit::Circuit;
 use crate::serving::pacer::Pacer;
 use crate::serving::trial_load::{self, ChildLoad, NotLoaded};
+use crate::serving::watch::Watch;
 use crate::serving::{ServedVersion, Statistics, checks};
 
 /// Everything needed to turn bytes into a version.
@@ -95,6 +97,7 @@ impl Build {
         };
         let columns = manifest.as_ref().map(|m| m.columns.clone()).filter(|columns| !columns.is_empty());
         let columns = columns.unwrap_or_else(|| model.columns().to_vec());
+        let layout = Layout::of(model.signature(), &columns, prediction);
         // From here on nothing can fail any more.
         if let Some((old, stage)) = &self.replaces {
             let digest = old.digest.to_string();
@@ -118,6 +121,7 @@ impl Build {
             statistics: Statistics::default(),
             circuit: Circuit::default(),
             row_nanos: AtomicU64::new(row_nanos),
+            watch: Watch::new(layout),
             signature: model.signature().clone(),
             session: loaded.session,
         })

@@ -1,0 +1,182 @@
+//! `sidegate drift`: whether what models see is what they were made for.
+
+mod page;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::admin_client::Client;
+use super::failure::Failure;
+use super::{AdminArgs, say, table};
+use crate::model::ModelName;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sidegate drift ls                                what is watched, and the alerts that are on
+  sidegate drift report flight-delay               how its features differ from their reference
+  sidegate drift report flight-delay --html drift.html
+  sidegate drift report flight-delay --json | jq '.alerts'";
+
+/// Features that are shown; the others differ less.
+const SHOWN: usize = 20;
+
+/// What is done about drift.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DriftVerb {
+    /// List the versions that are watched, and the alerts that are on
+    Ls(LsArgs),
+    /// Show how the features of a model's version differ from their reference
+    Report(ReportArgs),
+}
+
+/// Flags of `sidegate drift ls`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LsArgs {
+    /// Where to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of `sidegate drift report`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReportArgs {
+    /// The model
+    #[arg(value_name = "MODEL")]
+    pub model: ModelName,
+    /// Show every feature, not just the 20 that differ most
+    #[arg(long)]
+    pub all: bool,
+    /// Write a page with a histogram of each feature, reference against now
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Carries the command out.
+pub(super) fn run(verb: &DriftVerb) -> ExitCode {
+    let done = match verb {
+        DriftVerb::Ls(args) => list(args),
+        DriftVerb::Report(args) => report(args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.exit(),
+    }
+}
+
+fn list(args: &LsArgs) -> Result<(), Failure> {
+    let view = Client::new(&args.admin)?.json("/drift")?.0;
+    say(&if args.json { format!("{view:#}\n") } else { render_list(&view) });
+    Ok(())
+}
+
+fn report(args: &ReportArgs) -> Result<(), Failure> {
+    let client = Client::new(&args.admin)?;
+    let view = client.json(&format!("/drift/{}", args.model))?.0;
+    if let Some(path) = &args.html {
+        let profile = client.json(&format!("/drift/{}/profile", args.model))?.0;
+        std::fs::write(path, page::page(&view, &profile))
+            .map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+    }
+    let shown = if args.all { usize::MAX } else { SHOWN };
+    say(&if args.json { format!("{view:#}\n") } else { render(&view, shown) });
+    Ok(())
+}
+
+fn render_list(view: &Value) -> String {
+    if view["on"] == false {
+        return "nothing is watched: monitor.drift is false\n".into();
+    }
+    let versions: Vec<&Value> = view["versions"].as_array().into_iter().flatten().collect();
+    let row = |version: &&Value| {
+        let learned = &version["learned"];
+        let state = match learned[0].as_u64() {
+            Some(rows) => format!("learning, {rows} of {} rows", learned[1]),
+            None => table::cell(&version["state"]),
+        };
+        let alerts = version["alerts"].as_array().map_or(0, Vec::len);
+        let mut row =
+            ["model", "version", "features", "rows"].map(|name| table::cell(&version[name])).to_vec();
+        row.extend([state, table::bytes(&version["bytes"]), alerts.to_string()]);
+        row
+    };
+    let heads = &["MODEL", "VERSION", "FEATURES", "ROWS", "STATE", "MEMORY", "ALERTS"];
+    let rows: Vec<_> = versions.iter().map(row).collect();
+    let mut text = table::render(heads, &["VERSION", "FEATURES", "ROWS", "MEMORY", "ALERTS"], &rows);
+    versions.iter().for_each(|version| text += &alerts(version));
+    text
+}
+
+/// A line per alert.
+fn alerts(version: &Value) -> String {
+    let of = format!("{} {}", table::cell(&version["model"]), table::cell(&version["version"]));
+    let line = |alert: &Value| {
+        let [kind, feature, detail] = ["kind", "feature", "detail"].map(|name| table::cell(&alert[name]));
+        format!("ALERT {of}: {kind} of {feature}: {detail}\n")
+    };
+    version["alerts"].as_array().into_iter().flatten().map(line).collect()
+}
+
+/// Features of a report, those that differ most first.
+fn ranked(view: &Value) -> Vec<&Value> {
+    let features = view["features"].as_object().into_iter().flat_map(serde_json::Map::values);
+    let mut ranked: Vec<&Value> = features.collect();
+    ranked
+        .sort_by(|a, b| b["effect"].as_f64().unwrap_or(0.0).total_cmp(&a["effect"].as_f64().unwrap_or(0.0)));
+    // What is predicted comes first: it is what drift is feared for.
+    ranked.splice(0..0, Some(&view["prediction"]).filter(|prediction| prediction.is_object()));
+    ranked
+}
+
+fn render(view: &Value, shown: usize) -> String {
+    let mut text = format!(
+        "{} version {}: {}, window of {} rows, reference of {}\n",
+        table::cell(&view["model"]),
+        table::cell(&view["version"]),
+        table::cell(&view["state"]),
+        table::cell(&view["window_rows"]),
+        table::cell(&view["reference_rows"]),
+    );
+    let number = |value: &Value| match value.as_f64() {
+        None => "-".to_owned(),
+        Some(0.0) => "0".into(),
+        Some(number) if number.abs() < 1e-3 => format!("{number:.1e}"),
+        Some(number) => format!("{number:.3}"),
+    };
+    let ranked = ranked(view);
+    let row = |drift: &&Value| {
+        let mut row = vec![table::cell(&drift["feature"]), table::cell(&drift["status"])];
+        row.extend(["ks", "chi2"].map(|name| number(&drift[name])));
+        row.push(number(&drift["psi"]["value"]));
+        row.extend(
+            ["js", "cramers_v", "mean_shift", "p_adjusted", "effect"].map(|name| number(&drift[name])),
+        );
+        row.push(if drift["beyond"] == true { "DRIFT".into() } else { String::new() });
+        row
+    };
+    let rows: Vec<_> = ranked.iter().take(shown).map(row).collect();
+    let heads = &["FEATURE", "STATUS", "KS", "CHI2", "PSI", "JS", "V", "SHIFT", "P", "EFFECT", ""];
+    if !rows.is_empty() {
+        text.push('\n');
+        text += &table::render(heads, &heads[2..10], &rows);
+    }
+    if ranked.len() > shown {
+        text += &format!("{} more features differ less; --all shows them\n", ranked.len() - shown);
+    }
+    for problem in view["problems"].as_array().into_iter().flatten() {
+        let [kind, feature, detail] = ["kind", "feature", "detail"].map(|name| table::cell(&problem[name]));
+        text += &format!("problem {kind} of {feature}: {detail}\n");
+    }
+    text + &alerts(view)
+}

@@ -1,0 +1,131 @@
+//! When somebody is told: neither at the first sign nor at every one.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Evaluations in a row that a finding has to last before it is told.
+const RAISE: u32 = 2;
+/// Evaluations in a row without it before it is over.
+const CLEAR: u32 = 3;
+/// The part of its threshold that a finding has to fall below to be over.
+const CLEAR_BELOW: f64 = 0.7;
+/// Milliseconds that an alert lasts at least, so that it does not flap.
+const DWELL: u64 = 5 * 60_000;
+
+/// Something found at an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The feature.
+    pub feature: String,
+    /// `drift`, `prediction_drift`, or the kind of a problem of quality.
+    pub kind: &'static str,
+    /// How strong it is, as a multiple of what counts.
+    pub level: f64,
+    /// Whether it is told at once: what is broken does not become clearer.
+    pub at_once: bool,
+    /// In words.
+    pub detail: String,
+}
+
+/// Something that somebody is told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Alert {
+    /// The feature.
+    pub feature: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// When it was raised, in milliseconds since 1970.
+    pub since: u64,
+    /// When it was seen last.
+    pub last: u64,
+    /// Its strongest level.
+    pub peak: f64,
+    /// In words, what was seen last.
+    pub detail: String,
+}
+
+/// What became of an alert.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// It is new.
+    Raised(Alert),
+    /// It is over.
+    Cleared(Alert),
+}
+
+/// All of a version.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    states: BTreeMap<(String, &'static str), State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    seen: u32,
+    gone: u32,
+    alert: Option<Alert>,
+}
+
+// === impl Alerts ===
+
+impl Alerts {
+    /// Takes what an evaluation found of some kinds: what is not among it was not there. Levels below 1 are not enough
+    /// to raise an alert, and below 0.7 let one end.
+    pub fn take(&mut self, kinds: &[&'static str], found: &[Found], now: u64) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for one in found.iter().filter(|one| one.level >= 1.0) {
+            self.states.entry((one.feature.clone(), one.kind)).or_default();
+        }
+        for ((feature, kind), state) in &mut self.states {
+            if !kinds.contains(kind) {
+                continue;
+            }
+            let one = found.iter().find(|one| one.feature == *feature && one.kind == *kind);
+            changes.extend(state.look(one, now));
+        }
+        self.states.retain(|_, state| state.alert.is_some() || state.gone == 0);
+        changes
+    }
+
+    /// Those that are on, the strongest first.
+    pub fn on(&self) -> Vec<&Alert> {
+        let mut alerts: Vec<&Alert> = self.states.values().filter_map(|state| state.alert.as_ref()).collect();
+        alerts.sort_by(|a, b| b.peak.total_cmp(&a.peak));
+        alerts
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn look(&mut self, found: Option<&Found>, now: u64) -> Option<Change> {
+        let level = found.map_or(0.0, |found| found.level);
+        self.seen = if level >= 1.0 { self.seen + 1 } else { 0 };
+        self.gone = if level < CLEAR_BELOW { self.gone + 1 } else { 0 };
+        match (&mut self.alert, found) {
+            (Some(alert), Some(found)) if level >= CLEAR_BELOW => {
+                alert.last = now;
+                alert.peak = alert.peak.max(level);
+                alert.detail.clone_from(&found.detail);
+                None
+            }
+            (Some(alert), _) if self.gone >= CLEAR && now >= alert.since + DWELL => {
+                self.alert.take().map(Change::Cleared)
+            }
+            (None, Some(found)) if self.seen >= if found.at_once { 1 } else { RAISE } => {
+                let alert = Alert {
+                    feature: found.feature.clone(),
+                    kind: found.kind,
+                    since: now,
+                    last: now,
+                    peak: level,
+                    detail: found.detail.clone(),
+                };
+                self.alert = Some(alert.clone());
+                Some(Change::Raised(alert))
+            }
+            _ => None,
+        }
+    }
+}

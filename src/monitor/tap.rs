@@ -1,0 +1,195 @@
+//! What workers show the monitor of each prediction: its features and what was predicted, as words in a ring.
+//!
+//! A ring belongs to one thread that answers and to the monitor. Writing copies words into memory that is there; where
+//! there is no room, the rows are dropped and counted. Nothing waits and nothing is allocated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use rtrb::{Consumer, Producer, RingBuffer};
+
+use crate::drift::{Kind, category, number};
+use crate::model::TensorSpec;
+use crate::serving::ServedVersion;
+use crate::tensor::{Data, Tensor};
+
+/// Words of a ring: half a MiB.
+const RING: usize = 128 << 10;
+/// Words before those of the rows: who predicted, how many rows there are, and how many words each has.
+const HEAD: usize = 3;
+/// Rows of one request that are shown, from the first on.
+const MAX_ROWS: usize = 64;
+
+/// The end of a ring that a thread which answers has.
+pub struct Tap {
+    ring: Producer<u32>,
+    rows: Vec<u32>,
+    dropped: Arc<AtomicU64>,
+}
+
+/// The monitor's ends of all rings.
+#[derive(Default)]
+pub(super) struct Taps {
+    rings: Vec<Consumer<u32>>,
+    words: Vec<u32>,
+    dropped: Arc<AtomicU64>,
+}
+
+// === impl Tap ===
+
+impl Tap {
+    /// Shows what a version predicted, where the monitor wants to see it.
+    #[inline]
+    pub fn offer(&mut self, version: &ServedVersion, inputs: &[Tensor], outputs: &[Tensor]) {
+        if version.watch.wants() {
+            self.show(version, inputs, outputs);
+        }
+    }
+
+    fn show(&mut self, version: &ServedVersion, inputs: &[Tensor], outputs: &[Tensor]) {
+        let layout = &version.watch.layout;
+        let Some(prediction) = outputs.get(version.prediction) else { return };
+        let rows = prediction.rows().min(MAX_ROWS);
+        self.rows.clear();
+        self.rows.extend([version.watch.id, rows as u32, layout.words() as u32]);
+        for row in 0..rows {
+            for (input, width) in inputs.iter().zip(&layout.widths) {
+                push_row(&mut self.rows, input, row, *width);
+            }
+            let spec = &version.signature.outputs[version.prediction];
+            let kind = layout.features.last().map_or(Kind::Number, |feature| feature.kind);
+            self.rows.push(predicted(prediction, spec, row, kind));
+        }
+        if self.rows.len() != HEAD + rows * layout.words() {
+            return;
+        }
+        self.write(rows);
+    }
+
+    #[inline]
+    fn write(&mut self, rows: usize) {
+        let Ok(mut chunk) = self.ring.write_chunk(self.rows.len()) else {
+            self.dropped.fetch_add(rows as u64, Relaxed);
+            return;
+        };
+        let (first, second) = chunk.as_mut_slices();
+        let (head, tail) = self.rows.split_at(first.len());
+        first.copy_from_slice(head);
+        second.copy_from_slice(tail);
+        chunk.commit_all();
+    }
+}
+
+/// The watched columns of a row.
+fn push_row(to: &mut Vec<u32>, input: &Tensor, row: usize, width: usize) {
+    let columns = input.data.len().checked_div(input.rows()).unwrap_or(0);
+    let first = row * columns;
+    if columns < width {
+        return;
+    }
+    match &input.data {
+        Data::Fp32(values) => {
+            to.extend(values.iter().skip(first).take(width).map(|value| number(*value)));
+        }
+        Data::Bytes(texts) => {
+            to.extend((first..first + width).map(|at| category(texts.get(at).unwrap_or_default())));
+        }
+        data => {
+            to.extend((first..first + width).map(|at| number(data.number(at).unwrap_or(f64::NAN) as f32)));
+        }
+    }
+}
+
+/// What a row predicts: a number, the probability of 1, or a label.
+fn predicted(output: &Tensor, spec: &TensorSpec, row: usize, kind: Kind) -> u32 {
+    let width = output.data.len().checked_div(output.rows()).unwrap_or(0);
+    if let Data::Bytes(texts) = &output.data {
+        return category(texts.get(row * width).unwrap_or_default());
+    }
+    let at = |column: usize| output.data.number(row * width + column).unwrap_or(f64::NAN);
+    match (kind, width) {
+        (_, 0) => number(f32::NAN),
+        (Kind::Number, 2) => number(at(1) as f32),
+        (Kind::Number, _) => number(at(0) as f32),
+        (Kind::Category, 1) => label(&at(0).to_string()),
+        (Kind::Category, _) => {
+            let best = (0..width).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap_or(0);
+            match spec.labels.as_ref().and_then(|labels| labels.get(best)) {
+                Some(name) => label(name),
+                None => label(&best.to_string()),
+            }
+        }
+    }
+}
+
+fn label(text: &str) -> u32 {
+    category(text.as_bytes())
+}
+
+// === impl Taps ===
+
+impl Taps {
+    /// A ring for one more thread.
+    pub(super) fn tap(&mut self) -> Tap {
+        let (ring, end) = RingBuffer::new(RING);
+        self.rings.push(end);
+        Tap { ring, rows: Vec::new(), dropped: self.dropped.clone() }
+    }
+
+    /// Rows that found no room, since the start.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// Takes what is there, row by row, with the id of the version that predicted it. What comes meanwhile is for the
+    /// next time.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(u32, &[u32])) {
+        for ring in &mut self.rings {
+            let Ok(chunk) = ring.read_chunk(ring.slots()) else { continue };
+            let (first, second) = chunk.as_slices();
+            self.words.clear();
+            self.words.extend_from_slice(first);
+            self.words.extend_from_slice(second);
+            chunk.commit_all();
+            let mut rest = self.words.as_slice();
+            while let [id, rows, words, after @ ..] = rest {
+                // Requests are written whole.
+                let (own, others) = after.split_at((*rows as usize * *words as usize).min(after.len()));
+                own.chunks_exact((*words as usize).max(1)).for_each(|row| take(*id, row));
+                rest = others;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(tap: &mut Tap, words: &[u32]) {
+        tap.rows.clear();
+        tap.rows.extend_from_slice(words);
+        tap.write(1);
+    }
+
+    #[test]
+    fn rows_come_whole_and_what_finds_no_room_is_counted() {
+        let mut taps = Taps::default();
+        let (mut one, mut other) = (taps.tap(), taps.tap());
+        let mut seen = Vec::new();
+        for round in 0..20_000_u32 {
+            write(&mut one, &[7, 2, 3, round, 1, 2, round, 3, 4]);
+            write(&mut other, &[8, 1, 1, round]);
+            if round % 500 == 499 {
+                taps.drain(|id, row| seen.push((id, row.to_vec())));
+            }
+        }
+        assert_eq!((seen.len(), taps.dropped()), (60_000, 0));
+        let of = |id| seen.iter().filter(move |(of, _)| *of == id).map(|(_, row)| row);
+        assert!(of(7).enumerate().all(|(at, row)| row.len() == 3 && row[0] == at as u32 / 2));
+        assert!(of(8).enumerate().all(|(at, row)| *row == [at as u32]));
+        // Nobody looks.
+        (0..RING).for_each(|_| write(&mut one, &[7, 1, 1, 9]));
+        assert_eq!(taps.dropped(), (RING - RING / 4) as u64);
+    }
+}

@@ -1,0 +1,262 @@
+//! One version as the monitor watches it: first it learns how its features are distributed, then it looks.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::drift::quality::{self, Problem};
+use crate::drift::{Alerts, Change, Drift, Evaluation, Found, Learner, Limits, Reference, Window, evaluate};
+use crate::serving::ServedVersion;
+
+/// Panes of a window.
+const PANES: usize = 16;
+/// The least panes that a window is worth having with.
+const MIN_PANES: usize = 4;
+/// Milliseconds after which a pane is closed that did not fill.
+const PANE_MILLIS: u64 = 60_000;
+const MONTH_MILLIS: f64 = 30.0 * 86_400_000.0;
+/// Kinds of alerts that an evaluation decides on.
+const DRIFTS: &[&str] = &["drift", "prediction_drift"];
+/// Those of broken data.
+const PROBLEMS: &[&str] = &["missing", "infinite", "unseen_category", "constant", "unit", "range"];
+
+/// How versions are watched.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Rows that a reference is learned from.
+    pub(super) learn_rows: usize,
+    /// Rows of a window.
+    pub(super) window_rows: u64,
+    /// False alarms that a version may raise in thirty days.
+    pub(super) false_alarms: f64,
+    /// Bytes that may be taken.
+    pub(super) max_bytes: usize,
+}
+
+/// A watched version.
+pub(super) struct Watcher {
+    pub(super) version: Arc<ServedVersion>,
+    state: State,
+    pub(super) alerts: Alerts,
+    /// Rows that it has seen.
+    pub(super) rows: u64,
+    /// Rows since the rate was looked at last.
+    pub(super) fresh: u64,
+    problems: Vec<Problem>,
+}
+
+enum State {
+    Learning(Learner),
+    Watching(Box<Watching>),
+    /// Its features would take too much memory.
+    TooLarge,
+}
+
+struct Watching {
+    reference: Reference,
+    window: Window,
+    /// When the latest pane was closed, and evaluations.
+    closed_at: u64,
+    evaluated_at: u64,
+    due: bool,
+    latest: Option<Evaluation>,
+}
+
+// === impl Watcher ===
+
+impl Watcher {
+    pub(super) fn new(version: Arc<ServedVersion>, plan: Plan) -> Self {
+        let layout = &version.watch.layout;
+        // A learned word is kept until all are there.
+        let needed = layout.words() * plan.learn_rows * size_of::<u32>();
+        let state = match needed > plan.max_bytes {
+            true => State::TooLarge,
+            false => State::Learning(Learner::new(layout, plan.learn_rows)),
+        };
+        Self { version, state, alerts: Alerts::default(), rows: 0, fresh: 0, problems: Vec::new() }
+    }
+
+    /// Takes a row.
+    pub(super) fn push(&mut self, row: &[u32], plan: Plan, now: u64) {
+        self.rows += 1;
+        self.fresh += 1;
+        match &mut self.state {
+            State::Learning(learner) => {
+                if learner.push(row) {
+                    let reference = learner.finish(&self.version.watch.layout);
+                    tracing::info!(
+                        model = %self.version.model, version = self.version.version.get(),
+                        rows = reference.rows, "the reference of its features is learned"
+                    );
+                    self.state = watching(reference, plan, now);
+                }
+            }
+            State::Watching(watching) => {
+                let Watching { reference, window, closed_at, due, .. } = &mut **watching;
+                if window.push(reference, row) {
+                    (*closed_at, *due) = (now, true);
+                }
+            }
+            State::TooLarge => {}
+        }
+    }
+
+    /// Looks, where something is due; what became of alerts.
+    pub(super) fn look(&mut self, plan: Plan, now: u64) -> Vec<Change> {
+        let State::Watching(watching) = &mut self.state else { return Vec::new() };
+        let Watching { reference, window, closed_at, evaluated_at, due, latest } = &mut **watching;
+        if now.saturating_sub(*closed_at) >= PANE_MILLIS {
+            window.close(reference);
+            (*closed_at, *due) = (now, true);
+        }
+        self.problems = quality::problems(reference, &window.last(reference, 2));
+        let found: Vec<Found> = self.problems.iter().map(broken).collect();
+        let mut changes = self.alerts.take(PROBLEMS, &found, now);
+        if std::mem::take(due) {
+            // Evaluations as far apart as these come so often in thirty days that each may be wrong so seldom.
+            let apart = now.saturating_sub(*evaluated_at).clamp(1000, PANE_MILLIS) as f64;
+            let alpha = (plan.false_alarms * apart / MONTH_MILLIS).clamp(1e-12, 0.05);
+            *evaluated_at = now;
+            let evaluation = evaluate(reference, &window.total(reference), Limits { alpha });
+            let drifting = |kind| move |drift: &Drift| drifted(drift, kind);
+            let mut found: Vec<Found> = evaluation.features.iter().filter_map(drifting("drift")).collect();
+            found.extend(evaluation.prediction.as_ref().and_then(drifting("prediction_drift")));
+            changes.extend(self.alerts.take(DRIFTS, &found, now));
+            *latest = Some(evaluation);
+        }
+        changes
+    }
+
+    /// The latest evaluation.
+    pub(super) fn evaluation(&self) -> Option<&Evaluation> {
+        match &self.state {
+            State::Watching(watching) => watching.latest.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.state {
+            State::Learning(learner) => self.version.watch.layout.words() * learner.seen() * size_of::<u32>(),
+            State::Watching(watching) => watching.window.bytes() + reference_bytes(&watching.reference),
+            State::TooLarge => 0,
+        }
+    }
+
+    /// What is known, for people.
+    pub(super) fn summary(&self) -> Value {
+        let mut summary = json!({
+            "model": self.version.model.as_str(),
+            "version": self.version.version.to_string(),
+            "features": self.version.watch.layout.features.len() - 1,
+            "left_out": self.version.watch.layout.left_out,
+            "rows": self.rows,
+            "every": self.version.watch.every(),
+            "bytes": self.bytes(),
+            "alerts": self.alerts.on(),
+        });
+        let state = match &self.state {
+            State::Learning(learner) => {
+                summary["learned"] = json!([learner.seen(), learner.needed()]);
+                "learning"
+            }
+            State::Watching(_) => "watching",
+            State::TooLarge => "too_large",
+        };
+        summary["state"] = state.into();
+        summary
+    }
+
+    /// All of it.
+    pub(super) fn report(&self, now: String) -> Value {
+        let mut report = self.summary();
+        report["timestamp"] = now.into();
+        report["problems"] = json!(self.problems);
+        if let State::Watching(watching) = &self.state {
+            report["reference_rows"] = watching.reference.rows.into();
+            if let Some(evaluation) = &watching.latest {
+                report["method"] = "kolmogorov_smirnov".into();
+                report["window_rows"] = evaluation.rows.into();
+                report["features"] = by_name(&evaluation.features);
+                report["prediction"] = json!(evaluation.prediction);
+            }
+        }
+        report
+    }
+
+    /// The reference and the window, cell by cell.
+    pub(super) fn profile(&self) -> Option<Value> {
+        let State::Watching(watching) = &self.state else { return None };
+        let Watching { reference, window, .. } = &**watching;
+        let total = window.total(reference);
+        let cells: Vec<&[u64]> = total.features(reference).map(|(cells, _)| cells).collect();
+        Some(json!({
+            "model": self.version.model.as_str(),
+            "version": self.version.version.to_string(),
+            "reference": reference,
+            "window": {"rows": total.rows, "cells": cells},
+        }))
+    }
+}
+
+fn by_name(features: &[Drift]) -> Value {
+    features
+        .iter()
+        .map(|drift| (drift.feature.clone(), json!(drift)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+/// A reference and a window, as large as fits.
+fn watching(reference: Reference, plan: Plan, now: u64) -> State {
+    let sizes =
+        std::iter::successors(Some(PANES), |panes| Some(panes / 2)).take_while(|panes| *panes >= MIN_PANES);
+    let windows = sizes.map(|panes| Window::new(&reference, (plan.window_rows / panes as u64).max(1), panes));
+    let fits = |window: &Window| window.bytes() + reference_bytes(&reference) <= plan.max_bytes;
+    let Some(window) = windows.into_iter().find(fits) else { return State::TooLarge };
+    State::Watching(Box::new(Watching {
+        window,
+        reference,
+        closed_at: now,
+        evaluated_at: now,
+        due: false,
+        latest: None,
+    }))
+}
+
+fn reference_bytes(reference: &Reference) -> usize {
+    // Edges or hashes, and counts.
+    2 * reference.cells() * size_of::<u64>()
+}
+
+fn drifted(drift: &Drift, kind: &'static str) -> Option<Found> {
+    // Below its threshold it may still keep an alert on; without a p-value small enough it is nothing.
+    let sure = drift.p_adjusted.is_some_and(|p| p < 0.05);
+    let level = if drift.beyond { drift.effect.max(1.0) } else { drift.effect.min(0.99) };
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
+    sure.then(|| Found {
+        feature: drift.feature.clone(),
+        kind,
+        level,
+        at_once: false,
+        detail: format!(
+            "KS {}, PSI {}, Jensen-Shannon {}, mean shifted by {} standard deviations, p {:.1e}",
+            number(drift.ks),
+            number(drift.psi.map(|psi| psi.value)),
+            number(drift.js),
+            number(drift.mean_shift),
+            drift.p_adjusted.unwrap_or(1.0)
+        ),
+    })
+}
+
+fn broken(problem: &Problem) -> Found {
+    Found {
+        feature: problem.feature.clone(),
+        kind: problem.kind,
+        level: 1.0 + problem.share,
+        at_once: true,
+        detail: problem.detail.clone(),
+    }
+}

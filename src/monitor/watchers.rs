@@ -1,0 +1,186 @@
+//! All versions that are watched.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+
+use super::tap::Taps;
+use super::watcher::{Plan, Watcher};
+use crate::config::Config;
+use crate::drift::Change;
+use crate::metrics::Metrics;
+use crate::model::ModelName;
+use crate::serving::{ServedVersion, Serving, Snapshot};
+
+/// Features of a version whose drift is a series: those with the largest effects, and every one with an alert.
+const SERIES: usize = 50;
+/// Between two looks at rates.
+const RATE_MILLIS: u64 = 1000;
+
+/// What the monitor's thread knows of features.
+pub(super) struct Watchers {
+    taps: Taps,
+    config: Arc<ArcSwap<Config>>,
+    serving: Arc<Serving>,
+    metrics: Arc<Metrics>,
+    /// By the number of the version.
+    watched: HashMap<u32, Watcher>,
+    told_dropped: u64,
+    rated_at: u64,
+}
+
+// === impl Watchers ===
+
+impl Watchers {
+    pub(super) fn new(
+        taps: Taps,
+        config: Arc<ArcSwap<Config>>,
+        serving: Arc<Serving>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { taps, config, serving, metrics, watched: HashMap::new(), told_dropped: 0, rated_at: 0 }
+    }
+
+    /// Takes what workers have shown.
+    pub(super) fn drain(&mut self, now: u64) {
+        let plan = self.plan();
+        let watched = &mut self.watched;
+        self.taps.drain(|id, row| {
+            if let Some(watcher) = watched.get_mut(&id) {
+                watcher.push(row, plan, now);
+            }
+        });
+    }
+
+    /// Follows what is served, looks where that is due, and tells.
+    pub(super) fn tick(&mut self, now: u64) {
+        self.follow();
+        let plan = self.plan();
+        for watcher in self.watched.values_mut() {
+            for change in watcher.look(plan, now) {
+                tell(&self.metrics, &watcher.version, &change);
+            }
+        }
+        if now.saturating_sub(self.rated_at) >= RATE_MILLIS {
+            let seconds = (now.saturating_sub(self.rated_at) as f64 / 1000.0).min(60.0);
+            self.rated_at = now;
+            self.rate(seconds);
+            self.publish();
+        }
+    }
+
+    fn plan(&self) -> Plan {
+        let monitor = &self.config.load().monitor;
+        Plan {
+            learn_rows: monitor.learn_rows,
+            window_rows: monitor.window_rows,
+            false_alarms: monitor.false_alarms as f64,
+            // What is left of the budget is for each alike: none takes it all.
+            max_bytes: monitor.max_bytes / 2 / self.watched.len().max(1),
+        }
+    }
+
+    /// Watches every version that is loaded, and forgets those that are not.
+    fn follow(&mut self) {
+        let snapshot = self.serving.snapshot.load_full();
+        let on = self.config.load().monitor.drift;
+        let served = served(&snapshot).filter(|_| on);
+        let numbers: HashMap<u32, Arc<ServedVersion>> =
+            served.map(|version| (version.watch.id, version.clone())).collect();
+        let gone: Vec<u32> = self.watched.keys().copied().filter(|id| !numbers.contains_key(id)).collect();
+        for watcher in gone.iter().filter_map(|id| self.watched.remove(id)) {
+            watcher.version.watch.ask(0);
+            self.metrics.forget_drift(watcher.version.model.as_str(), &watcher.version.version.to_string());
+        }
+        let plan = self.plan();
+        for (id, version) in numbers {
+            self.watched.entry(id).or_insert_with(|| {
+                version.watch.ask(1);
+                Watcher::new(version, plan)
+            });
+        }
+    }
+
+    /// Keeps every version to the rows that are worth looking at.
+    fn rate(&mut self, seconds: f64) {
+        let most = self.config.load().monitor.max_rows_per_s as f64;
+        for watcher in self.watched.values_mut() {
+            let shown = std::mem::take(&mut watcher.fresh) as f64 / seconds;
+            let every = f64::from(watcher.version.watch.every().max(1));
+            // Of all that come, as many as are wanted; slowly, where there are few.
+            let wanted = (shown * every / most).ceil().clamp(1.0, 1e6) as u32;
+            watcher.version.watch.ask(wanted);
+        }
+    }
+
+    fn publish(&mut self) {
+        let dropped = self.taps.dropped();
+        self.metrics.monitor_dropped.inc_by(dropped - std::mem::replace(&mut self.told_dropped, dropped));
+        self.metrics.monitor_bytes.set(self.watched.values().map(Watcher::bytes).sum::<usize>() as i64);
+        for watcher in self.watched.values() {
+            let Some(evaluation) = watcher.evaluation() else { continue };
+            let alerts = watcher.alerts.on();
+            let mut drifts: Vec<_> = evaluation.features.iter().chain(&evaluation.prediction).collect();
+            drifts.sort_by(|a, b| b.effect.total_cmp(&a.effect));
+            let told = drifts.iter().enumerate().filter(|(at, drift)| {
+                *at < SERIES || alerts.iter().any(|alert| alert.feature == drift.feature)
+            });
+            let scores: Vec<(&str, f64)> =
+                told.filter_map(|(_, drift)| Some((drift.feature.as_str(), drift.statistic?))).collect();
+            let (model, version) = (&watcher.version.model, watcher.version.version.to_string());
+            self.metrics.drift_scores(model.as_str(), &version, &scores);
+        }
+    }
+
+    /// Every watched version.
+    pub(super) fn list(&self) -> Value {
+        let mut versions: Vec<&Watcher> = self.watched.values().collect();
+        versions.sort_by_key(|watcher| (watcher.version.model.clone(), watcher.version.version));
+        let on = self.config.load().monitor.drift;
+        json!({"on": on, "versions": versions.iter().map(|watcher| watcher.summary()).collect::<Vec<_>>()})
+    }
+
+    /// What is known of the version that a model's name means.
+    pub(super) fn report(&self, model: &ModelName) -> Option<Value> {
+        let now = time::OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        Some(self.of(model)?.report(now))
+    }
+
+    /// The reference and the window of that version.
+    pub(super) fn profile(&self, model: &ModelName) -> Option<Value> {
+        self.of(model)?.profile()
+    }
+
+    fn of(&self, model: &ModelName) -> Option<&Watcher> {
+        let snapshot = self.serving.snapshot.load();
+        self.watched.get(&snapshot.models.get(model)?.default.as_ref()?.watch.id)
+    }
+}
+
+fn served(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<ServedVersion>> {
+    snapshot.models.values().flat_map(|model| model.versions.values().map(|(_, version)| version))
+}
+
+fn tell(metrics: &Metrics, version: &ServedVersion, change: &Change) {
+    let (model, number) = (&version.model, version.version.get());
+    match change {
+        Change::Raised(alert) => {
+            metrics.drift_alert(model.as_str(), &number.to_string(), &alert.feature, alert.kind, true);
+            tracing::warn!(
+                %model, version = number, feature = alert.feature, kind = alert.kind, detail = alert.detail,
+                "an alert was raised"
+            );
+        }
+        Change::Cleared(alert) => {
+            metrics.drift_alert(model.as_str(), &number.to_string(), &alert.feature, alert.kind, false);
+            let lasted_s = alert.last.saturating_sub(alert.since) / 1000;
+            tracing::info!(
+                %model, version = number, feature = alert.feature, kind = alert.kind, lasted_s,
+                "an alert is over"
+            );
+        }
+    }
+}
