@@ -11,13 +11,15 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use sidegate::config::EngineChoice;
+use sidegate::drift::Layout;
 use sidegate::engine::{self, LoadOptions, Scratch, Session};
-use sidegate::experiment::{Definition, Given, Ruling, Track};
+use sidegate::experiment::{Definition, Given, Predicted, Ruling, Track};
 use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
 use sidegate::model::{Signature, TensorSpec};
-use sidegate::monitor::{Predictions, Record, Recorder};
+use sidegate::monitor::{Predictions, Receipt, Receipts, Record, Recorder, Taps};
 use sidegate::protocol::oip::{AnswerHead, decode, encode};
 use sidegate::protocol::{Policy, Request};
+use sidegate::serving::watch::Watch;
 use sidegate::stats::assign::{self, slot};
 use sidegate::stats::{Edges, Moments, ks};
 use sidegate::tensor::{Data, Datatype, Tensor};
@@ -285,10 +287,79 @@ fn experiment() {
     row("experiment x1000 / deciding alone", &mut ours, &mut reference);
 }
 
+/// A thousand requests of 100 features shown to the monitor, against copying as many bytes; and not shown.
+fn tap() {
+    let spec = |name: &str, width| TensorSpec {
+        name: name.into(),
+        datatype: Datatype::Fp32,
+        shape: vec![-1, width],
+        labels: None,
+    };
+    let signature = Signature { inputs: vec![spec("x", 100)], outputs: vec![spec("y", 1)] };
+    let watch = Watch::new(Layout::of(&signature, &[], 0));
+    let inputs = [Tensor::new(&[1, 100], Data::Fp32(values(100)))];
+    let outputs = [Tensor::new(&[1, 1], Data::Fp32(vec![0.5]))];
+    let mut taps = Taps::default();
+    let mut tap = taps.tap();
+    let mut shown = |every| {
+        watch.ask(every);
+        for _ in 0..1000 {
+            tap.offer(black_box(&watch), (&signature, 0), black_box(&inputs), black_box(&outputs));
+        }
+        taps.drain(|_, row| {
+            black_box(row.len());
+        });
+    };
+    let (source, mut target) = (values(100), Vec::with_capacity(100));
+    let mut reference = || {
+        for _ in 0..1000 {
+            target.clear();
+            target.extend_from_slice(black_box(&source));
+            black_box(&target);
+        }
+    };
+    row("tap 100 features x1000, taken / copied", &mut || shown(1), &mut reference);
+    row("tap 100 features x1000, every 1000th / copied", &mut || shown(1000), &mut reference);
+}
+
+/// A thousand receipts signed, against a digest of as many bytes.
+fn receipts() {
+    let receipts = Receipts::new(&["a-key-that-every-replica-has".to_owned()]);
+    let receipt = Receipt {
+        phase: 1,
+        variant: 1,
+        version: 7,
+        slot: 5,
+        unit: 9,
+        id: 11,
+        at: 1_764_000_000_000,
+        propensity: 0.5,
+        rows: [Predicted::Probability(0.25)].into_iter().collect(),
+        model: "flight-delay".into(),
+    };
+    let mut out = Vec::with_capacity(256);
+    let mut ours = || {
+        for _ in 0..1000 {
+            out.clear();
+            receipts.push(black_box(&receipt), &mut out);
+            black_box(&out);
+        }
+    };
+    let bytes = [7_u8; 96];
+    let mut reference = || {
+        for _ in 0..1000 {
+            black_box(blake3::hash(black_box(&bytes)));
+        }
+    };
+    row("receipt x1000 / BLAKE3 of 96 bytes", &mut ours, &mut reference);
+}
+
 fn main() {
     sidegate::native::prepare_environment();
     statistics();
     experiment();
+    receipts();
+    tap();
     decoding();
     encoding();
     for model in ["breast-cancer", "wine"] {

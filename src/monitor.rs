@@ -43,8 +43,7 @@ pub use record::{Predictions, Record};
 pub use shadow::{Answered, Shadows};
 use state::State;
 pub use state::request_id;
-pub use tap::Tap;
-use tap::Taps;
+pub use tap::{Tap, Taps};
 use watchers::Watchers;
 
 /// Records that wait to be counted; more are dropped, which is counted.

@@ -168,6 +168,16 @@ impl Kind {
     }
 }
 
+// === impl Predicted ===
+
+impl Predicted {
+    /// The number, whatever it means.
+    pub const fn number(self) -> f64 {
+        let (Self::Value(number) | Self::Probability(number)) = self;
+        number
+    }
+}
+
 // === impl Score ===
 
 impl Score {

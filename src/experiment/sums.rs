@@ -263,6 +263,17 @@ impl Outputs {
         self.changes += other.changes;
     }
 
+    /// Takes the rows that follow.
+    pub fn append(&mut self, next: &Self) {
+        let other = self.ends.zip(next.ends).is_some_and(|([_, last], [first, _])| last != first);
+        self.merge(next);
+        self.changes += u64::from(other);
+        self.ends = match (self.ends, next.ends) {
+            (Some([first, _]), Some([_, last])) => Some([first, last]),
+            (one, other) => one.or(other),
+        };
+    }
+
     /// The first and the last number of a request.
     pub const fn ends(&self) -> Option<[f64; 2]> {
         self.ends

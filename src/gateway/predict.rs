@@ -198,7 +198,8 @@ impl Prediction {
         if wanted {
             self.succeeded(rows);
             if self.remote().is_none() {
-                runner.tap.offer(&version, &work.request.inputs, &work.outputs);
+                let predicts = (&version.signature, version.prediction);
+                runner.tap.offer(&version.watch, predicts, &work.request.inputs, &work.outputs);
             }
         } else {
             self.timed_out();

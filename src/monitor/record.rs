@@ -40,8 +40,8 @@ pub struct Record {
 pub struct Predictions {
     /// Row by row, up to [`MAX_ROWS`].
     pub rows: SmallVec<[Predicted; 1]>,
-    /// All rows together.
-    pub outputs: Outputs,
+    /// The rows beyond these, together.
+    beyond: Option<Box<Outputs>>,
 }
 
 // === impl Predictions ===
@@ -61,13 +61,23 @@ impl Predictions {
                 2 if output.data.datatype().is_float() => Predicted::Probability(number(1)),
                 _ => Predicted::Value(largest(width, number, spec)),
             };
-            let (Predicted::Value(number) | Predicted::Probability(number)) = predicted;
-            found.outputs.push(number);
             if row < MAX_ROWS {
                 found.rows.push(predicted);
+            } else {
+                found.beyond.get_or_insert_default().push(predicted.number());
             }
         }
         found
+    }
+
+    /// What all rows look like together. Whoever counts works it out, not who answers.
+    pub fn outputs(&self) -> Outputs {
+        let mut outputs = Outputs::default();
+        self.rows.iter().for_each(|row| outputs.push(row.number()));
+        if let Some(beyond) = &self.beyond {
+            outputs.append(beyond);
+        }
+        outputs
     }
 }
 
@@ -101,5 +111,16 @@ mod tests {
         assert_eq!(of(&[1, 3], Data::Fp64(vec![0.2, 0.7, 0.1]), None), [Value(1.0)]);
         assert_eq!(of(&[1, 3], Data::Fp64(vec![0.2, 0.7, 0.1]), Some(&["10", "20", "30"])), [Value(20.0)]);
         assert_eq!(of(&[0, 3], Data::Fp64(vec![]), None), []);
+    }
+
+    #[test]
+    fn rows_beyond_those_that_are_kept_are_counted_too() {
+        let values: Vec<f64> =
+            (0..300).map(|row| if row == 299 { f64::NAN } else { f64::from(row / 2) }).collect();
+        let mut all = Outputs::default();
+        values.iter().for_each(|value| all.push(*value));
+        let spec = TensorSpec { name: "p".into(), datatype: Datatype::Fp64, shape: vec![-1], labels: None };
+        let found = Predictions::of(&Tensor::new(&[300], Data::Fp64(values)), &spec);
+        assert_eq!((found.rows.len(), found.outputs()), (MAX_ROWS, all));
     }
 }

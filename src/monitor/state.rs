@@ -357,6 +357,7 @@ impl Phase {
                 }
             }
         }
+        let outputs = record.predictions.outputs();
         for arm in &arms {
             let tally = &mut sums.arms[*arm];
             tally.requests += 1;
@@ -365,8 +366,7 @@ impl Phase {
                 tally.latency.push(record.seconds);
                 tally.seconds.add(place.bucket, Cell { weight: 1.0, sum: record.seconds });
             }
-            let outputs = &record.predictions.outputs;
-            sums.add_outputs(*arm, place.bucket, outputs, self.last[*arm]);
+            sums.add_outputs(*arm, place.bucket, &outputs, self.last[*arm]);
             self.last[*arm] = outputs.ends().map(|[_, last]| last).or(self.last[*arm]);
         }
         sums.add(place, track.errors, Cell { weight: 1.0, sum: f64::from(record.failed) });

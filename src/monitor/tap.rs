@@ -3,14 +3,15 @@
 //! A ring belongs to one thread that answers and to the monitor. Writing copies words into memory that is there; where
 //! there is no room, the rows are dropped and counted. Nothing waits and nothing is allocated.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
 use crate::drift::{Kind, category, number};
-use crate::model::TensorSpec;
-use crate::serving::ServedVersion;
+use crate::model::{Signature, TensorSpec};
+use crate::serving::watch::Watch;
 use crate::tensor::{Data, Tensor};
 
 /// Words of a ring: half a MiB.
@@ -29,7 +30,7 @@ pub struct Tap {
 
 /// The monitor's ends of all rings.
 #[derive(Default)]
-pub(super) struct Taps {
+pub struct Taps {
     rings: Vec<Consumer<u32>>,
     words: Vec<u32>,
     dropped: Arc<AtomicU64>,
@@ -38,32 +39,39 @@ pub(super) struct Taps {
 // === impl Tap ===
 
 impl Tap {
-    /// Shows what a version predicted, where the monitor wants to see it.
+    /// Shows what was predicted, where the monitor wants to see it: the output at `prediction` of a signature.
     #[inline]
-    pub fn offer(&mut self, version: &ServedVersion, inputs: &[Tensor], outputs: &[Tensor]) {
-        if version.watch.wants() {
-            self.show(version, inputs, outputs);
+    pub fn offer(
+        &mut self,
+        watch: &Watch,
+        (signature, prediction): (&Signature, usize),
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+    ) {
+        if watch.wants()
+            && let (Some(output), Some(spec)) = (outputs.get(prediction), signature.outputs.get(prediction))
+        {
+            self.show(watch, inputs, output, spec);
         }
     }
 
-    fn show(&mut self, version: &ServedVersion, inputs: &[Tensor], outputs: &[Tensor]) {
-        let layout = &version.watch.layout;
-        let Some(prediction) = outputs.get(version.prediction) else { return };
-        let rows = prediction.rows().min(MAX_ROWS);
+    fn show(&mut self, watch: &Watch, inputs: &[Tensor], output: &Tensor, spec: &TensorSpec) {
+        let layout = &watch.layout;
+        let kind = layout.features.last().map_or(Kind::Number, |feature| feature.kind);
+        // Of wide rows fewer, so that several requests find room.
+        let rows = output.rows().min(MAX_ROWS).min(RING / 4 / layout.words());
         self.rows.clear();
-        self.rows.extend([version.watch.id, rows as u32, layout.words() as u32]);
+        self.rows.extend([watch.id, rows as u32, layout.words() as u32]);
         for row in 0..rows {
             for (input, width) in inputs.iter().zip(&layout.widths) {
                 push_row(&mut self.rows, input, row, *width);
             }
-            let spec = &version.signature.outputs[version.prediction];
-            let kind = layout.features.last().map_or(Kind::Number, |feature| feature.kind);
-            self.rows.push(predicted(prediction, spec, row, kind));
+            self.rows.push(predicted(output, spec, row, kind));
         }
-        if self.rows.len() != HEAD + rows * layout.words() {
-            return;
+        // Inputs of another width than they declare are not looked at.
+        if self.rows.len() == HEAD + rows * layout.words() {
+            self.write(rows);
         }
-        self.write(rows);
     }
 
     #[inline]
@@ -111,12 +119,12 @@ fn predicted(output: &Tensor, spec: &TensorSpec, row: usize, kind: Kind) -> u32 
         (_, 0) => number(f32::NAN),
         (Kind::Number, 2) => number(at(1) as f32),
         (Kind::Number, _) => number(at(0) as f32),
-        (Kind::Category, 1) => label(&at(0).to_string()),
+        (Kind::Category, 1) => numbered(at(0)),
         (Kind::Category, _) => {
             let best = (0..width).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap_or(0);
             match spec.labels.as_ref().and_then(|labels| labels.get(best)) {
                 Some(name) => label(name),
-                None => label(&best.to_string()),
+                None => numbered(best as f64),
             }
         }
     }
@@ -126,24 +134,34 @@ fn label(text: &str) -> u32 {
     category(text.as_bytes())
 }
 
+/// A label that is a number, as it is written.
+fn numbered(number: f64) -> u32 {
+    let mut text = [0; 32];
+    let mut rest = text.as_mut_slice();
+    // What is longer is told apart by its beginning.
+    let _ = write!(rest, "{number}");
+    let left = rest.len();
+    category(&text[..text.len() - left])
+}
+
 // === impl Taps ===
 
 impl Taps {
     /// A ring for one more thread.
-    pub(super) fn tap(&mut self) -> Tap {
+    pub fn tap(&mut self) -> Tap {
         let (ring, end) = RingBuffer::new(RING);
         self.rings.push(end);
         Tap { ring, rows: Vec::new(), dropped: self.dropped.clone() }
     }
 
     /// Rows that found no room, since the start.
-    pub(super) fn dropped(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 
     /// Takes what is there, row by row, with the id of the version that predicted it. What comes meanwhile is for the
     /// next time.
-    pub(super) fn drain(&mut self, mut take: impl FnMut(u32, &[u32])) {
+    pub fn drain(&mut self, mut take: impl FnMut(u32, &[u32])) {
         for ring in &mut self.rings {
             let Ok(chunk) = ring.read_chunk(ring.slots()) else { continue };
             let (first, second) = chunk.as_slices();

@@ -54,7 +54,6 @@ fn record(track: &Arc<Track>, n: u64, at: u64) -> Record {
     let unit = mixed(n % 3000);
     let mut predictions = Predictions::default();
     predictions.rows.push(Predicted::Probability(probability(n)));
-    predictions.outputs.push(probability(n));
     let (variant, slot) = ((unit >> 9 & 1) as usize, (unit >> 9 & 1) as u32 * 600_000);
     let id = request_id(format!("id-{n}").as_bytes());
     Record { track: track.clone(), variant, slot, unit, at, seconds: 1e-3, failed: false, id, predictions }
