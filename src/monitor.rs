@@ -17,6 +17,8 @@ mod tap;
 mod watcher;
 mod watchers;
 
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -31,7 +33,7 @@ use crate::config::Config;
 use crate::experiment::Track;
 use crate::experiment::pairwise::Pairs;
 use crate::metrics::Metrics;
-use crate::model::ModelName;
+use crate::model::{ModelName, Version};
 use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
@@ -52,6 +54,8 @@ const QUEUE: usize = 8192;
 const MAX_POSTED: usize = 16 << 20;
 /// Longest that a record waits while nothing else wakes the thread.
 const NAP: Duration = Duration::from_millis(20);
+/// After a panic, which may come again.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// Between two decisions.
 const TICK: Duration = Duration::from_millis(250);
 
@@ -105,10 +109,10 @@ pub enum Ask {
 pub enum Seen {
     /// Every version that is watched.
     All,
-    /// How those of a model's version differ from their reference.
-    Of(ModelName),
+    /// How those of a model's version, by default of the one that its name means, differ from their reference.
+    Of(ModelName, Option<Version>),
     /// That reference and the window, cell by cell.
-    Profile(ModelName),
+    Profile(ModelName, Option<Version>),
 }
 
 /// A body of outcomes that waits, and its share of what may.
@@ -141,6 +145,7 @@ pub struct Monitor {
     asks: Receiver<Ask>,
     state: State,
     watchers: Watchers,
+    metrics: Arc<Metrics>,
 }
 
 // === impl Recorder ===
@@ -223,11 +228,12 @@ impl Monitor {
         let mut ends = Taps::default();
         let taps = (0..callers).map(|_| ends.tap()).collect();
         let watchers = Watchers::new(ends, config.clone(), serving.clone(), metrics.clone());
+        let counts = metrics.clone();
         let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
         let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
         let beside = Beside { publisher: thread, shadow, taps };
         Ok((
-            Self { records: incoming, asks: asked, state, watchers },
+            Self { records: incoming, asks: asked, state, watchers, metrics: counts },
             Handle { asks, posted: Arc::default(), recorder, shadows },
             beside,
         ))
@@ -241,55 +247,76 @@ impl Monitor {
         std::thread::Builder::new().name("monitor".into()).spawn(move || self.run())
     }
 
+    /// Until told to stop. A panic costs what was being looked at, and nothing that is known.
     fn run(mut self) {
         // Requests go first.
         crate::native::lower_priority();
         let mut ticked = Instant::now();
         loop {
-            // Looking does not tell senders that somebody waits, so that they need not wake anybody.
-            let mut counted = 0;
-            while let Ok(record) = self.records.try_recv() {
-                self.state.count(&record);
-                counted += 1;
-                if counted % QUEUE == 0 {
-                    break;
+            match catch_unwind(AssertUnwindSafe(|| self.turn(&mut ticked))) {
+                Ok(ControlFlow::Continue(())) => {}
+                Ok(ControlFlow::Break(())) => return,
+                Err(_) => {
+                    self.metrics.panics.inc();
+                    tracing::error!("the monitor panicked; it goes on");
+                    std::thread::sleep(AFTER_PANIC);
                 }
-            }
-            self.watchers.drain(now());
-            if ticked.elapsed() >= TICK {
-                ticked = Instant::now();
-                self.state.tick(now());
-                self.watchers.tick(now());
-            }
-            let ask = match if counted > 0 {
-                self.asks.try_recv().map_err(|_| RecvTimeoutError::Timeout)
-            } else {
-                self.asks.recv_timeout(NAP)
-            } {
-                Ok(ask) => ask,
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
-            // What was answered before an outcome of it came is counted before it too.
-            while let Ok(record) = self.records.try_recv() {
-                self.state.count(&record);
-            }
-            match ask {
-                Ask::Outcomes(posted, form, reply) => {
-                    // Who waits no longer was told that they may count.
-                    drop(reply.send(self.state.outcomes(&posted.body, form, now())));
-                }
-                Ask::Drift(seen, reply) => drop(reply.send(match seen {
-                    Seen::All => Some(self.watchers.list()),
-                    Seen::Of(model) => self.watchers.report(&model),
-                    Seen::Profile(model) => self.watchers.profile(&model),
-                })),
-                Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
-                Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
-                Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),
-                Ask::Stop => return self.state.close(now()),
             }
         }
+    }
+
+    fn turn(&mut self, ticked: &mut Instant) -> ControlFlow<()> {
+        // Looking does not tell senders that somebody waits, so that they need not wake anybody.
+        let counted = self.count(QUEUE);
+        self.watchers.drain(now());
+        if ticked.elapsed() >= TICK {
+            *ticked = Instant::now();
+            self.state.tick(now());
+            self.watchers.tick(now());
+        }
+        let asked = if counted > 0 {
+            self.asks.try_recv().map_err(|_| RecvTimeoutError::Timeout)
+        } else {
+            self.asks.recv_timeout(NAP)
+        };
+        let ask = match asked {
+            Ok(ask) => ask,
+            Err(RecvTimeoutError::Timeout) => return ControlFlow::Continue(()),
+            Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
+        };
+        // What was answered before an outcome of it came is counted before it too.
+        self.count(usize::MAX);
+        match ask {
+            Ask::Outcomes(posted, form, reply) => {
+                // Who waits no longer was told that they may count.
+                drop(reply.send(self.state.outcomes(&posted.body, form, now())));
+            }
+            Ask::Drift(seen, reply) => drop(reply.send(match seen {
+                Seen::All => Some(self.watchers.list()),
+                Seen::Of(model, version) => self.watchers.report(&model, version),
+                Seen::Profile(model, version) => self.watchers.profile(&model, version),
+            })),
+            Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
+            Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
+            Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),
+            Ask::Stop => {
+                self.state.close(now());
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Counts records that wait, up to a number of them; how many there were.
+    fn count(&mut self, most: usize) -> usize {
+        let mut counted = 0;
+        while counted < most
+            && let Ok(record) = self.records.try_recv()
+        {
+            self.state.count(&record);
+            counted += 1;
+        }
+        counted
     }
 }
 

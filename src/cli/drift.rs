@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::admin_client::Client;
 use super::failure::Failure;
 use super::{AdminArgs, say, table};
-use crate::model::ModelName;
+use crate::model::{Reference, Selector};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   sidegate drift ls                                what is watched, and the alerts that are on
   sidegate drift report flight-delay               how its features differ from their reference
-  sidegate drift report flight-delay --html drift.html
+  sidegate drift report flight-delay@7 --html drift.html
   sidegate drift report flight-delay --json | jq '.alerts'";
 
 /// Features that are shown; the others differ less.
@@ -46,9 +46,9 @@ pub struct LsArgs {
 /// Flags of `sidegate drift report`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ReportArgs {
-    /// The model
+    /// The model, as MODEL@7 one of its versions
     #[arg(value_name = "MODEL")]
-    pub model: ModelName,
+    pub model: Reference,
     /// Show every feature, not just the 20 that differ most
     #[arg(long)]
     pub all: bool,
@@ -83,9 +83,19 @@ fn list(args: &LsArgs) -> Result<(), Failure> {
 
 fn report(args: &ReportArgs) -> Result<(), Failure> {
     let client = Client::new(&args.admin)?;
-    let view = client.json(&format!("/drift/{}", args.model))?.0;
+    let version = match &args.model.selector {
+        Selector::Default => String::new(),
+        Selector::Version(version) => format!("?version={version}"),
+        other => {
+            return Err(Failure::Usage(format!(
+                "`{other}` is no version; sidegate drift ls shows their numbers"
+            )));
+        }
+    };
+    let model = &args.model.name;
+    let view = client.json(&format!("/drift/{model}{version}"))?.0;
     if let Some(path) = &args.html {
-        let profile = client.json(&format!("/drift/{}/profile", args.model))?.0;
+        let profile = client.json(&format!("/drift/{model}/profile{version}"))?.0;
         std::fs::write(path, page::page(&view, &profile))
             .map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
     }
@@ -123,7 +133,9 @@ fn alerts(version: &Value) -> String {
     let of = format!("{} {}", table::cell(&version["model"]), table::cell(&version["version"]));
     let line = |alert: &Value| {
         let [kind, feature, detail] = ["kind", "feature", "detail"].map(|name| table::cell(&alert[name]));
-        format!("ALERT {of}: {kind} of {feature}: {detail}\n")
+        let seconds = |name: &str| alert[name].as_u64().unwrap_or_default() / 1000;
+        let ago = seconds("last").saturating_sub(seconds("since"));
+        format!("ALERT {of}: {kind} of {feature}, seen for {ago} s and last like this: {detail}\n")
     };
     version["alerts"].as_array().into_iter().flatten().map(line).collect()
 }
@@ -140,14 +152,14 @@ fn ranked(view: &Value) -> Vec<&Value> {
 }
 
 fn render(view: &Value, shown: usize) -> String {
-    let mut text = format!(
-        "{} version {}: {}, window of {} rows, reference of {}\n",
-        table::cell(&view["model"]),
-        table::cell(&view["version"]),
-        table::cell(&view["state"]),
-        table::cell(&view["window_rows"]),
-        table::cell(&view["reference_rows"]),
-    );
+    let [model, version, state] = ["model", "version", "state"].map(|name| table::cell(&view[name]));
+    let mut text = format!("{model} version {version}: {state}");
+    for (name, value) in [("window", &view["window_rows"]), ("reference", &view["reference_rows"])] {
+        if !value.is_null() {
+            text += &format!(", {name} of {value} rows");
+        }
+    }
+    text.push('\n');
     let number = |value: &Value| match value.as_f64() {
         None => "-".to_owned(),
         Some(0.0) => "0".into(),
@@ -166,7 +178,7 @@ fn render(view: &Value, shown: usize) -> String {
         row
     };
     let rows: Vec<_> = ranked.iter().take(shown).map(row).collect();
-    let heads = &["FEATURE", "STATUS", "KS", "CHI2", "PSI", "JS", "V", "SHIFT", "P", "EFFECT", ""];
+    let heads = &["FEATURE", "STATUS", "KS", "CHI2", "PSI", "JS", "V", "SHIFT", "P ADJUSTED", "EFFECT", ""];
     if !rows.is_empty() {
         text.push('\n');
         text += &table::render(heads, &heads[2..10], &rows);

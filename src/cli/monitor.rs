@@ -20,7 +20,7 @@ Examples:
   sidegate monitor --once --json                   one look, for a cron job
   sidegate monitor --registry s3://models/prod --key release.pem
 
-Sidecars publish with experiments.publish_interval_ms. What is decided is kept in the registry; with mode = \"auto\" it
+The configuration has the experiments that the sidecars have. They publish with experiments.publish_interval_ms. What is decided is kept in the registry; with mode = \"auto\" it
 goes into the model's model.json, which sidecars follow within one look of theirs, and a variant that won is promoted.
 A hold (sidegate registry hold) is respected. Several monitors do no harm: what one decided, the others find.";
 

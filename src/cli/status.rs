@@ -49,7 +49,8 @@ fn render(status: &Value) -> String {
 
 /// A line per variant and shadow; nothing where there is no experiment.
 fn experiments(experiments: &Value) -> String {
-    const HEADS: &[&str] = &["EXPERIMENT", "MODEL", "VARIANT", "SERVES", "SLOTS", "VERSION", "PROBLEM"];
+    const HEADS: &[&str] =
+        &["EXPERIMENT", "MODEL", "VARIANT", "SERVES", "SLOTS", "VERSION", "RULING", "PROBLEM"];
     let mut rows = Vec::new();
     for experiment in experiments.as_array().into_iter().flatten() {
         let list = |name: &str| experiment[name].as_array().into_iter().flatten();
@@ -59,8 +60,8 @@ fn experiments(experiments: &Value) -> String {
             shadow
         });
         for variant in list("variants").cloned().chain(shadows) {
-            let of_variant =
-                ["name", "serve", "slots", "version", "problem"].map(|name| table::cell(&variant[name]));
+            let of_variant = ["name", "serve", "slots", "version", "ruling", "problem"]
+                .map(|name| table::cell(&variant[name]));
             let row =
                 ["name", "model"].map(|name| table::cell(&experiment[name])).into_iter().chain(of_variant);
             rows.push(row.collect());

@@ -123,7 +123,9 @@ impl Setting for Share {
 impl Setting for Margin {
     fn read(value: &Value, scope: &Scope<'_>) -> Result<Self, String> {
         match String::read(value, scope) {
-            Ok(text) => text.parse(),
+            Ok(text) => {
+                text.parse().map_err(|_| value.expected("a number from 0, or a percentage such as \"1%\""))
+            }
             Err(_) => Err(value.expected("a text: a percentage such as \"1%\", or a number")),
         }
     }

@@ -50,8 +50,8 @@ pub struct Alert {
 pub enum Change {
     /// It is new.
     Raised(Alert),
-    /// It is over.
-    Cleared(Alert),
+    /// It is over, after so many milliseconds.
+    Cleared(Alert, u64),
 }
 
 /// All of a version.
@@ -111,7 +111,8 @@ impl State {
                 None
             }
             (Some(alert), _) if self.gone >= CLEAR && now >= alert.since + DWELL => {
-                self.alert.take().map(Change::Cleared)
+                let lasted = now - alert.since;
+                self.alert.take().map(|alert| Change::Cleared(alert, lasted))
             }
             (None, Some(found)) if self.seen >= if found.at_once { 1 } else { RAISE } => {
                 let alert = Alert {

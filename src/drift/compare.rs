@@ -136,7 +136,11 @@ fn compared(profile: &Profile, cells: &[u64], tally: &Tally) -> Result<Drift, La
         return Err(Lack::InsufficientData);
     }
     let psi = divergence::psi(reference, current)?;
-    let js = (divergence::divergence(reference, current)?.js / std::f64::consts::LN_2).sqrt();
+    let bits = divergence::divergence(reference, current)?.js / std::f64::consts::LN_2;
+    let js = bits.sqrt();
+    // Without drift the divergence of so few values is this on average.
+    let chance =
+        (current.len() - 1) as f64 * (1.0 / n as f64 + 1.0 / m as f64) / 8.0 / std::f64::consts::LN_2;
     let test = chi2::drift(reference, current)?;
     let (ks, mean_shift) = match &profile.shape {
         Shape::Number { mean, deviation, .. } => {
@@ -154,7 +158,7 @@ fn compared(profile: &Profile, cells: &[u64], tally: &Tally) -> Result<Drift, La
         ks.unwrap_or(0.0) / FLOOR_KS,
         // An index of a small window is chance.
         if psi.p < 0.01 { psi.psi / FLOOR_PSI } else { 0.0 },
-        js / FLOOR_JS,
+        (bits - chance).max(0.0).sqrt() / FLOOR_JS,
         if ks.is_none() { test.cramers_v / FLOOR_V } else { 0.0 },
     ];
     Ok(Drift {

@@ -15,8 +15,10 @@ const BEYOND: f64 = 0.05;
 const MISSING: f64 = 0.05;
 /// Rows of a column that stands still while its reference did not.
 const STILL: u64 = 100;
-/// How near a change of size has to be to a power of ten, in powers of ten.
-const NEAR: f64 = 0.15;
+/// How many of one unit another is.
+const UNITS: [f64; 6] = [10.0, 60.0, 100.0, 1000.0, 3600.0, 1e6];
+/// How near a change of size has to be to one of these, in powers of ten.
+const NEAR: f64 = 0.1;
 
 /// What is wrong with a feature.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -67,12 +69,17 @@ fn of(profile: &Profile, cells: &[u64], tally: &Tally, rows: u64, reference: u64
                 found.push(problem(
                     "unit",
                     1.0,
-                    format!("values are {factor} times as large as in the reference"),
+                    match factor {
+                        up if up > 1.0 => {
+                            format!("values are about {up:.0} times as large as in the reference")
+                        }
+                        down => format!("values are about a {:.0}th of those in the reference", 1.0 / down),
+                    },
                 ));
             } else if tally.beyond >= 5 && beyond > BEYOND {
                 let (least, most) = (tally.low, tally.high);
                 let detail = format!(
-                    "{} of the values are beyond {low} to {high}: {least} to {most}",
+                    "{} of the values are beyond {low:.6} to {high:.6}: {least:.6} to {most:.6}",
                     percent(beyond)
                 );
                 found.push(problem("range", beyond, detail));
@@ -102,16 +109,15 @@ fn varied(profile: &Profile) -> bool {
     counts.iter().all(|count| (*count as f64) < 0.9 * all as f64)
 }
 
-/// By which power of ten the sizes of values have changed, if that is nearly one: a unit, such as metres for kilometres.
+/// By which factor between units the sizes of values have changed, such as metres for kilometres or hours for seconds.
 fn unit(tally: &Tally, mean: f64, deviation: f64) -> Option<f64> {
     let now = tally.mean(mean)?;
     // Where values lie around zero their mean says nothing of their size.
     if tally.finite < MIN_ROWS || mean == 0.0 || mean.abs() < deviation / 2.0 {
         return None;
     }
-    let power = (now / mean).abs().log10();
-    let whole = power.round();
-    let jumps =
-        [1.0, 2.0, 3.0, 6.0].contains(&whole.abs()) && (power - whole).abs() <= NEAR && now / mean > 0.0;
-    jumps.then(|| 10_f64.powf(whole))
+    let power = (now / mean).log10();
+    let near = |factor: &&f64| (power.abs() - factor.log10()).abs() <= NEAR;
+    let factor = UNITS.iter().find(near)?;
+    Some(if power > 0.0 { *factor } else { 1.0 / factor })
 }

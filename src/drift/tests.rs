@@ -249,7 +249,9 @@ fn alerts_wait_last_and_end() {
     }
     assert_eq!((alerts.on()[0].peak, alerts.on()[0].last), (3.0, 19 * minute));
     let cleared: Vec<_> = (20..24).flat_map(|step| alerts.take(&["drift"], &[], step * minute)).collect();
-    assert!(matches!(&cleared[..], [Change::Cleared(alert)] if alert.last == 19 * minute));
+    assert!(
+        matches!(&cleared[..], [Change::Cleared(alert, lasted)] if *lasted == 21 * minute && alert.last == 19 * minute)
+    );
     assert!(alerts.on().is_empty());
     // What is broken is told at once, and not for less than five minutes.
     assert_eq!(alerts.take(&["drift"], &[found(1.0, true)], 30 * minute).len(), 1);

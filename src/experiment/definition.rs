@@ -197,11 +197,14 @@ impl Check<'_> {
             let text = format!("has {} entries, at most {MAX_SHADOWS} are possible", shadows.len());
             self.report(&["shadow"], text);
         }
-        if shadows.is_empty()
-            && definition.guardrails.iter().any(|rail| rail.metric.kind == Kind::Disagreement)
-        {
-            let text = "watch disagreement, which needs shadow: the control's version, so that it predicts what the \
-                        other variants answer";
+        let serves = |shadow: &Shadow| {
+            let of = |(_, serve): &(String, Serve)| *serve == Serve::Local(shadow.serve.clone());
+            definition.variants.iter().any(of)
+        };
+        let useful = definition.variants.len() > 1 && shadows.iter().any(serves);
+        if !useful && definition.guardrails.iter().any(|rail| rail.metric.kind == Kind::Disagreement) {
+            let text = "watch disagreement, which needs as a shadow what the control serves, written the same way, so that \
+                        it predicts what the other variants answer";
             self.report(&["guardrails", "shadow"], text.into());
         }
         shadows

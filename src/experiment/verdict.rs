@@ -148,6 +148,8 @@ pub struct Ruling {
     pub out: Vec<usize>,
     /// The variant that answers everybody.
     pub settled: Option<usize>,
+    /// Since when, in milliseconds since 1970: what people do later counts for more.
+    pub settled_at: u64,
     /// It is over: another version was put into Production since a variant was promoted, or all variants mean one. The plain
     /// name answers.
     pub ended: bool,
@@ -319,6 +321,11 @@ impl Standing {
             coverage: experiment.plan.canary.get(self.step.0).map(|step| step.coverage),
             out: self.out.iter().filter_map(at).collect(),
             settled: self.promoted.as_ref().and_then(at),
+            settled_at: self
+                .log
+                .iter()
+                .rfind(|entry| matches!(entry.verb, Verb::Promote(_)))
+                .map_or(0, |e| e.evidence.at),
             ended: false,
         }
     }

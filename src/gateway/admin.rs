@@ -117,7 +117,9 @@ impl Port {
                 text(StatusCode::OK, &models)
             }
             (&Method::GET, "/status") => text(StatusCode::OK, &self.status()),
-            (&Method::GET, _) if let Some(seen) = drift::asked(&path) => {
+            (&Method::GET, _)
+                if let Some(seen) = drift::asked(&path, request.uri().query().unwrap_or_default()) =>
+            {
                 drift::answer(&self.gateway, seen).await
             }
             (&Method::GET, _) if let Some(name) = experiments::reported(&path) => {

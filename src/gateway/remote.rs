@@ -69,7 +69,9 @@ impl Prediction {
                     Failure::Busy | Failure::Refused(_) | Failure::Unsaid(_) => false,
                     Failure::Failed(_) => true,
                 };
-                tracing::warn!(model = %self.version.model, %failure, "a remote variant failed");
+                let (model, variant) = (&self.version.model, self.arm.as_ref().map_or("", |arm| &arm.name));
+                let server = remote.url.authority();
+                tracing::warn!(%model, variant, server, %failure, "a remote variant failed");
                 if blamed && remote.circuit.fail(now) {
                     tracing::error!(model = %self.version.model, "a remote variant failed too often: left alone for a minute");
                 }

@@ -144,7 +144,10 @@ async fn read(
     }
     match status {
         StatusCode::OK => Ok(bytes),
-        status if status.is_client_error() => Err(Failure::Refused(status)),
+        // What is wrong with one request, and nothing with the server or with how it is asked.
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+            Err(Failure::Refused(status))
+        }
         status => Err(Failure::Failed(format!("it answered {status}"))),
     }
 }

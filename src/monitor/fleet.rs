@@ -200,6 +200,13 @@ impl Fleet {
 /// What is known of an experiment.
 pub(super) fn view(track: &Track, report: &Report, standing: &Standing) -> Value {
     let experiment = &track.experiment;
+    let mut report = json!(report);
+    if !standing.out.is_empty() {
+        // Who is taken out gets no more units, whatever its slots say.
+        report["validity"]["sample_ratio"] = json!({
+            "ok": true, "value": null, "detail": format!("not judged since `{}` was taken out", standing.out.join("`, `")),
+        });
+    }
     json!({
         "name": experiment.name.as_str(),
         "model": experiment.model.as_str(),

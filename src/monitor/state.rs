@@ -273,11 +273,23 @@ impl State {
 
     /// What is known of an experiment: this process's sums, what they say, and what follows.
     pub(super) fn report(&mut self, name: &str, now: u64) -> Option<Value> {
-        let track = self.current().into_iter().find(|track| track.experiment.name.as_str() == name)?;
+        let snapshot = self.serving.snapshot.load_full();
+        let mut routers = snapshot.models.values().filter_map(|model| model.router.as_ref());
+        let router = routers.find(|router| router.experiment().name.as_str() == name)?;
+        let (track, ended) = (router.track.clone(), router.ruling.ended);
+        let shadows = router.mirror.iter().flat_map(|mirror| &mirror.shadows);
+        let dropped_copies: serde_json::Map<_, _> =
+            shadows.map(|shadow| (shadow.name.clone(), shadow.counts.dropped.get().into())).collect();
+        let dropped_copies = Value::from(dropped_copies);
         let phase = phase(&mut self.phases, &track, now);
         phase.sums.mature(now);
         let report = Report::of(&track, &phase.all());
         let mut view = view(&track, &report, &phase.standing);
+        // What this process finds is done by nobody, unless it is the one that decides.
+        view["acts"] =
+            (self.config.load().trials.only_replica && track.experiment.plan.mode == Mode::Auto).into();
+        view["ended"] = ended.into();
+        view["copies_dropped"] = dropped_copies;
         view["process"] = json!({
             "immature": phase.sums.immature(),
             "pending": self.pending.len(),

@@ -240,14 +240,22 @@ fn drifted(drift: &Drift, kind: &'static str) -> Option<Found> {
         kind,
         level,
         at_once: false,
-        detail: format!(
-            "KS {}, PSI {}, Jensen-Shannon {}, mean shifted by {} standard deviations, p {:.1e}",
-            number(drift.ks),
-            number(drift.psi.map(|psi| psi.value)),
-            number(drift.js),
-            number(drift.mean_shift),
-            drift.p_adjusted.unwrap_or(1.0)
-        ),
+        detail: match drift.ks {
+            Some(ks) => format!(
+                "KS {ks:.3}, PSI {}, Jensen-Shannon {}, mean shifted by {} standard deviations, p {:.1e}",
+                number(drift.psi.map(|psi| psi.value)),
+                number(drift.js),
+                number(drift.mean_shift),
+                drift.p_adjusted.unwrap_or(1.0)
+            ),
+            None => format!(
+                "Cramér's V {}, PSI {}, Jensen-Shannon {}, p {:.1e}",
+                number(drift.cramers_v),
+                number(drift.psi.map(|psi| psi.value)),
+                number(drift.js),
+                drift.p_adjusted.unwrap_or(1.0)
+            ),
+        },
     })
 }
 

@@ -12,7 +12,7 @@ use super::watcher::{Plan, Watcher};
 use crate::config::Config;
 use crate::drift::Change;
 use crate::metrics::Metrics;
-use crate::model::ModelName;
+use crate::model::{ModelName, Version};
 use crate::serving::{ServedVersion, Serving, Snapshot};
 
 /// Features of a version whose drift is a series: those with the largest effects, and every one with an alert.
@@ -143,20 +143,25 @@ impl Watchers {
         json!({"on": on, "versions": versions.iter().map(|watcher| watcher.summary()).collect::<Vec<_>>()})
     }
 
-    /// What is known of the version that a model's name means.
-    pub(super) fn report(&self, model: &ModelName) -> Option<Value> {
+    /// What is known of a version, by default of the one that the model's name means.
+    pub(super) fn report(&self, model: &ModelName, version: Option<Version>) -> Option<Value> {
         let now = time::OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
-        Some(self.of(model)?.report(now))
+        Some(self.of(model, version)?.report(now))
     }
 
     /// The reference and the window of that version.
-    pub(super) fn profile(&self, model: &ModelName) -> Option<Value> {
-        self.of(model)?.profile()
+    pub(super) fn profile(&self, model: &ModelName, version: Option<Version>) -> Option<Value> {
+        self.of(model, version)?.profile()
     }
 
-    fn of(&self, model: &ModelName) -> Option<&Watcher> {
+    fn of(&self, model: &ModelName, version: Option<Version>) -> Option<&Watcher> {
         let snapshot = self.serving.snapshot.load();
-        self.watched.get(&snapshot.models.get(model)?.default.as_ref()?.watch.id)
+        let served = snapshot.models.get(model)?;
+        let version = match version {
+            Some(version) => &served.versions.get(&version)?.1,
+            None => served.default.as_ref()?,
+        };
+        self.watched.get(&version.watch.id)
     }
 }
 
@@ -174,9 +179,9 @@ fn tell(metrics: &Metrics, version: &ServedVersion, change: &Change) {
                 "an alert was raised"
             );
         }
-        Change::Cleared(alert) => {
+        Change::Cleared(alert, lasted) => {
             metrics.drift_alert(model.as_str(), &number.to_string(), &alert.feature, alert.kind, false);
-            let lasted_s = alert.last.saturating_sub(alert.since) / 1000;
+            let lasted_s = lasted / 1000;
             tracing::info!(
                 %model, version = number, feature = alert.feature, kind = alert.kind, lasted_s,
                 "an alert is over"

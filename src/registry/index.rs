@@ -330,6 +330,23 @@ impl Index {
         self.ready().iter().filter(|entry| entry.stage == stage).map(|entry| entry.version).collect()
     }
 
+    /// Whether somebody has promoted, rolled back or held a version in Production after a moment, as far as the audit that
+    /// is here tells.
+    pub fn is_decided_after(&self, moment: OffsetDateTime) -> bool {
+        let decides = |entry: &AuditEntry| match entry.verb.as_str() {
+            "rollback" | "hold" => true,
+            "promote" => entry.to.as_deref() == Some(Stage::Production.name()),
+            _ => false,
+        };
+        // Entries tell the second.
+        let moment = moment.replace_nanosecond(0).unwrap_or(moment);
+        let after = |entry: &AuditEntry| {
+            OffsetDateTime::parse(&entry.at, &time::format_description::well_known::Rfc3339)
+                .is_ok_and(|at| at >= moment)
+        };
+        self.audit.iter().any(|entry| decides(entry) && after(entry))
+    }
+
     /// What the plain name means: the highest in Production if any version has a stage, else the highest.
     pub fn default_version(&self) -> Option<u64> {
         let ready = self.ready();

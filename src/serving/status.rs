@@ -43,6 +43,8 @@ pub struct VariantStatus {
     pub version: Option<String>,
     /// Why another variant answers in its place.
     pub problem: Option<String>,
+    /// What was decided of it.
+    pub ruling: Option<&'static str>,
 }
 
 /// One shadow in [`ExperimentStatus`].

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Server, Setup, wait};
+use super::harness::{Server, Setup, run, wait};
 use super::onnx::{constant, fails_at};
 use super::repository::Extras;
 
@@ -273,21 +273,24 @@ fn what_was_decided_of_some_versions_says_nothing_of_others() {
     });
     wait("its routing", SOON, || only("1").then_some(()));
     // Version 3 under the same variant is tried like any other, does no harm, and wins.
-    stages(["Production", "Archived", "Staging", ""]);
+    stages(["Production", "Archived", "Staging", "None"]);
     wait("another trial", SOON, || asked(40).iter().any(|(_, version)| version == "3").then_some(()));
     wait("the promotion", SOON, || {
         (asked(300).len() == 300 && report(&server)["stage"] == "promoted").then_some(())
     });
     wait("its routing", SOON, || only("3").then_some(()));
-    // People have the last word: a hold, and then another version in Production.
-    let held = |text: String| {
-        let hold = r#""hold":{"version":1,"by":"me","why":"a launch","at":"2026-11-27T00:00:00Z"}"#;
-        text.replace(r#""hold":null"#, hold)
+    // People have the last word: a rollback, whose hold is then released, and another version in Production.
+    let does = |args: &[&str]| {
+        let output = run(&server.path("."), &[&["registry"], args, &["--registry", "models"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
-    stages(["Production", "Archived", "Staging", ""]);
-    repository.rewrite("m/model.json", held);
-    wait("the hold", SOON, || asked(40).iter().any(|(_, version)| version == "1").then_some(()));
-    stages(["Archived", "Archived", "Staging", "Production"]);
+    does(&["rollback", "m", "--to", "1", "--why", "a launch", "--no-check"]);
+    wait("the rollback by hand", SOON, || only("1").then_some(()));
+    does(&["hold", "m", "--release"]);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(only("1"));
+    assert_eq!(report(&server)["ended"], true);
+    does(&["promote", "m", "4", "--stage", "production", "--no-check"]);
     wait("the end", SOON, || only("4").then_some(()));
     let labels = "{experiment=\"halves\",reason=\"ended\",variant=\"\"}";
     assert!(server.metric(&format!("sidegate_experiment_assignments_total{labels}")) >= 40.0);

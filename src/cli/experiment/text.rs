@@ -7,13 +7,15 @@ use crate::cli::table::{self, cell};
 /// The report as text.
 pub(super) fn render(view: &Value) -> String {
     let mut text = format!(
-        "{} on model {}: {} (mode {}, phase {})\n",
+        "{} on model {}: {}{} (mode {}, phase {})\n",
         cell(&view["name"]),
         cell(&view["model"]),
+        if view["ended"] == true { "ended, was " } else { "" },
         cell(&view["stage"]),
         cell(&view["mode"]),
         cell(&view["phase"]),
     );
+    text += undone(view);
     if let Some(fleet) = view["fleet"].as_object() {
         let silent = fleet["silent"].as_array().map_or(0, Vec::len);
         text += &format!(
@@ -30,6 +32,21 @@ pub(super) fn render(view: &Value) -> String {
     text
 }
 
+/// That a decision is one on paper, where nobody carries it out.
+fn undone(view: &Value) -> &'static str {
+    let decided = list(&view["decisions"]).any(|entry| entry["verb"] != "begin");
+    match (view["mode"].as_str(), view["acts"].as_bool()) {
+        _ if !decided => "",
+        (Some("recommend"), _) => "what the last decision says is recommended; routing is as it was\n",
+        (Some("observe"), _) => "nothing is done about it in this mode; routing is as it was\n",
+        (Some("auto"), Some(false)) => {
+            "this sidecar does nothing about it: sidegate monitor decides for a fleet, experiments.only_replica makes one \
+             sidecar decide\n"
+        }
+        _ => "",
+    }
+}
+
 fn list(value: &Value) -> std::slice::Iter<'_, Value> {
     value.as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
@@ -42,7 +59,7 @@ fn variants(view: &Value) -> String {
             let metric = &variant["metrics"][0];
             vec![
                 cell(&variant["variant"]),
-                cell(version),
+                if *version == 0 { "remote".into() } else { cell(version) },
                 cell(&variant["units"]),
                 cell(&variant["requests"]),
                 format!("{} {}", cell(&metric["metric"]), number(&metric["value"])),
@@ -130,6 +147,7 @@ fn shadows(view: &Value) -> String {
             let quantile = |at: usize| number(&shadow["quantiles"][at]["value"]);
             let mut row = vec![cell(&shadow["shadow"]), cell(&shadow["version"]), against];
             row.extend(["rows", "failed"].map(|count| cell(&shadow[count])));
+            row.push(cell(&view["copies_dropped"][shadow["shadow"].as_str().unwrap_or_default()]));
             for of in ["disagreement", "difference"] {
                 let of = &shadow[of];
                 row.push(number(&of["value"]));
@@ -149,13 +167,14 @@ fn shadows(view: &Value) -> String {
             "AGAINST",
             "ROWS",
             "FAILED",
+            "DROPPED",
             "DISAGREE",
             "AT ANY TIME",
             "DIFFERENCE",
             "AT ANY TIME",
             "P1 / P50 / P99",
         ],
-        &["VERSION", "AGAINST", "ROWS", "FAILED", "DISAGREE", "DIFFERENCE"],
+        &["VERSION", "AGAINST", "ROWS", "FAILED", "DROPPED", "DISAGREE", "DIFFERENCE"],
         &rows,
     )
 }

@@ -252,12 +252,12 @@ fn everything_that_is_wrong_with_experiments_is_reported_at_once() {
         guardrails = [\"disagreement\"]\nmetric = \"disagreement\"\n\
         [experiments.three]\nmodel = \"o\"\nunit = \"header:u\"\nvariants = { a = 1 }\nshadow = { a = \"2\" }\n";
     let problems = [
+        "c.toml:3: experiments.one.guardrails: watch disagreement, which needs as a shadow what the control serves, written the same way, so that it predicts what the other variants answer",
         "c.toml:4: experiments.one.shadow: `?` is no name of a shadow: a letter or digit, then at most 63 of letters, \
          digits, `.`, `_`, `-`",
         "c.toml:4: experiments.one.shadow: `far` is remote; a shadow is a version, a stage or an alias, and what answers \
          may be remote",
-        "c.toml:9: experiments.two.guardrails: watch disagreement, which needs shadow: the control's version, so that it \
-         predicts what the other variants answer",
+        "c.toml:9: experiments.two.guardrails: watch disagreement, which needs as a shadow what the control serves, written the same way, so that it predicts what the other variants answer",
         "c.toml:10: experiments.two.metric: is disagreement, which can be too large and not become better; name it \
          among guardrails",
         "c.toml:15: experiments.three.shadow: `a` is the name of a variant too",

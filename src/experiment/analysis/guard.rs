@@ -88,7 +88,9 @@ pub(super) fn disagreement(look: &Looking<'_>, rail: &Guardrail, pair: Pair) -> 
     let rows = seen.disagreements.total().weight;
     let why = || {
         let (share, requests) = (found.value.unwrap_or_default(), seen.requests);
-        format!("{share:.6} of the rows of {requests} requests are predicted otherwise by the control")
+        format!(
+            "{share:.6} of the rows of {requests} requests are predicted otherwise by the other side's version"
+        )
     };
     let anytime = found.low.zip(found.high);
     Difference {

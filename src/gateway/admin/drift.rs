@@ -7,16 +7,20 @@ use super::{Answer, failure, text};
 use crate::gateway::Gateway;
 use crate::monitor::{Ask, Seen};
 
-/// What a path asks; none for others.
-pub(super) fn asked(path: &str) -> Option<Seen> {
+/// What a path asks, with `?version=N` for another version than the one that the name means; none for others.
+pub(super) fn asked(path: &str, query: &str) -> Option<Seen> {
+    let version = match query.strip_prefix("version=") {
+        Some(version) => Some(version.parse().ok()?),
+        None => None,
+    };
     let rest = path.strip_prefix("/drift")?;
     if rest.is_empty() {
         return Some(Seen::All);
     }
     let rest = rest.strip_prefix('/')?;
     match rest.strip_suffix("/profile") {
-        Some(model) => model.parse().ok().map(Seen::Profile),
-        None => rest.parse().ok().map(Seen::Of),
+        Some(model) => model.parse().ok().map(|model| Seen::Profile(model, version)),
+        None => rest.parse().ok().map(|model| Seen::Of(model, version)),
     }
 }
 
@@ -25,8 +29,8 @@ pub(super) async fn answer(gateway: &Gateway, seen: Seen) -> Answer {
     let (reply, result) = oneshot::channel();
     let missing = match &seen {
         Seen::All => "nothing is watched".into(),
-        Seen::Of(model) => format!("no version of model `{model}` is watched; see /drift"),
-        Seen::Profile(model) => format!("no reference of model `{model}` is known yet; see /drift"),
+        Seen::Of(model, _) => format!("no such version of model `{model}` is watched; see /drift"),
+        Seen::Profile(model, _) => format!("no reference of model `{model}` is known yet; see /drift"),
     };
     gateway.monitor.ask(Ask::Drift(seen, reply));
     match result.await {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use time::OffsetDateTime;
+
 use super::{Loader, ModelState};
 use crate::config::Config;
 use crate::experiment::{Experiment, Ruling, Serve, Track, Variant};
@@ -53,26 +55,30 @@ impl Loader {
             coverage: ruled.coverage.as_ref().filter(|_| !signed).and_then(|share| share.parse().ok()),
             out: ruled.rolled_back.iter().filter_map(at).collect(),
             settled,
+            settled_at: 0,
             ended: settled.is_some() && index.default_version() != ruled.production,
         })
     }
 
-    /// What this process decided. Where people hold a version, nothing is promoted.
+    /// What this process decided. Once people have promoted, rolled back or held something since, theirs is the word.
     fn own_ruling(&self, track: &Track) -> Option<Ruling> {
         let (ruling, production) = self.rulings.get(&track.phase)?;
         let model = self.models.get(&track.experiment.model)?;
-        let held = model.catalog.index.as_ref().is_some_and(|index| index.hold.is_some());
-        let settled = ruling.settled.filter(|_| !held);
-        Some(Ruling {
-            settled,
-            ended: settled.is_some() && model.production() != *production,
-            ..ruling.clone()
-        })
+        let index = model.catalog.index.as_ref();
+        let since = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ruling.settled_at) * 1_000_000);
+        let overruled = since.is_ok_and(|since| index.is_some_and(|index| index.is_decided_after(since)));
+        let ended = ruling.settled.is_some() && (overruled || model.production() != *production);
+        Some(Ruling { ended, ..ruling.clone() })
     }
 
     /// Takes over what was decided.
     pub(super) fn rule(&mut self, model: &ModelName, phase: String, ruling: Ruling) {
-        tracing::info!(%model, phase, ?ruling, "routing follows a decision");
+        let known = self.rulings.get(&phase).map(|(known, _)| known.clone()).unwrap_or_default();
+        if known != ruling {
+            let coverage = ruling.coverage.map(|share| share.to_string()).unwrap_or_default();
+            let (taken_out, promoted) = (&ruling.out, ruling.settled);
+            tracing::info!(%model, phase, coverage, ?taken_out, ?promoted, "routing follows a decision");
+        }
         let production = self.models.get(model).and_then(ModelState::production);
         // Of what was promoted before it counts what was in Production then.
         let known = self.rulings.get(&phase).filter(|(known, _)| known.settled == ruling.settled);
@@ -145,6 +151,12 @@ impl Loader {
                     Some(version) => version.err().cloned(),
                     None => Some(format!("model `{}` is not served", experiment.model)),
                 },
+                ruling: router.and_then(|router| match &router.ruling {
+                    ruling if ruling.ended => Some("ended"),
+                    ruling if ruling.settled == Some(at) => Some("promoted"),
+                    ruling if ruling.out.contains(&at) => Some("rolled back"),
+                    _ => None,
+                }),
             }
         };
         let shadow = |(at, shadow): (usize, &crate::experiment::Shadow)| {
