@@ -27,8 +27,10 @@ const SHOWN: usize = 20;
 #[derive(Clone, Debug, Subcommand)]
 pub enum DriftVerb {
     /// List the versions that are watched, and the alerts that are on
+    #[command(after_help = EXAMPLES)]
     Ls(LsArgs),
     /// Show how the features of a model's version differ from their reference
+    #[command(after_help = EXAMPLES)]
     Report(ReportArgs),
 }
 

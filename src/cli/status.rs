@@ -147,7 +147,8 @@ mod tests {
             "models": [{"name": "churn", "versions": []}],
             "experiments": [{"name": "e", "model": "churn", "variants": [
                 {"name": "control", "serve": "1", "slots": "0..1000000", "version": "1", "problem": null},
-                {"name": "candidate", "serve": "Staging", "slots": "", "version": null, "problem": "none"}]}],
+                {"name": "candidate", "serve": "Staging", "slots": "", "version": null, "ruling": "rolled back", "problem": "none"}],
+                "shadows": [{"name": "next", "serve": "2", "version": "2", "problem": null}]}],
         });
         let expected = "\
 sidegate 0.1.0, up 2 h 10 min: ready
@@ -166,9 +167,10 @@ onnxruntime  1.32.0, /lib/o.so
 MODEL  VERSION  STAGE  STATE  ENGINE  LOAD  BYTES  REASON
 churn  -        -      -      -          -      -  -
 
-EXPERIMENT  MODEL  VARIANT    SERVES   SLOTS       VERSION  PROBLEM
-e           churn  control    1        0..1000000        1  -
-e           churn  candidate  Staging  -                 -  none
+EXPERIMENT  MODEL  VARIANT    SERVES   SLOTS       VERSION  RULING       PROBLEM
+e           churn  control    1        0..1000000        1  -            -
+e           churn  candidate  Staging  -                 -  rolled back  none
+e           churn  next       2        shadow            2  -            -
 ";
         assert_eq!(render(&status), expected);
     }

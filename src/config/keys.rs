@@ -154,9 +154,9 @@ pub const KEYS: &[Key] = keys! {
     /// (docs/monitoring.md).
     live monitor.drift = true => plain!(monitor.drift);
     /// Rows that a version's reference is learned from, from its first request on.
-    live monitor.learn_rows = 2000 in 200..=100_000 => plain!(monitor.learn_rows);
+    restart monitor.learn_rows = 2000 in 200..=100_000 => plain!(monitor.learn_rows);
     /// Rows of the window that is compared with the reference, the latest.
-    live monitor.window_rows = 2048 in 64..=1_000_000 => plain!(monitor.window_rows);
+    restart monitor.window_rows = 2048 in 64..=1_000_000 => plain!(monitor.window_rows);
     /// Rows a second of each version that are looked at; of more, every second, third and so on request.
     live monitor.max_rows_per_s = 2000 in 1..=1_000_000 => plain!(monitor.max_rows_per_s);
     /// False alarms of drift that a version may raise in thirty days, on average.

@@ -77,12 +77,11 @@ impl Alerts {
         for one in found.iter().filter(|one| one.level >= 1.0) {
             self.states.entry((one.feature.clone(), one.kind)).or_default();
         }
+        let found: BTreeMap<_, _> = found.iter().map(|one| ((one.feature.as_str(), one.kind), one)).collect();
         for ((feature, kind), state) in &mut self.states {
-            if !kinds.contains(kind) {
-                continue;
+            if kinds.contains(kind) {
+                changes.extend(state.look(found.get(&(feature.as_str(), *kind)).copied(), now));
             }
-            let one = found.iter().find(|one| one.feature == *feature && one.kind == *kind);
-            changes.extend(state.look(one, now));
         }
         self.states.retain(|_, state| state.alert.is_some() || state.gone == 0);
         changes

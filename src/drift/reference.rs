@@ -48,6 +48,8 @@ pub enum Shape {
         low: f64,
         /// The largest.
         high: f64,
+        /// The mean of the logarithms (base 10) of the sizes of those that are not 0; none where all are.
+        magnitude: Option<f64>,
     },
     /// Of categories.
     Category {
@@ -126,8 +128,16 @@ fn numbers(words: &[u32]) -> (u64, Shape) {
         deviation: finite.variance().map_or(0.0, f64::sqrt),
         low: none(low),
         high: none(high),
+        magnitude: magnitude(&values),
     };
     (missing, shape)
+}
+
+fn magnitude(values: &[f64]) -> Option<f64> {
+    let sizes =
+        values.iter().filter(|value| value.is_finite() && **value != 0.0).map(|value| value.abs().log10());
+    let found: crate::stats::Moments = sizes.collect();
+    (found.n > 0).then_some(found.mean)
 }
 
 /// The next number that an `f32` can be.

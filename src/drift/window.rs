@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use super::reference::{Reference, Shape};
 
+/// Rows of a pane that is closed because its time is over.
+const MIN_PANE: u64 = 64;
+
 /// Rows by cell, feature by feature. Counts of the same reference add up, in any order, to the same.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
@@ -177,15 +180,17 @@ impl Window {
         full
     }
 
-    /// Closes the open pane, as when its time is over. One without rows stays open.
-    pub fn close(&mut self, reference: &Reference) {
-        if self.open.rows == 0 {
-            return;
+    /// Closes the open pane, as when its time is over; one with few rows stays open, so that a window has enough of them.
+    /// Whether it did.
+    pub fn close(&mut self, reference: &Reference) -> bool {
+        if self.open.rows < MIN_PANE.min(self.pane_rows) {
+            return false;
         }
         if self.closed.len() == self.panes {
             self.closed.pop_front();
         }
         self.closed.push_back(std::mem::replace(&mut self.open, Counts::new(reference)));
+        true
     }
 
     /// All of its rows.

@@ -10,7 +10,7 @@ use super::sums::{Cell, Histogram, Series};
 use crate::tensor::{Data, Tensor};
 
 /// Most pairs of versions that are kept; beyond that those go that were seen least lately.
-const MAX_PAIRS: usize = 16;
+const MAX_PAIRS: usize = 72;
 /// Differences smaller than this are none.
 const LOWEST: f64 = 1e-12;
 /// How much wider each class is than the one nearer to zero.
@@ -133,10 +133,13 @@ impl Row {
 /// One number a row is a number or, where it is whole by its type, a label; two are the probabilities of 0 and 1; more are
 /// the scores of labels, of which the largest is predicted, and whose difference is that of the score of that label.
 fn compare(answered: &Tensor, shadow: &Tensor, row: usize, margin: Margin) -> Row {
+    let rows = answered.rows();
     if let (Data::Bytes(answered), Data::Bytes(shadow)) = (&answered.data, &shadow.data) {
-        return Row { disagrees: answered.get(row) != shadow.get(row), difference: None };
+        let width = answered.len() / rows;
+        let own = row * width..(row + 1) * width;
+        return Row { disagrees: own.clone().any(|at| answered.get(at) != shadow.get(at)), difference: None };
     }
-    let width = answered.data.len() / answered.rows();
+    let width = answered.data.len() / rows;
     let at = |tensor: &Tensor, column: usize| tensor.data.number(row * width + column).unwrap_or(f64::NAN);
     let float = answered.data.datatype().is_float();
     match width {
@@ -144,7 +147,8 @@ fn compare(answered: &Tensor, shadow: &Tensor, row: usize, margin: Margin) -> Ro
         1 => {
             let (a, b) = (at(answered, 0), at(shadow, 0));
             let difference = b - a;
-            let same = if float { difference.abs() <= margin.of(a) } else { difference == 0.0 };
+            let near = difference.is_finite() && difference.abs() <= margin.of(a);
+            let same = if float { near } else { difference == 0.0 };
             let alike = a == b || (a.is_nan() && b.is_nan());
             Row { disagrees: !(same || alike), difference: Some(difference) }
         }
@@ -266,7 +270,7 @@ mod tests {
         (1..=2).for_each(|version| other.entry(key(version)).requests = 1);
         one.merge(&other);
         assert_eq!(one.iter().map(|(_, pair)| pair.requests).collect::<Vec<_>>(), [2, 1]);
-        (3..40).for_each(|version| one.entry(key(version)).at = version);
-        assert_eq!((one.iter().len(), one.iter().next().unwrap().0.version), (MAX_PAIRS, 24));
+        (3..100).for_each(|version| one.entry(key(version)).at = version);
+        assert_eq!((one.iter().len(), one.iter().next().unwrap().0.version), (MAX_PAIRS, 28));
     }
 }

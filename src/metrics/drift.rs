@@ -12,7 +12,10 @@ const ALERTS: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Drifts {
     scores: BTreeSet<String>,
+    /// By kind and feature.
     alerts: BTreeSet<(String, String)>,
+    /// Those that share a series of their kind.
+    others: BTreeSet<(String, String)>,
 }
 
 impl Metrics {
@@ -36,16 +39,20 @@ impl Metrics {
     /// Takes over that an alert is on, or is over.
     pub fn drift_alert(&self, model: &str, version: &str, feature: &str, kind: &str, on: bool) {
         let mut drifts = self.drifts.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = &mut drifts.entry((model.into(), version.into())).or_default().alerts;
-        let key = (feature.to_owned(), kind.to_owned());
-        if on && (known.len() < ALERTS || known.contains(&key)) {
-            known.insert(key);
-            self.drift_alerts.with_label_values(&[model, version, feature, kind]).set(1);
+        let known = drifts.entry((model.into(), version.into())).or_default();
+        let key = (kind.to_owned(), feature.to_owned());
+        let series = |feature: &str| self.drift_alerts.with_label_values(&[model, version, feature, kind]);
+        let shared = |known: &Drifts| known.others.iter().any(|(of, _)| of == kind);
+        if on && (known.alerts.len() < ALERTS || known.alerts.contains(&key)) {
+            known.alerts.insert(key);
+            series(feature).set(1);
         } else if on {
-            known.insert((OTHER.into(), kind.into()));
-            self.drift_alerts.with_label_values(&[model, version, OTHER, kind]).set(1);
-        } else if known.remove(&key) {
+            known.others.insert(key);
+            series(OTHER).set(1);
+        } else if known.alerts.remove(&key) {
             drop(self.drift_alerts.remove_label_values(&[model, version, feature, kind]));
+        } else if known.others.remove(&key) && !shared(known) {
+            drop(self.drift_alerts.remove_label_values(&[model, version, OTHER, kind]));
         }
     }
 
@@ -56,8 +63,12 @@ impl Metrics {
         for feature in &gone.scores {
             drop(self.drift_scores.remove_label_values(&[model, version, feature]));
         }
-        for (feature, kind) in &gone.alerts {
+        for (kind, feature) in &gone.alerts {
             drop(self.drift_alerts.remove_label_values(&[model, version, feature, kind]));
+        }
+        for (kind, _) in &gone.others {
+            // The first of a kind takes it away.
+            drop(self.drift_alerts.remove_label_values(&[model, version, OTHER, kind]));
         }
     }
 }

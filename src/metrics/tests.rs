@@ -102,3 +102,25 @@ fn outcomes_are_in_the_order_of_their_numbers() {
         assert_eq!(outcome as usize, position);
     }
 }
+
+#[test]
+fn alerts_beyond_a_hundred_share_a_series_that_goes_with_the_last() {
+    let metrics = Metrics::new().unwrap();
+    let shared = r#"sidegate_drift_alert{feature="__other__",kind="missing",model="m",version="1"} 1"#;
+    (0..102).for_each(|n| metrics.drift_alert("m", "1", &format!("f{n}"), "missing", true));
+    assert!(text(&metrics).contains(shared));
+    metrics.drift_alert("m", "1", "f100", "missing", false);
+    metrics.drift_alert("m", "1", "f3", "missing", false);
+    assert!(text(&metrics).contains(shared));
+    metrics.drift_alert("m", "1", "f101", "missing", false);
+    assert!(!text(&metrics).contains(shared));
+    metrics.drift_scores("m", "1", &[("a", 0.5), ("b", 0.25)]);
+    metrics.drift_scores("m", "1", &[("b", 0.5)]);
+    let known = text(&metrics);
+    assert!(
+        !known.contains(r#"feature="a""#)
+            && known.contains(r#"data_drift_score{feature="b",model="m",version="1"} 0.5"#)
+    );
+    metrics.forget_drift("m", "1");
+    assert!(!text(&metrics).contains(r#"version="1""#));
+}

@@ -59,7 +59,9 @@ impl Tap {
         let layout = &watch.layout;
         let kind = layout.features.last().map_or(Kind::Number, |feature| feature.kind);
         // Of wide rows fewer, so that several requests find room.
-        let rows = output.rows().min(MAX_ROWS).min(RING / 4 / layout.words());
+        let seen =
+            inputs.iter().zip(&layout.widths).filter(|(_, width)| **width > 0).map(|(input, _)| input.rows());
+        let rows = seen.fold(output.rows().min(MAX_ROWS), usize::min).min(RING / 4 / layout.words());
         self.rows.clear();
         self.rows.extend([watch.id, rows as u32, layout.words() as u32]);
         for row in 0..rows {
@@ -119,7 +121,9 @@ fn predicted(output: &Tensor, spec: &TensorSpec, row: usize, kind: Kind) -> u32 
         (_, 0) => number(f32::NAN),
         (Kind::Number, 2) => number(at(1) as f32),
         (Kind::Number, _) => number(at(0) as f32),
+        (Kind::Category, 1) if at(0).is_nan() => 0,
         (Kind::Category, 1) => numbered(at(0)),
+        (Kind::Category, _) if (0..width).any(|column| at(column).is_nan()) => 0,
         (Kind::Category, _) => {
             let best = (0..width).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap_or(0);
             match spec.labels.as_ref().and_then(|labels| labels.get(best)) {

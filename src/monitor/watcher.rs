@@ -16,9 +16,11 @@ const MIN_PANES: usize = 4;
 const PANE_MILLIS: u64 = 60_000;
 const MONTH_MILLIS: f64 = 30.0 * 86_400_000.0;
 /// Kinds of alerts that an evaluation decides on.
-const DRIFTS: &[&str] = &["drift", "prediction_drift"];
+const DRIFTS: &[&str] = &["drift", "prediction_drift", "constant"];
 /// Those of broken data.
-const PROBLEMS: &[&str] = &["missing", "infinite", "unseen_category", "constant", "unit", "range"];
+const PROBLEMS: &[&str] = &["missing", "infinite", "unseen_category", "unit", "range"];
+/// Fewer rows are no reference.
+const MIN_LEARNED: usize = 200;
 
 /// How versions are watched.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,8 @@ pub(super) struct Watcher {
     pub(super) rows: u64,
     /// Rows since the rate was looked at last.
     pub(super) fresh: u64,
+    /// Rows at the latest look at them.
+    looked: u64,
     problems: Vec<Problem>,
 }
 
@@ -68,12 +72,12 @@ impl Watcher {
     pub(super) fn new(version: Arc<ServedVersion>, plan: Plan) -> Self {
         let layout = &version.watch.layout;
         // A learned word is kept until all are there.
-        let needed = layout.words() * plan.learn_rows * size_of::<u32>();
-        let state = match needed > plan.max_bytes {
-            true => State::TooLarge,
-            false => State::Learning(Learner::new(layout, plan.learn_rows)),
+        let room = plan.max_bytes / (layout.words() * size_of::<u32>());
+        let state = match plan.learn_rows.min(room) {
+            rows if rows < MIN_LEARNED.min(plan.learn_rows) => State::TooLarge,
+            rows => State::Learning(Learner::new(layout, rows)),
         };
-        Self { version, state, alerts: Alerts::default(), rows: 0, fresh: 0, problems: Vec::new() }
+        Self { version, state, alerts: Alerts::default(), rows: 0, fresh: 0, looked: 0, problems: Vec::new() }
     }
 
     /// Takes a row.
@@ -105,26 +109,44 @@ impl Watcher {
     pub(super) fn look(&mut self, plan: Plan, now: u64) -> Vec<Change> {
         let State::Watching(watching) = &mut self.state else { return Vec::new() };
         let Watching { reference, window, closed_at, evaluated_at, due, latest } = &mut **watching;
-        if now.saturating_sub(*closed_at) >= PANE_MILLIS {
-            window.close(reference);
+        if now.saturating_sub(*closed_at) >= PANE_MILLIS && window.close(reference) {
             (*closed_at, *due) = (now, true);
         }
-        self.problems = quality::problems(reference, &window.last(reference, 2));
-        let found: Vec<Found> = self.problems.iter().map(broken).collect();
-        let mut changes = self.alerts.take(PROBLEMS, &found, now);
+        // Rows that were looked at are no news, however often one looks.
+        if std::mem::replace(&mut self.looked, self.rows) == self.rows {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        if let Some(problems) = quality::problems(reference, &window.last(reference, 2)) {
+            let found: Vec<Found> = problems.iter().map(broken).collect();
+            changes = self.alerts.take(PROBLEMS, &found, now);
+            self.problems = problems;
+        }
         if std::mem::take(due) {
             // Evaluations as far apart as these come so often in thirty days that each may be wrong so seldom.
-            let apart = now.saturating_sub(*evaluated_at).clamp(1000, PANE_MILLIS) as f64;
-            let alpha = (plan.false_alarms * apart / MONTH_MILLIS).clamp(1e-12, 0.05);
+            let apart = now.saturating_sub(*evaluated_at).clamp(1, PANE_MILLIS) as f64;
+            // Features and the prediction share them.
+            let alpha = (plan.false_alarms * apart / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05);
             *evaluated_at = now;
-            let evaluation = evaluate(reference, &window.total(reference), Limits { alpha });
+            let total = window.total(reference);
+            let evaluation = evaluate(reference, &total, Limits { alpha });
             let drifting = |kind| move |drift: &Drift| drifted(drift, kind);
             let mut found: Vec<Found> = evaluation.features.iter().filter_map(drifting("drift")).collect();
             found.extend(evaluation.prediction.as_ref().and_then(drifting("prediction_drift")));
+            found.extend(
+                quality::stuck(reference, &total)
+                    .iter()
+                    .map(|stuck| Found { at_once: false, ..broken(stuck) }),
+            );
             changes.extend(self.alerts.take(DRIFTS, &found, now));
             *latest = Some(evaluation);
         }
         changes
+    }
+
+    /// Whether rows are of any use to it.
+    pub(super) const fn wants_rows(&self) -> bool {
+        !matches!(self.state, State::TooLarge)
     }
 
     /// The latest evaluation.
@@ -231,6 +253,11 @@ fn reference_bytes(reference: &Reference) -> usize {
 }
 
 fn drifted(drift: &Drift, kind: &'static str) -> Option<Found> {
+    if drift.status != "ok" {
+        // What cannot be compared is not over.
+        let detail = format!("there is too little to compare: {}", drift.status);
+        return Some(Found { feature: drift.feature.clone(), kind, level: 0.99, at_once: false, detail });
+    }
     // Below its threshold it may still keep an alert on; without a p-value small enough it is nothing.
     let sure = drift.p_adjusted.is_some_and(|p| p < 0.05);
     let level = if drift.beyond { drift.effect.max(1.0) } else { drift.effect.min(0.99) };

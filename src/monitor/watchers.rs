@@ -1,6 +1,6 @@
 //! All versions that are watched.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::model::{ModelName, Version};
 use crate::serving::{ServedVersion, Serving, Snapshot};
 
-/// Features of a version whose drift is a series: those with the largest effects, and every one with an alert.
+/// Features of a version whose drift is a series: those with the largest effects, and twice as many with an alert.
 const SERIES: usize = 50;
 /// Between two looks at rates.
 const RATE_MILLIS: u64 = 1000;
@@ -46,7 +46,7 @@ impl Watchers {
 
     /// Takes what workers have shown.
     pub(super) fn drain(&mut self, now: u64) {
-        let plan = self.plan();
+        let plan = self.plan(self.watched.len());
         let watched = &mut self.watched;
         self.taps.drain(|id, row| {
             if let Some(watcher) = watched.get_mut(&id) {
@@ -58,7 +58,7 @@ impl Watchers {
     /// Follows what is served, looks where that is due, and tells.
     pub(super) fn tick(&mut self, now: u64) {
         self.follow();
-        let plan = self.plan();
+        let plan = self.plan(self.watched.len());
         for watcher in self.watched.values_mut() {
             for change in watcher.look(plan, now) {
                 tell(&self.metrics, &watcher.version, &change);
@@ -72,14 +72,15 @@ impl Watchers {
         }
     }
 
-    fn plan(&self) -> Plan {
+    /// How versions are watched, where there are so many.
+    fn plan(&self, versions: usize) -> Plan {
         let monitor = &self.config.load().monitor;
         Plan {
             learn_rows: monitor.learn_rows,
             window_rows: monitor.window_rows,
             false_alarms: monitor.false_alarms as f64,
             // What is left of the budget is for each alike: none takes it all.
-            max_bytes: monitor.max_bytes / 2 / self.watched.len().max(1),
+            max_bytes: monitor.max_bytes / 2 / versions.max(1),
         }
     }
 
@@ -95,11 +96,12 @@ impl Watchers {
             watcher.version.watch.ask(0);
             self.metrics.forget_drift(watcher.version.model.as_str(), &watcher.version.version.to_string());
         }
-        let plan = self.plan();
+        let plan = self.plan(numbers.len());
         for (id, version) in numbers {
             self.watched.entry(id).or_insert_with(|| {
-                version.watch.ask(1);
-                Watcher::new(version, plan)
+                let watcher = Watcher::new(version, plan);
+                watcher.version.watch.ask(u32::from(watcher.wants_rows()));
+                watcher
             });
         }
     }
@@ -112,7 +114,7 @@ impl Watchers {
             let every = f64::from(watcher.version.watch.every().max(1));
             // Of all that come, as many as are wanted; slowly, where there are few.
             let wanted = (shown * every / most).ceil().clamp(1.0, 1e6) as u32;
-            watcher.version.watch.ask(wanted);
+            watcher.version.watch.ask(if watcher.wants_rows() { wanted } else { 0 });
         }
     }
 
@@ -125,9 +127,12 @@ impl Watchers {
             let alerts = watcher.alerts.on();
             let mut drifts: Vec<_> = evaluation.features.iter().chain(&evaluation.prediction).collect();
             drifts.sort_by(|a, b| b.effect.total_cmp(&a.effect));
-            let told = drifts.iter().enumerate().filter(|(at, drift)| {
-                *at < SERIES || alerts.iter().any(|alert| alert.feature == drift.feature)
-            });
+            let alerted: HashSet<&str> =
+                alerts.iter().take(2 * SERIES).map(|alert| alert.feature.as_str()).collect();
+            let told = drifts
+                .iter()
+                .enumerate()
+                .filter(|(at, drift)| *at < SERIES || alerted.contains(drift.feature.as_str()));
             let scores: Vec<(&str, f64)> =
                 told.filter_map(|(_, drift)| Some((drift.feature.as_str(), drift.statistic?))).collect();
             let (model, version) = (&watcher.version.model, watcher.version.version.to_string());

@@ -130,7 +130,8 @@ fn a_canary_that_disagrees_with_its_control_is_rolled_back() {
     let found = &report["report"]["shadows"][0];
     // What the shadow's own version answered is not compared.
     assert_eq!((&found["requests"], &found["against"]), (&json!(answered), &json!(2)));
-    let why = report["decisions"][0]["why"].as_str().unwrap();
+    let decisions = report["decisions"].as_array().unwrap();
+    let why = decisions.iter().find(|entry| entry["verb"] == "rollback").unwrap()["why"].as_str().unwrap();
     assert!(why.contains("predicted otherwise"), "{why}");
     wait("its routing", SOON, || (0..50).all(|n| ask(n) == "old").then_some(()));
 }

@@ -10,7 +10,7 @@ const MAX_PANES: u64 = 64;
 /// Most classes of times.
 const MAX_CLASSES: u64 = 4096;
 /// Most pairs of a shadow with what answered.
-const MAX_PAIRS: u64 = 64;
+const MAX_PAIRS: u64 = 128;
 /// Most bytes of a shadow's name.
 const MAX_NAME: u64 = 64;
 
