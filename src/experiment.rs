@@ -187,6 +187,15 @@ impl Experiment {
         self.default.unwrap_or(0)
     }
 
+    /// What its variants and shadows serve of the model's versions: the key that says so, the name, and which version.
+    pub fn serves(&self) -> impl Iterator<Item = (&'static str, &str, &Selector)> {
+        let variants = self.variants.iter().filter_map(|variant| match &variant.serve {
+            Serve::Local(selector) => Some(("variants", variant.name.as_str(), selector)),
+            Serve::Remote(_) => None,
+        });
+        variants.chain(self.shadows.iter().map(|shadow| ("shadow", shadow.name.as_str(), &shadow.serve)))
+    }
+
     /// Every metric that is looked at, the primary one first.
     pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
         self.plan.metric.iter().chain(self.plan.guardrails.iter().map(|guardrail| &guardrail.metric))

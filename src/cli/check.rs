@@ -10,11 +10,14 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{CheckArgs, USAGE, complain, say, usage_error};
+use super::{CheckArgs, USAGE, complain, say, store, usage_error};
 use crate::config::{
-    Loaded, Origin, Problem, Problems, RegistryUrl, Sources, annotated, load_leniently, read_tokens, values,
+    Config, Loaded, Origin, Problem, Problems, RegistryUrl, Sources, annotated, load_leniently, read_tokens,
+    values,
 };
+use crate::model::Selector;
 use crate::registry::signature::Keys;
+use crate::registry::{Catalog, Registry};
 
 /// Carries the command out.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -55,7 +58,57 @@ fn examine(sources: &Sources) -> (Loaded, Vec<Problem>) {
     let keys = |path: &PathBuf| Keys::load(path).map(drop).map_err(|error| error.to_string());
     look("registry.public_keys_dir", config.registry.public_keys_dir.as_ref().map_or(Ok(()), keys));
     look("engine.onnxruntime", config.engine.onnxruntime.as_deref().map_or(Ok(()), readable));
+    for (key, text) in experiments(config) {
+        look(&key, Err(text));
+    }
     (loaded, problems)
+}
+
+/// What experiments name and a folder does not have: a server starts without it, and the default variant answers.
+fn experiments(config: &Config) -> Vec<(String, String)> {
+    let there = matches!(&config.registry.url, RegistryUrl::File(path) if path.is_dir());
+    let Some(store) = store::open(&config.registry, 1).ok().filter(|_| there) else { return Vec::new() };
+    let mut registry = Registry::new(store, None);
+    let mut found = Vec::new();
+    for experiment in &config.experiments {
+        let (name, model) = (&experiment.name, &experiment.model);
+        let catalog = match registry.catalog(model) {
+            Ok(Ok(catalog)) if !catalog.is_empty() => catalog,
+            Ok(Err(error)) => {
+                found.push((format!("experiments.{name}.model"), format!("model `{model}`: {error}")));
+                continue;
+            }
+            _ => {
+                found.push((
+                    format!("experiments.{name}.model"),
+                    format!("the registry has no model `{model}`"),
+                ));
+                continue;
+            }
+        };
+        for (key, of, selector) in experiment.serves().filter(|(_, _, selector)| !has(&catalog, selector)) {
+            let versions: Vec<String> =
+                catalog.versions.iter().map(|listed| listed.version.to_string()).collect();
+            let text = format!(
+                "`{of}` serves {selector}, which model `{model}` does not have; its versions are {}",
+                versions.join(", ")
+            );
+            found.push((format!("experiments.{name}.{key}"), text));
+        }
+    }
+    found
+}
+
+fn has(catalog: &Catalog, selector: &Selector) -> bool {
+    match selector {
+        Selector::Version(version) => catalog.listed(*version).is_some(),
+        // A folder without `model.json` has no stages: its highest version stands for Production.
+        Selector::Stage(stage) => {
+            !catalog.managed || catalog.versions.iter().any(|listed| listed.stage == *stage)
+        }
+        Selector::Alias(alias) => catalog.aliases.contains_key(alias),
+        Selector::Default => true,
+    }
 }
 
 /// A server starts without it and waits; somebody who asks wants to know.
@@ -156,6 +209,37 @@ mod tests {
         let (_, problems) = with(&[good[0], ("http.uds", &file), ("engine.onnxruntime", &folder)]);
         let texts: Vec<&str> = problems.iter().map(|problem| problem.text.as_str()).collect();
         assert!(texts[0].contains("not a socket") && texts[1].contains("not a file"), "{texts:?}");
+    }
+
+    #[test]
+    fn what_experiments_name_is_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        for version in ["1", "2"] {
+            fs::create_dir_all(path(&format!("models/m/{version}"))).unwrap();
+            fs::write(path(&format!("models/m/{version}/model.onnx")), "x").unwrap();
+        }
+        let text = "[experiments.one]\nmodel = \"m\"\nunit = \"header:u\"\n\
+            variants = { a = 1, b = \"production\", c = 9 }\nshadow = { d = \"champion\", e = \"2\" }\n\
+            [experiments.two]\nmodel = \"n\"\nunit = \"header:u\"\nvariants = { a = 1 }\n";
+        fs::write(path("c.toml"), text).unwrap();
+        let flags = vec![("registry.url".to_owned(), path("models"))];
+        let sources = Sources { file: Some(path("c.toml").into()), flags, ..Sources::default() };
+        let (_, problems) = examine(&sources);
+        let found: Vec<(&str, &str)> =
+            problems.iter().map(|problem| (problem.key.as_deref().unwrap(), problem.text.as_str())).collect();
+        let expected = [
+            (
+                "experiments.one.variants",
+                "`c` serves 9, which model `m` does not have; its versions are 1, 2",
+            ),
+            (
+                "experiments.one.shadow",
+                "`d` serves champion, which model `m` does not have; its versions are 1, 2",
+            ),
+            ("experiments.two.model", "the registry has no model `n`"),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -10,11 +10,12 @@ use serde_json::json;
 
 use super::{ServeArgs, store};
 use crate::config::{self, Config, Sources, read_tokens};
-use crate::experiment;
+use crate::experiment::{self, Experiment};
 use crate::gateway::{self, Gateway, Reloads, Settings};
-use crate::model::TensorSpec;
+use crate::model::{Selector, TensorSpec};
 use crate::registry::Registry;
 use crate::serving::loader::Command;
+use crate::serving::status::Status;
 use crate::serving::{ServedVersion, Serving};
 use crate::telemetry::{self, LevelHandle};
 use crate::tensor::Datatype;
@@ -175,6 +176,7 @@ impl Follower {
         let mut reloads = (**gateway.reloads.load()).clone();
         let loaded = config::load(&self.sources).map_err(|problems| problems.to_string());
         let result = loaded.and_then(|new| {
+            unknown(&gateway.config.load().experiments, &new.experiments, &gateway.serving.status.load())?;
             let tokens =
                 new.auth.token_file.as_deref().map(read_tokens).transpose().map_err(|e| e.to_string())?;
             Ok((new, tokens))
@@ -211,6 +213,33 @@ impl Follower {
         }
         gateway.reloads.store(Arc::new(reloads));
     }
+}
+
+/// What experiments that are new or changed name and the registry does not have, as far as it is known; those that are on
+/// go on.
+fn unknown(before: &[Experiment], after: &[Experiment], status: &Status) -> Result<(), String> {
+    let models = &status.models;
+    let mut problems = Vec::new();
+    if status.registry_seen.is_none() {
+        return Ok(());
+    }
+    for experiment in after.iter().filter(|experiment| !before.contains(experiment)) {
+        let (name, model) = (&experiment.name, &experiment.model);
+        let Some(known) = models.iter().find(|known| known.name == model.as_str()) else {
+            problems.push(format!("experiments.{name}.model: the registry has no model `{model}`"));
+            continue;
+        };
+        for (key, of, selector) in experiment.serves() {
+            if let Selector::Version(version) = selector
+                && known.versions.iter().all(|listed| listed.version != version.to_string())
+            {
+                problems.push(format!(
+                    "experiments.{name}.{key}: `{of}` serves version {version}, which model `{model}` does not have"
+                ));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }
 
 #[cfg(test)]

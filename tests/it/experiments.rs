@@ -283,6 +283,22 @@ fn a_bad_experiment_changes_nothing_and_everything_wrong_is_said() {
     ] {
         assert!(check.contains(problem) && reload.contains(problem), "{problem}\n{check}\n{reload}");
     }
+    // What the registry does not have.
+    let unknown = HALVES.replace("candidate = \"2\"", "candidate = \"7\"");
+    let other = "[experiments.other]\nmodel = \"n\"\nunit = \"header:u\"\nvariants = { a = \"1\" }\n";
+    fs::write(server.path("sidegate.toml"), format!("registry.poll_interval_ms = 50\n{unknown}{other}"))
+        .unwrap();
+    server.signal("HUP");
+    let refused = wait("the refusal", SOON, || status().filter(|error| error.contains("version 7")));
+    assert!(refused.contains("experiments.other.model: the registry has no model `n`"), "{refused}");
+    let check = run(&server.path(""), &["check", "--config", "sidegate.toml", "--registry", "models"]);
+    let said = String::from_utf8(check.stderr).unwrap();
+    assert!(
+        check.status.code() == Some(2)
+            && said.contains("`candidate` serves 7")
+            && said.contains("no model `n`"),
+        "{said}"
+    );
     assert_eq!(users(&server, 40), before, "the running experiment goes on");
     // Without it, all are answered by what the plain name means, and its series are gone.
     self::reload(&server, "");
