@@ -318,12 +318,16 @@ def test_numbers_of_64_bits_are_understood_and_no_others_are_made_of_them(pair: 
     assert logged(pair.near, "output `predict`: expected FP32, got FP64")
 
 
-def test_an_output_that_mlserver_does_not_give_is_named(pair: Pair) -> None:
-    # Of a classifier it gives labels of 64 bits, and probabilities of 64 when they are asked for.
+def test_outputs_are_asked_for_by_name(pair: Pair) -> None:
+    # Of a classifier it gives labels alone, and probabilities where they are asked for.
+    request = body({"input": wine_rows(3)})
+    named = request | {"outputs": [{"name": "predict"}, {"name": "predict_proba"}]}
+    direct = pair.far.ask("stock", named)
     unit = unit_of(pair.near, "stock-both", "candidate")
-    status, answer = infer(pair.near, "stock-both", body({"input": wine_rows(1)}), unit)
-    assert (status, answer["code"]) == (502, "upstream_failed"), answer
-    assert logged(pair.near, "output `predict_proba`")
+    status, answer = infer(pair.near, "stock-both", request, unit)
+    assert status == 200, answer
+    assert set(values(direct)) == {"predict", "predict_proba"}
+    assert values(answer) == values(direct)
 
 
 def test_texts_and_numbers_in_columns(pair: Pair) -> None:
