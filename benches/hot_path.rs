@@ -16,7 +16,7 @@ use sidegate::engine::{self, LoadOptions, Scratch, Session};
 use sidegate::experiment::{Definition, Given, Predicted, Ruling, Track};
 use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
 use sidegate::model::{Signature, TensorSpec};
-use sidegate::monitor::{Predictions, Receipt, Receipts, Record, Recorder, Taps};
+use sidegate::monitor::{Predictions, Receipt, Receipts, Record, Records, Taps};
 use sidegate::protocol::oip::{AnswerHead, decode, encode};
 use sidegate::protocol::{Policy, Request};
 use sidegate::serving::watch::Watch;
@@ -250,7 +250,8 @@ fn experiment() {
     let experiment =
         definition.check(&"e".parse().expect("a name")).expect("a definition that holds together");
     let track = Arc::new(Track::new(experiment, vec![Some(1), Some(2)]));
-    let (recorder, taken) = Recorder::alone();
+    let mut records = Records::default();
+    let mut recorder = records.recorder();
     let spec = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 1], labels: None };
     let output = Tensor::new(&[1, 1], Data::Fp32(vec![0.5]));
     let requests: Vec<Given> = (0..1000)
@@ -265,19 +266,10 @@ fn experiment() {
             let predictions = Predictions::of(black_box(&output), &spec);
             let id = sidegate::monitor::request_id(b"0192f3a4-0000-7000-8000-000000000000");
             let (track, at) = (track.clone(), recorder.millis(Instant::now()));
-            recorder.record(Record {
-                track,
-                variant,
-                slot,
-                unit,
-                at,
-                seconds: 1e-5,
-                failed: false,
-                id,
-                predictions,
-            });
+            let (seconds, variant, failed) = (1e-5, variant as u8, false);
+            recorder.record(Record { track, unit, id, at, seconds, predictions, slot, variant, failed });
         }
-        while taken.try_recv().is_ok() {}
+        records.drain(drop);
     };
     let mut reference = || {
         for request in &requests {
@@ -334,7 +326,7 @@ fn receipts() {
         id: 11,
         at: 1_764_000_000_000,
         propensity: 0.5,
-        rows: [Predicted::Probability(0.25)].into_iter().collect(),
+        predictions: [Predicted::Probability(0.25)].into_iter().collect(),
         model: "flight-delay".into(),
     };
     let mut out = Vec::with_capacity(256);

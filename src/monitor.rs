@@ -1,6 +1,6 @@
 //! What happens beside the data path: exposures and outcomes of experiments are counted, compared and decided on.
 //!
-//! A worker hands a [`Record`] over with one `try_send` that never waits ([`Recorder`]); the monitor's thread owns all
+//! A worker leaves a [`Record`] in a ring of its own, without waiting ([`Recorder`]); the monitor's thread owns all
 //! state, so nothing is locked. Outcomes come as bodies, are parsed and joined here, and answered item by item.
 
 pub mod fleet;
@@ -11,6 +11,7 @@ pub mod published;
 pub mod publisher;
 pub mod receipt;
 mod record;
+mod recorder;
 pub mod shadow;
 mod state;
 mod tap;
@@ -20,8 +21,8 @@ mod watchers;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -42,31 +43,23 @@ pub use outcome::Form;
 use publisher::Publisher;
 pub use receipt::{Receipt, Receipts};
 pub use record::{Predictions, Record};
+pub use recorder::{Recorder, Records};
 pub use shadow::{Answered, Shadows};
 use state::State;
 pub use state::request_id;
 pub use tap::{Tap, Taps};
 use watchers::Watchers;
 
-/// Records that wait to be counted; more are dropped, which is counted.
-const QUEUE: usize = 8192;
 /// Bytes of outcomes that wait; more are refused.
 const MAX_POSTED: usize = 16 << 20;
 /// Longest that a record waits while nothing else wakes the thread.
 const NAP: Duration = Duration::from_millis(20);
+/// So many records at once, and the thread looks more often.
+const BUSY: usize = 1024;
 /// After a panic, which may come again.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 /// Between two decisions.
 const TICK: Duration = Duration::from_millis(250);
-
-/// Where workers leave records.
-#[derive(Clone)]
-pub struct Recorder {
-    records: SyncSender<Record>,
-    dropped: Arc<AtomicU64>,
-    /// A moment by both clocks: reading one clock a request is enough.
-    moment: (Instant, u64),
-}
 
 /// The way to the monitor.
 #[derive(Clone)]
@@ -74,7 +67,6 @@ pub struct Handle {
     asks: Sender<Ask>,
     /// Bytes of outcomes that wait.
     posted: Arc<AtomicUsize>,
-    recorder: Recorder,
     shadows: Shadows,
 }
 
@@ -84,8 +76,16 @@ pub struct Beside {
     pub publisher: Option<JoinHandle<()>>,
     /// Runs shadows.
     pub shadow: JoinHandle<()>,
-    /// For each thread that answers, where it shows what it predicts.
-    pub taps: Vec<Tap>,
+    /// For each thread that answers.
+    pub ends: Vec<End>,
+}
+
+/// What a thread that answers tells the monitor by.
+pub struct End {
+    /// Where it leaves records.
+    pub recorder: Recorder,
+    /// Where it shows what it predicts.
+    pub tap: Tap,
 }
 
 /// What is asked of the monitor.
@@ -141,46 +141,16 @@ impl Drop for Posted {
 
 /// The monitor before it runs.
 pub struct Monitor {
-    records: Receiver<Record>,
+    records: Records,
     asks: Receiver<Ask>,
     state: State,
     watchers: Watchers,
     metrics: Arc<Metrics>,
 }
 
-// === impl Recorder ===
-
-impl Recorder {
-    /// Leaves a record, or drops and counts it where too many wait.
-    #[inline]
-    pub fn record(&self, record: Record) {
-        if self.records.try_send(record).is_err() {
-            self.dropped.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// A recorder without a monitor: who has the other end takes what it leaves.
-    pub fn alone() -> (Self, Receiver<Record>) {
-        let (records, incoming) = sync_channel(QUEUE);
-        (Self { records, dropped: Arc::default(), moment: (Instant::now(), now()) }, incoming)
-    }
-
-    /// A moment in milliseconds since 1970.
-    #[inline]
-    pub fn millis(&self, moment: Instant) -> u64 {
-        let (known, millis) = self.moment;
-        millis + moment.saturating_duration_since(known).as_millis() as u64
-    }
-}
-
 // === impl Handle ===
 
 impl Handle {
-    /// Where workers leave records.
-    pub fn recorder(&self) -> Recorder {
-        Recorder { moment: (Instant::now(), now()), ..self.recorder.clone() }
-    }
-
     /// Where workers leave copies of requests for shadows.
     pub const fn shadows(&self) -> &Shadows {
         &self.shadows
@@ -218,23 +188,22 @@ impl Monitor {
         store: Option<Box<dyn Store>>,
         callers: usize,
     ) -> std::io::Result<(Self, Handle, Beside)> {
-        let (records, incoming) = sync_channel(QUEUE);
+        let mut records = Records::default();
         let (asks, asked) = channel();
-        let dropped = Arc::new(AtomicU64::new(0));
+        let dropped = records.dropped().clone();
         let publisher = store.map(|store| Publisher::start(store, asks.clone())).transpose()?;
         let (publisher, thread) = publisher.unzip();
         let last = callers.saturating_sub(1);
         let (shadows, shadow) = Shadows::start(last, config.clone(), metrics.clone(), asks.clone())?;
-        let mut ends = Taps::default();
-        let taps = (0..callers).map(|_| ends.tap()).collect();
-        let watchers = Watchers::new(ends, config.clone(), serving.clone(), metrics.clone());
+        let mut taps = Taps::default();
+        let ends = (0..callers).map(|_| End { recorder: records.recorder(), tap: taps.tap() }).collect();
+        let watchers = Watchers::new(taps, config.clone(), serving.clone(), metrics.clone());
         let counts = metrics.clone();
         let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
-        let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
-        let beside = Beside { publisher: thread, shadow, taps };
+        let beside = Beside { publisher: thread, shadow, ends };
         Ok((
-            Self { records: incoming, asks: asked, state, watchers, metrics: counts },
-            Handle { asks, posted: Arc::default(), recorder, shadows },
+            Self { records, asks: asked, state, watchers, metrics: counts },
+            Handle { asks, posted: Arc::default(), shadows },
             beside,
         ))
     }
@@ -266,26 +235,22 @@ impl Monitor {
     }
 
     fn turn(&mut self, ticked: &mut Instant) -> ControlFlow<()> {
-        // Looking does not tell senders that somebody waits, so that they need not wake anybody.
-        let counted = self.count(QUEUE);
+        let counted = self.count();
         self.watchers.drain(now());
         if ticked.elapsed() >= TICK {
             *ticked = Instant::now();
             self.state.tick(now());
             self.watchers.tick(now());
         }
-        let asked = if counted > 0 {
-            self.asks.try_recv().map_err(|_| RecvTimeoutError::Timeout)
-        } else {
-            self.asks.recv_timeout(NAP)
-        };
-        let ask = match asked {
+        // Before rings are full.
+        let nap = if counted < BUSY { NAP } else { NAP / 8 };
+        let ask = match self.asks.recv_timeout(nap) {
             Ok(ask) => ask,
             Err(RecvTimeoutError::Timeout) => return ControlFlow::Continue(()),
             Err(RecvTimeoutError::Disconnected) => return ControlFlow::Break(()),
         };
         // What was answered before an outcome of it came is counted before it too.
-        self.count(usize::MAX);
+        self.count();
         match ask {
             Ask::Outcomes(posted, form, reply) => {
                 // Who waits no longer was told that they may count.
@@ -307,16 +272,9 @@ impl Monitor {
         ControlFlow::Continue(())
     }
 
-    /// Counts records that wait, up to a number of them; how many there were.
-    fn count(&mut self, most: usize) -> usize {
-        let mut counted = 0;
-        while counted < most
-            && let Ok(record) = self.records.try_recv()
-        {
-            self.state.count(&record);
-            counted += 1;
-        }
-        counted
+    /// Counts what waits; how much it was.
+    fn count(&mut self) -> usize {
+        self.records.drain(|record| self.state.count(record))
     }
 }
 

@@ -71,14 +71,14 @@ pub(super) fn call(
                 .and_then(|(model, selector)| Target::of(&snapshot, &model, &selector, head, work));
             let target = target.inspect_err(|answer| count(gateway, answer.status))?;
             let form = oip_form(head, work).inspect_err(|_| target.refused())?;
-            predict(gateway, target, form, head, work, &settings, arrived)
+            predict(target, form, head, work, &settings, arrived)
         }
         Route::Predict | Route::Invocations => {
             let target = founding_target(&snapshot, &parameters, head, work);
             let target = target.inspect_err(|answer| count(gateway, answer.status))?;
             let form =
                 table_form(head, work, found == Route::Invocations).inspect_err(|_| target.refused())?;
-            predict(gateway, target, form, head, work, &settings, arrived)
+            predict(target, form, head, work, &settings, arrived)
         }
         Route::Outcomes => Ok(Call::Outcomes(outcomes_form(head, work)?)),
         Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
@@ -202,7 +202,6 @@ fn founding_target<'a>(
 }
 
 fn predict(
-    gateway: &Gateway,
     target: Target<'_>,
     form: Form,
     head: &Head,
@@ -214,7 +213,7 @@ fn predict(
     let mut fell_back = false;
     while target.circuit().is_open(arrived) {
         target.count(Outcome::Shed);
-        target.failed(gateway, arrived);
+        target.failed(arrived);
         if let Some(instead) = target.instead() {
             target = instead;
             fell_back = true;

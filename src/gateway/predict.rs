@@ -148,19 +148,19 @@ impl Prediction {
             Ok(Ok(())) => {}
             Ok(Err(RunError::Input(message))) => {
                 // What one variant takes and another does not is harm.
-                self.record(None, work, runner);
+                self.record(None, work, runner, ran);
                 return Some(self.fail(work, 400, "invalid_input", &message, Outcome::ClientError));
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
-                self.record(None, work, runner);
+                self.record(None, work, runner, ran);
                 let answer = self.engine_failed(work, ran);
                 return self.instead(answer, work, runner, wanted);
             }
             Err(_) => {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
-                self.record(None, work, runner);
+                self.record(None, work, runner, ran);
                 let answer = self.engine_failed(work, ran);
                 return self.instead(answer, work, runner, wanted);
             }
@@ -211,6 +211,7 @@ impl Prediction {
                 .map(|output| Predictions::of(output, &version.signature.outputs[version.prediction])),
             work,
             runner,
+            done,
         );
         if wanted && self.mirror.is_some() {
             self.reflect(work);
@@ -229,17 +230,23 @@ impl Prediction {
         }
     }
 
-    /// Tells the monitor of a request that takes part in an experiment, and signs a receipt where one is wanted; without
-    /// predictions the variant failed it.
+    /// Tells the monitor, once, of a request that takes part in an experiment, and signs a receipt where one is wanted;
+    /// without predictions the variant failed it.
     #[inline]
-    pub(super) fn record(&self, predictions: Option<Predictions>, work: &mut Workspace, runner: &Runner) {
-        let Some(part) = &self.part else { return };
-        let (track, Enrolled { variant, slot, unit }) = (&part.track, part.enrolled);
+    pub(super) fn record(
+        &mut self,
+        predictions: Option<Predictions>,
+        work: &mut Workspace,
+        runner: &mut Runner,
+        ended: Instant,
+    ) {
+        let Some(Part { track, enrolled, receipt }) = self.part.take() else { return };
+        let Enrolled { variant, slot, unit } = enrolled;
         let at = runner.recorder.millis(self.arrived);
         let id = monitor::request_id(&work.request.id);
         let failed = predictions.is_none();
         let predictions = predictions.unwrap_or_default();
-        if part.receipt && !failed && runner.receipts.is_on() {
+        if receipt && !failed && runner.receipts.is_on() {
             let receipt = Receipt {
                 phase: u64::from_str_radix(&track.phase, 16).unwrap_or(0),
                 variant: variant as u8,
@@ -249,15 +256,14 @@ impl Prediction {
                 id,
                 at,
                 propensity: track.propensity(variant),
-                rows: predictions.rows.clone(),
+                predictions: predictions.clone(),
                 model: self.version.model.to_string(),
             };
             work.receipt.clear();
             runner.receipts.push(&receipt, &mut work.receipt);
         }
-        let seconds = self.arrived.elapsed().as_secs_f64();
-        let track = track.clone();
-        runner.recorder.record(Record { track, variant, slot, unit, at, seconds, failed, id, predictions });
+        let (variant, seconds) = (variant as u8, (ended - self.arrived).as_secs_f64());
+        runner.recorder.record(Record { track, unit, id, at, seconds, predictions, slot, variant, failed });
     }
 
     #[cold]

@@ -75,7 +75,7 @@ impl Prediction {
                 if blamed && remote.circuit.fail(now) {
                     tracing::error!(model = %self.version.model, "a remote variant failed too often: left alone for a minute");
                 }
-                worker::with(|w| self.record(None, work, &w.runner));
+                worker::with(|w| self.record(None, work, &mut w.runner, now));
                 let answer = self.remote_failed(work, &failure);
                 if self.fall_back(now) { None } else { Some(answer) }
             }

@@ -26,7 +26,7 @@ use super::{Addresses, Gateway, Reloads};
 use crate::config::{Config, TokenFileError, read_tokens};
 use crate::engine::Scratch;
 use crate::metrics::Metrics;
-use crate::monitor::{Ask, Monitor, Receipts, Tap};
+use crate::monitor::{Ask, End, Monitor, Receipts};
 use crate::registry::Registry;
 use crate::registry::cache::Cache;
 use crate::registry::store::Store;
@@ -124,7 +124,7 @@ pub async fn run(
     let (stop_workers, working) = watch::channel(false);
     let Listeners { http, uds, admin, ops, .. } = listeners;
     let doors = Doors { http, uds, accepting };
-    let mut threads = start_threads(&gateway, doors, workers, &working, std::mem::take(&mut beside.taps))
+    let mut threads = start_threads(&gateway, doors, workers, &working, std::mem::take(&mut beside.ends))
         .map_err(|e| other("worker", &e))?;
 
     let port = Port { gateway: gateway.clone(), tokens: admin_tokens, read_only: false };
@@ -175,17 +175,17 @@ fn start_threads(
     doors: Doors,
     workers: usize,
     working: &watch::Receiver<bool>,
-    taps: Vec<Tap>,
+    ends: Vec<End>,
 ) -> io::Result<Vec<JoinHandle<()>>> {
-    let runner = |(number, tap)| Runner {
-        tap,
+    let runner = |(number, end): (usize, End)| Runner {
+        tap: end.tap,
+        recorder: end.recorder,
         scratch: Scratch::new(number),
         ids: Ids::new(),
         metrics: gateway.metrics.clone(),
-        recorder: gateway.monitor.recorder(),
         receipts: gateway.receipts.clone(),
     };
-    let mut runners: Vec<Runner> = taps.into_iter().enumerate().map(runner).collect();
+    let mut runners: Vec<Runner> = ends.into_iter().enumerate().map(runner).collect();
     let (lanes, mut threads) = Lanes::start(gateway, runners.split_off(workers))?;
     let mut handles = Vec::new();
     let mut receivers = Vec::new();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Gateway;
 use super::http::{Answer, Head, fields};
+use super::worker;
 use super::workspace::Workspace;
 use crate::experiment::{Fields, Track, cookie};
 use crate::metrics::Outcome;
@@ -87,21 +87,15 @@ impl<'a> Target<'a> {
 
     /// Tells the monitor that a variant failed a request before it could run.
     #[cold]
-    pub(super) fn failed(self, gateway: &Gateway, arrived: Instant) {
+    pub(super) fn failed(self, arrived: Instant) {
         let Some((track, Enrolled { variant, slot, unit })) = self.part else { return };
-        let recorder = gateway.monitor.recorder();
-        let (track, at) = (track.clone(), recorder.millis(arrived));
+        let (track, variant) = (track.clone(), variant as u8);
         let predictions = Predictions::default();
-        recorder.record(Record {
-            track,
-            variant,
-            slot,
-            unit,
-            at,
-            seconds: 0.0,
-            failed: true,
-            id: 0,
-            predictions,
+        worker::with(|worker| {
+            let recorder = &mut worker.runner.recorder;
+            let at = recorder.millis(arrived);
+            let (id, seconds, failed) = (0, 0.0, true);
+            recorder.record(Record { track, unit, id, at, seconds, predictions, slot, variant, failed });
         });
     }
 

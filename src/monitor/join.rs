@@ -55,13 +55,13 @@ impl Joined {
 /// Counts what was predicted as long as nothing else is known, where the absence of an outcome is one.
 pub(super) fn expect(waiting: &Waiting, sums: &mut Sums, now: u64) {
     let track = &waiting.track;
-    let arms = track.layout.of_unit(waiting.variant, waiting.slot);
+    let arms = track.layout.of_unit(waiting.variant.into(), waiting.slot);
     let place = Place { arms: &arms, bucket: bucket(waiting.unit), at: waiting.at };
     if let Some(series) = track.labelled {
-        sums.add_late(place, series, Cell { weight: waiting.rows.len() as f64, sum: 0.0 }, now);
+        sums.add_late(place, series, Cell { weight: waiting.predictions.rows().len() as f64, sum: 0.0 }, now);
     }
     let Some(default) = track.experiment.plan.default_label else { return };
-    for predicted in &waiting.rows {
+    for predicted in waiting.predictions.rows() {
         each_score(waiting, *predicted, default, |series, value| {
             sums.add_late(place, series, Cell { weight: 1.0, sum: value }, now);
         });
@@ -70,14 +70,13 @@ pub(super) fn expect(waiting: &Waiting, sums: &mut Sums, now: u64) {
 
 /// Counts the actual of a row.
 pub(super) fn join(waiting: &mut Waiting, row: usize, actual: f64, sums: &mut Sums, now: u64) -> Joined {
-    let Some(predicted) = waiting.rows.get(row).copied() else { return Joined::Invalid };
-    waiting.actuals.resize(waiting.rows.len(), None);
-    let before = waiting.actuals[row];
+    let Some(predicted) = waiting.predictions.rows().get(row).copied() else { return Joined::Invalid };
+    let before = waiting.actuals.as_ref().and_then(|actuals| actuals[row]);
     if before == Some(actual) {
         return Joined::Duplicate;
     }
     let track = waiting.track.clone();
-    let arms = track.layout.of_unit(waiting.variant, waiting.slot);
+    let arms = track.layout.of_unit(waiting.variant.into(), waiting.slot);
     let place = Place { arms: &arms, bucket: bucket(waiting.unit), at: waiting.at };
     let mut late = false;
     if let Some(series) = track.labelled.filter(|_| before.is_none()) {
@@ -96,7 +95,8 @@ pub(super) fn join(waiting: &mut Waiting, row: usize, actual: f64, sums: &mut Su
     if late {
         return Joined::Late;
     }
-    waiting.actuals[row] = Some(actual);
+    let rows = waiting.predictions.rows().len();
+    waiting.actuals.get_or_insert_with(|| vec![None; rows].into())[row] = Some(actual);
     if before.is_some() { Joined::Corrected } else { Joined::Ok }
 }
 

@@ -3,14 +3,17 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use foldhash::fast::RandomState;
 
-use crate::experiment::{Predicted, Track};
+use super::record::Predictions;
+use crate::experiment::Track;
 
-/// Bytes of an entry beside its rows: itself, its place in the order, and what a table of hashes leaves empty.
-const ENTRY_BYTES: usize = 200;
-/// Bytes of a row: its prediction and its actual.
-const ROW_BYTES: usize = 32;
+/// Most predictions of a generation: few enough that its index stays in a core's cache while it fills.
+const GENERATION: usize = 8192;
+/// Bytes of a prediction: itself, and its place in the index, of which up to half is empty.
+const ENTRY_BYTES: usize = size_of::<Waiting>() + 2 * size_of::<(u64, u32)>();
+/// Bytes of an actual.
+const ACTUAL_BYTES: usize = size_of::<Option<f64>>();
 /// Predictions that are remembered, by hash alone, after they gave way with an actual.
 const MAX_SPENT: usize = 200_000;
 
@@ -18,26 +21,41 @@ const MAX_SPENT: usize = 200_000;
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) track: Arc<Track>,
-    pub(super) variant: usize,
-    pub(super) slot: u32,
+    /// The hash of its request's id, or of its receipt.
+    pub(super) id: u64,
     pub(super) unit: u64,
     pub(super) at: u64,
-    pub(super) rows: SmallVec<[Predicted; 1]>,
-    /// Row by row; empty while there is none.
-    pub(super) actuals: Vec<Option<f64>>,
+    pub(super) slot: u32,
+    pub(super) variant: u8,
+    pub(super) predictions: Predictions,
+    /// Row by row; none while there is none.
+    pub(super) actuals: Option<Box<[Option<f64>]>>,
 }
 
-/// All of them, by the hash of a request's id or of a receipt.
+/// All of them, in generations that come and go as a whole: counting one touches no more memory than the latest has,
+/// finding one looks into each.
 pub(super) struct Pending {
-    entries: HashMap<u64, Waiting>,
-    order: VecDeque<u64>,
+    /// The latest is the last.
+    generations: VecDeque<Generation>,
+    /// Predictions of a generation.
+    most: usize,
+    /// One that is free again.
+    spare: Option<Generation>,
     bytes: usize,
     max_bytes: usize,
     /// Those that gave way with an actual, which must not count again.
-    spent: HashSet<u64>,
+    spent: HashSet<u64, RandomState>,
     spent_order: VecDeque<u64>,
     /// How many gave way before their actual came.
     pub(super) evicted: u64,
+}
+
+#[derive(Default)]
+struct Generation {
+    entries: Vec<Waiting>,
+    /// By the hash of a request's id or of a receipt, the latest with it.
+    places: HashMap<u64, u32, RandomState>,
+    bytes: usize,
 }
 
 // === impl Pending ===
@@ -45,33 +63,49 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
-            entries: HashMap::new(),
-            order: VecDeque::new(),
+            generations: VecDeque::new(),
+            most: (max_bytes / ENTRY_BYTES / 16).clamp(1, GENERATION),
+            spare: None,
             bytes: 0,
             max_bytes,
-            spent: HashSet::new(),
+            spent: HashSet::default(),
             spent_order: VecDeque::new(),
             evicted: 0,
         }
     }
 
-    /// Keeps a prediction; one with the same id is replaced.
-    pub(super) fn insert(&mut self, id: u64, waiting: Waiting) {
-        self.bytes += size(&waiting);
-        match self.entries.insert(id, waiting) {
-            Some(before) => self.bytes -= size(&before),
-            None => self.order.push_back(id),
+    /// Keeps a prediction; one with the same id is not found any more.
+    pub(super) fn insert(&mut self, waiting: Waiting) {
+        let bytes = waiting.bytes();
+        if self.generations.back().is_none_or(|latest| latest.entries.len() >= self.most) {
+            let mut next = self.spare.take().unwrap_or_default();
+            next.entries.reserve_exact(self.most);
+            next.places.reserve(self.most);
+            self.generations.push_back(next);
         }
-        while self.bytes > self.max_bytes {
-            let Some(oldest) = self.order.pop_front() else { return };
-            if let Some(gone) = self.entries.remove(&oldest) {
-                self.bytes -= size(&gone);
-                self.evicted += u64::from(gone.actuals.is_empty());
-                if !gone.actuals.is_empty() {
-                    self.spend(oldest);
-                }
+        if let Some(latest) = self.generations.back_mut() {
+            latest.places.insert(waiting.id, latest.entries.len() as u32);
+            latest.entries.push(waiting);
+            latest.bytes += bytes;
+        }
+        self.bytes += bytes;
+        while self.bytes > self.max_bytes
+            && let Some(oldest) = self.generations.pop_front()
+        {
+            self.give_way(oldest);
+        }
+    }
+
+    fn give_way(&mut self, mut gone: Generation) {
+        self.bytes -= std::mem::take(&mut gone.bytes);
+        gone.places.clear();
+        for entry in gone.entries.drain(..) {
+            match entry.actuals {
+                None => self.evicted += 1,
+                Some(_) => self.spend(entry.id),
             }
         }
+        self.spare = Some(gone);
     }
 
     fn spend(&mut self, id: u64) {
@@ -91,14 +125,79 @@ impl Pending {
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Waiting> {
-        self.entries.get_mut(&id)
+        self.generations.iter_mut().rev().find_map(|generation| {
+            let place = *generation.places.get(&id)?;
+            generation.entries.get_mut(place as usize)
+        })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.generations.iter().map(|generation| generation.entries.len()).sum()
     }
 }
 
-fn size(waiting: &Waiting) -> usize {
-    ENTRY_BYTES + waiting.rows.len() * ROW_BYTES
+// === impl Waiting ===
+
+impl Waiting {
+    /// What it takes, with an actual for every row.
+    fn bytes(&self) -> usize {
+        let rows = self.predictions.rows();
+        // One row is kept in the entry.
+        let kept = if rows.len() > 1 { size_of_val(rows) } else { 0 };
+        ENTRY_BYTES + kept + rows.len() * ACTUAL_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::monitor::state::tests::{record, track};
+
+    fn waiting(track: &Arc<Track>, n: u64, id: u64) -> Waiting {
+        let record = record(track, n, n);
+        let (unit, at, slot, variant) = (record.unit, record.at, record.slot, record.variant);
+        let track = record.track;
+        Waiting { track, id, unit, at, slot, variant, predictions: record.predictions, actuals: None }
+    }
+
+    #[test]
+    fn the_oldest_give_way_and_everything_is_counted() {
+        let track = track(|_| ());
+        let one = waiting(&track, 0, 0).bytes();
+        let room = 3200;
+        let mut pending = Pending::new(room * one);
+        let (mut came, mut labelled) = (0, 0);
+        for n in 0..10_000_u64 {
+            pending.insert(waiting(&track, n, n));
+            // One that comes again is found instead of the former.
+            if n % 3 == 0 {
+                pending.insert(waiting(&track, n + 1_000_000, n));
+            }
+            came += 1 + u64::from(n % 3 == 0);
+            if n % 5 == 0 {
+                pending.get_mut(n).unwrap().actuals = Some(vec![Some(1.0)].into());
+                labelled += 1;
+            }
+            assert!(pending.bytes <= room * one);
+        }
+        assert_eq!(pending.bytes, pending.len() * one);
+        assert!(pending.len() > room * 9 / 10, "{}", pending.len());
+        let first = (0..10_000).find(|n| pending.get_mut(*n).is_some()).unwrap();
+        assert!((0..first).all(|n| pending.is_spent(n) == (n % 5 == 0)));
+        assert!((first..10_000).all(|n| !pending.is_spent(n)));
+        for n in first + 1..10_000 {
+            let at = if n % 3 == 0 { n + 1_000_000 } else { n };
+            assert!(pending.get_mut(n).is_some_and(|found| (found.id, found.at) == (n, at)), "{n}");
+        }
+        let kept = (first..10_000).filter(|n| n % 5 == 0).count() as u64;
+        assert_eq!(pending.evicted, came - pending.len() as u64 - (labelled - kept));
+    }
+
+    #[test]
+    fn one_that_is_larger_than_the_room_does_not_stay() {
+        let track = track(|_| ());
+        let mut pending = Pending::new(1);
+        (0..3).for_each(|n| pending.insert(waiting(&track, n, n)));
+        assert_eq!((pending.len(), pending.bytes, pending.evicted), (0, 0, 3));
+    }
 }

@@ -3,10 +3,9 @@
 //! A receipt is base64url (RFC 4648, 5) of a body and the first 16 bytes of its keyed BLAKE3. Only who has the key can make
 //! one; it holds no unit, just the unit's hash.
 
-use smallvec::SmallVec;
 use subtle::ConstantTimeEq;
 
-use super::record::MAX_ROWS;
+use super::record::{MAX_ROWS, Predictions};
 use crate::experiment::Predicted;
 
 /// The first byte of the body.
@@ -35,7 +34,7 @@ pub struct Receipt {
     /// The share of all units that the variant gets: its propensity.
     pub propensity: f32,
     /// What was predicted, row by row.
-    pub rows: SmallVec<[Predicted; 1]>,
+    pub predictions: Predictions,
     /// The model.
     pub model: String,
 }
@@ -105,7 +104,7 @@ impl Receipts {
 
 impl Receipt {
     fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(64 + self.model.len() + 9 * self.rows.len());
+        let mut bytes = Vec::with_capacity(64 + self.model.len() + 9 * self.predictions.rows().len());
         bytes.push(FORMAT);
         bytes.push(self.variant);
         for word in [self.phase, self.version, self.unit, self.at, self.id] {
@@ -113,7 +112,8 @@ impl Receipt {
         }
         bytes.extend_from_slice(&self.slot.to_le_bytes());
         bytes.extend_from_slice(&self.propensity.to_le_bytes());
-        let rows = &self.rows[..self.rows.len().min(MAX_ROWS)];
+        let rows = self.predictions.rows();
+        let rows = &rows[..rows.len().min(MAX_ROWS)];
         bytes.extend_from_slice(&(rows.len() as u16).to_le_bytes());
         for row in rows {
             let (kind, number) = match row {
@@ -138,14 +138,15 @@ impl Receipt {
         let slot = u32::from_le_bytes(take(&mut rest)?);
         let propensity = f32::from_le_bytes(take(&mut rest)?);
         let count = usize::from(u16::from_le_bytes(take(&mut rest)?));
-        let mut rows = SmallVec::new();
+        let mut rows = Vec::new();
         for _ in 0..count {
             let [kind] = take(&mut rest)?;
             let number = f64::from_le_bytes(take(&mut rest)?);
             rows.push(if kind == 1 { Predicted::Probability(number) } else { Predicted::Value(number) });
         }
         let model = String::from_utf8(rest.to_vec()).ok()?;
-        Some(Self { phase, variant, version, slot, unit, id, at, propensity, rows, model })
+        let predictions = rows.into_iter().collect();
+        Some(Self { phase, variant, version, slot, unit, id, at, propensity, predictions, model })
     }
 }
 
@@ -197,7 +198,7 @@ mod tests {
             id: 3,
             at: 1000,
             propensity: 0.5,
-            rows: (0..rows)
+            predictions: (0..rows)
                 .map(
                     |row| {
                         if row % 2 == 0 { Predicted::Value(row as f64) } else { Predicted::Probability(0.25) }

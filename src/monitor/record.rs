@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use crate::experiment::sums::Outputs;
 use crate::experiment::{Predicted, Track};
 use crate::model::TensorSpec;
@@ -12,36 +10,47 @@ use crate::tensor::Tensor;
 /// Rows of one request whose predictions are kept for their actuals.
 pub(super) const MAX_ROWS: usize = 256;
 
-/// One request.
+/// One request. It fits a line of the cache, since thousands of them wait.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The experiment and what its variants meant.
     pub track: Arc<Track>,
-    /// The variant.
-    pub variant: usize,
-    /// The slot that chose it.
-    pub slot: u32,
     /// The hash that stands for the unit.
     pub unit: u64,
+    /// The hash of its id.
+    pub id: u64,
     /// When it had been read, in milliseconds since 1970.
     pub at: u64,
     /// How long it took.
     pub seconds: f64,
-    /// Whether the variant failed it.
-    pub failed: bool,
-    /// The hash of its id.
-    pub id: u64,
     /// What was predicted.
     pub predictions: Predictions,
+    /// The slot that chose the variant.
+    pub slot: u32,
+    /// The variant.
+    pub variant: u8,
+    /// Whether the variant failed it.
+    pub failed: bool,
 }
 
 /// What was predicted for the rows of a request.
-#[derive(Clone, Debug, Default)]
-pub struct Predictions {
-    /// Row by row, up to [`MAX_ROWS`].
-    pub rows: SmallVec<[Predicted; 1]>,
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Predictions(Rows);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Rows {
+    #[default]
+    None,
+    One(Predicted),
+    Many(Box<Many>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Many {
+    /// Up to [`MAX_ROWS`].
+    rows: Vec<Predicted>,
     /// The rows beyond these, together.
-    beyond: Option<Box<Outputs>>,
+    beyond: Option<Outputs>,
 }
 
 // === impl Predictions ===
@@ -50,34 +59,53 @@ impl Predictions {
     /// Reads them from the output that the model predicts with: one number a row is a number or a label, two are the
     /// probabilities of 0 and 1, more are the scores of labels, of which the largest counts.
     pub fn of(output: &Tensor, spec: &TensorSpec) -> Self {
-        let mut found = Self::default();
         let rows = output.rows();
         let width = output.data.len().checked_div(rows).unwrap_or(0);
-        for row in 0..rows {
-            let number = |column: usize| output.data.number(row * width + column).unwrap_or(f64::NAN);
-            let predicted = match width {
-                0 => return found,
-                1 => Predicted::Value(number(0)),
-                2 if output.data.datatype().is_float() => Predicted::Probability(number(1)),
-                _ => Predicted::Value(largest(width, number, spec)),
-            };
-            if row < MAX_ROWS {
-                found.rows.push(predicted);
-            } else {
-                found.beyond.get_or_insert_default().push(predicted.number());
-            }
+        let number = |row: usize, column: usize| output.data.number(row * width + column).unwrap_or(f64::NAN);
+        let row = |row: usize| match width {
+            1 => Predicted::Value(number(row, 0)),
+            2 if output.data.datatype().is_float() => Predicted::Probability(number(row, 1)),
+            _ => Predicted::Value(largest(width, |column| number(row, column), spec)),
+        };
+        (0..if width == 0 { 0 } else { rows }).map(row).collect()
+    }
+
+    /// Row by row, as far as they are kept.
+    pub fn rows(&self) -> &[Predicted] {
+        match &self.0 {
+            Rows::None => &[],
+            Rows::One(row) => std::slice::from_ref(row),
+            Rows::Many(many) => &many.rows,
         }
-        found
     }
 
     /// What all rows look like together. Whoever counts works it out, not who answers.
     pub fn outputs(&self) -> Outputs {
         let mut outputs = Outputs::default();
-        self.rows.iter().for_each(|row| outputs.push(row.number()));
-        if let Some(beyond) = &self.beyond {
+        self.rows().iter().for_each(|row| outputs.push(row.number()));
+        if let Rows::Many(many) = &self.0
+            && let Some(beyond) = &many.beyond
+        {
             outputs.append(beyond);
         }
         outputs
+    }
+}
+
+impl FromIterator<Predicted> for Predictions {
+    fn from_iter<T: IntoIterator<Item = Predicted>>(rows: T) -> Self {
+        let mut rows = rows.into_iter();
+        let (Some(first), second) = (rows.next(), rows.next()) else { return Self::default() };
+        let Some(second) = second else { return Self(Rows::One(first)) };
+        let mut many = Many { rows: vec![first, second], beyond: None };
+        for row in rows {
+            if many.rows.len() < MAX_ROWS {
+                many.rows.push(row);
+            } else {
+                many.beyond.get_or_insert_default().push(row.number());
+            }
+        }
+        Self(Rows::Many(Box::new(many)))
     }
 }
 
@@ -99,7 +127,7 @@ mod tests {
     fn of(shape: &[usize], data: Data, labels: Option<&[&str]>) -> Vec<Predicted> {
         let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
         let spec = TensorSpec { name: "p".into(), datatype: Datatype::Fp32, shape: vec![-1], labels };
-        Predictions::of(&Tensor::new(shape, data), &spec).rows.to_vec()
+        Predictions::of(&Tensor::new(shape, data), &spec).rows().to_vec()
     }
 
     #[test]
@@ -121,6 +149,6 @@ mod tests {
         values.iter().for_each(|value| all.push(*value));
         let spec = TensorSpec { name: "p".into(), datatype: Datatype::Fp64, shape: vec![-1], labels: None };
         let found = Predictions::of(&Tensor::new(&[300], Data::Fp64(values)), &spec);
-        assert_eq!((found.rows.len(), found.outputs()), (MAX_ROWS, all));
+        assert_eq!((found.rows().len(), found.outputs()), (MAX_ROWS, all));
     }
 }

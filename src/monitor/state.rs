@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::Sender;
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use serde_json::{Value, json};
 
 use super::fleet::view;
@@ -50,7 +51,7 @@ pub(super) struct State {
     /// Of the count above, what the metric has.
     told_dropped: u64,
     /// By phase.
-    phases: HashMap<String, Phase>,
+    phases: Phases,
     pending: Pending,
     told_evicted: u64,
     publisher: Option<Publisher>,
@@ -59,13 +60,16 @@ pub(super) struct State {
     published: u64,
 }
 
+/// By name.
+type Phases = HashMap<String, Phase, RandomState>;
+
 /// What is known of one phase of an experiment.
 struct Phase {
     track: Arc<Track>,
     sums: Sums,
     standing: Standing,
     /// Units so far, with their variant.
-    seen: HashMap<u64, usize>,
+    seen: HashMap<u64, u8, RandomState>,
     /// Arm by arm, what was predicted last.
     last: Vec<Option<f64>>,
     /// When something of it came last.
@@ -104,7 +108,7 @@ impl State {
             loader,
             dropped,
             told_dropped: 0,
-            phases: HashMap::new(),
+            phases: Phases::default(),
             pending: Pending::new(max_bytes),
             told_evicted: 0,
             publisher,
@@ -114,24 +118,17 @@ impl State {
     }
 
     /// Counts an answered request.
-    pub(super) fn count(&mut self, record: &Record) {
+    pub(super) fn count(&mut self, record: Record) {
         let now = record.at;
         let phase = phase(&mut self.phases, &record.track, now);
-        phase.expose(record);
-        if record.predictions.rows.is_empty() || record.track.scores.is_empty() {
+        phase.expose(&record);
+        if record.predictions.rows().is_empty() || record.track.scores.is_empty() {
             return;
         }
-        let waiting = Waiting {
-            track: record.track.clone(),
-            variant: record.variant,
-            slot: record.slot,
-            unit: record.unit,
-            at: record.at,
-            rows: record.predictions.rows.clone(),
-            actuals: Vec::new(),
-        };
+        let Record { track, unit, id, at, slot, variant, predictions, .. } = record;
+        let waiting = Waiting { track, id, unit, at, slot, variant, predictions, actuals: None };
         expect(&waiting, &mut phase.sums, now);
-        self.pending.insert(record.id, waiting);
+        self.pending.insert(waiting);
     }
 
     /// Counts what shadows predicted.
@@ -193,7 +190,7 @@ impl State {
         for (name, phase) in &mut self.phases {
             if current.iter().all(|track| track.phase != *name) {
                 // Nobody new comes, and this is most of what a phase takes.
-                phase.seen = HashMap::new();
+                phase.seen = HashMap::default();
             }
         }
         let interval = config.trials.publish_interval.as_millis() as u64;
@@ -322,25 +319,33 @@ fn paused(experiment: &Experiment) -> Ruling {
 
 // === impl Phase ===
 
-fn phase<'a>(phases: &'a mut HashMap<String, Phase>, track: &Arc<Track>, now: u64) -> &'a mut Phase {
-    let phase = phases.entry(track.phase.clone()).or_insert_with(|| Phase {
-        sums: Sums::new(&track.layout),
-        track: track.clone(),
-        standing: Standing::default(),
-        seen: HashMap::new(),
-        last: vec![None; track.layout.arms()],
-        touched: now,
-        told_at: 0,
-        since: now,
-        earlier: None,
-        asked: false,
-        told: None,
-    });
+fn phase<'a>(phases: &'a mut Phases, track: &Arc<Track>, now: u64) -> &'a mut Phase {
+    // The name is copied once, not at every request.
+    if !phases.contains_key(&track.phase) {
+        phases.insert(track.phase.clone(), Phase::new(track, now));
+    }
+    let phase = phases.get_mut(&track.phase).expect("it was put there");
     phase.touched = phase.touched.max(now);
     phase
 }
 
 impl Phase {
+    fn new(track: &Arc<Track>, now: u64) -> Self {
+        Self {
+            sums: Sums::new(&track.layout),
+            track: track.clone(),
+            standing: Standing::default(),
+            seen: HashMap::default(),
+            last: vec![None; track.layout.arms()],
+            touched: now,
+            told_at: 0,
+            since: now,
+            earlier: None,
+            asked: false,
+            told: None,
+        }
+    }
+
     /// Has routing follow a ruling, where it does not.
     fn route(&mut self, loader: &Sender<Command>, ruling: Ruling) {
         if self.told.as_ref() != Some(&ruling) {
@@ -352,7 +357,7 @@ impl Phase {
 
     fn expose(&mut self, record: &Record) {
         let track = &record.track;
-        let arms = track.layout.of_unit(record.variant, record.slot);
+        let arms = track.layout.of_unit(record.variant.into(), record.slot);
         let place = Place { arms: &arms, bucket: bucket(record.unit), at: record.at };
         if self.seen.len() >= MAX_SEEN {
             self.seen.clear();
@@ -404,4 +409,4 @@ pub fn request_id(id: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -106,16 +106,15 @@ impl State {
             return Err((Joined::Foreign, text.into()));
         };
         phase(&mut self.phases, &track, now);
-        let variant = usize::from(receipt.variant);
-        let Receipt { slot, unit, at, rows, .. } = receipt;
-        self.pending.insert(hash, Waiting { track, variant, slot, unit, at, rows, actuals: Vec::new() });
+        let Receipt { variant, slot, unit, at, predictions, .. } = receipt;
+        self.pending.insert(Waiting { track, id: hash, unit, at, slot, variant, predictions, actuals: None });
         Ok(hash)
     }
 
     fn actual(&mut self, id: u64, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
         let invalid = |text: String| (Joined::Invalid, text);
         let Some(waiting) = self.pending.get_mut(id) else { return Ok(Joined::Unmatched) };
-        let rows = waiting.rows.len();
+        let rows = waiting.predictions.rows().len();
         let actuals: Vec<(usize, f64)> = match &item.actual {
             None => {
                 return Err(invalid(

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use super::*;
 use crate::config::Machine;
 use crate::experiment::{Definition, Predicted};
-use crate::monitor::{Form, Predictions};
+use crate::monitor::Form;
 use crate::score::Classes;
 
 const DAY: u64 = 86_400_000;
@@ -26,7 +26,7 @@ fn state(max_bytes: usize) -> State {
     )
 }
 
-fn track(edit: impl FnOnce(&mut Definition)) -> Arc<Track> {
+pub(in crate::monitor) fn track(edit: impl FnOnce(&mut Definition)) -> Arc<Track> {
     let mut definition = Definition {
         model: Some("m".parse().unwrap()),
         unit: Some("header:u".parse().unwrap()),
@@ -50,11 +50,10 @@ fn probability(n: u64) -> f64 {
     (mixed(n) >> 11) as f64 / 2_f64.powi(53)
 }
 
-fn record(track: &Arc<Track>, n: u64, at: u64) -> Record {
+pub(in crate::monitor) fn record(track: &Arc<Track>, n: u64, at: u64) -> Record {
     let unit = mixed(n % 3000);
-    let mut predictions = Predictions::default();
-    predictions.rows.push(Predicted::Probability(probability(n)));
-    let (variant, slot) = ((unit >> 9 & 1) as usize, (unit >> 9 & 1) as u32 * 600_000);
+    let predictions = std::iter::once(Predicted::Probability(probability(n))).collect();
+    let (variant, slot) = ((unit >> 9 & 1) as u8, (unit >> 9 & 1) as u32 * 600_000);
     let id = request_id(format!("id-{n}").as_bytes());
     Record { track: track.clone(), variant, slot, unit, at, seconds: 1e-3, failed: false, id, predictions }
 }
@@ -76,7 +75,7 @@ fn means(state: &State, track: &Track, variant: usize) -> BTreeMap<String, (f64,
 fn metrics_are_those_of_the_join() {
     let (mut state, track) = (state(64 << 20), track(|_| ()));
     let count = 10_000;
-    (0..count).for_each(|n| state.count(&record(&track, n, 1000 + n)));
+    (0..count).for_each(|n| state.count(record(&track, n, 1000 + n)));
     let label = |n: u64| mixed(n ^ 0xABCD) >> 63;
     let (mut items, mut truth) = (Vec::new(), BTreeMap::new());
     for n in (0..count).map(|n| n.wrapping_mul(7919) % count).filter(|n| !mixed(*n ^ 0x77).is_multiple_of(10))
@@ -103,7 +102,7 @@ fn metrics_are_those_of_the_join() {
             .filter(|(n, _)| record(&track, **n, 0).variant == variant)
             .map(|(n, label)| (probability(*n), *label))
             .collect();
-        let found = means(&state, &track, variant);
+        let found = means(&state, &track, variant.into());
         let classes = Classes {
             truth: pairs.iter().map(|(_, label)| *label as usize).collect(),
             predicted: pairs.iter().map(|(p, _)| usize::from(*p >= 0.5)).collect(),
@@ -133,7 +132,7 @@ fn absence_is_a_label_when_the_horizon_is_over() {
         definition.default_label = "0".into();
     });
     let mut state = state(64 << 20);
-    (0..2000).for_each(|n| state.count(&record(&track, n, 1000)));
+    (0..2000).for_each(|n| state.count(record(&track, n, 1000)));
     // A tenth turn out to be 1, some of them too late.
     let item = |n: u64| json!({"id": format!("id-{n}"), "actual": 1});
     let early: Vec<Value> = (0..200).map(item).collect();
@@ -142,7 +141,7 @@ fn absence_is_a_label_when_the_horizon_is_over() {
     let late: Vec<Value> = (200..210).map(item).collect();
     assert_eq!(post(&mut state, &late, 2 * DAY)["counts"], json!({"late": 10}));
     let expected = |variant: usize| {
-        let of = (0..2000).filter(|n| record(&track, *n, 0).variant == variant);
+        let of = (0..2000).filter(|n| usize::from(record(&track, *n, 0).variant) == variant);
         let squares: Vec<f64> = of.map(|n| (probability(n) - f64::from(u8::from(n < 200))).powi(2)).collect();
         (squares.len() as f64, squares.iter().sum::<f64>() / squares.len() as f64)
     };
@@ -158,8 +157,8 @@ fn absence_is_a_label_when_the_horizon_is_over() {
 #[test]
 fn what_waits_is_bounded_and_what_gives_way_is_counted() {
     let (mut state, track) = (state(100_000), track(|_| ()));
-    (0..5000).for_each(|n| state.count(&record(&track, n, n)));
-    assert!(state.pending.len() < 500 && state.pending.evicted > 4000, "{}", state.pending.len());
+    (0..5000).for_each(|n| state.count(record(&track, n, n)));
+    assert!(state.pending.len() < 1000 && state.pending.evicted > 4000, "{}", state.pending.len());
     let answer =
         post(&mut state, &[json!({"id": "id-0", "actual": 1}), json!({"id": "id-4999", "actual": 1})], 6000);
     assert_eq!(answer["counts"], json!({"ok": 1, "unmatched": 1}));
@@ -169,15 +168,15 @@ fn what_waits_is_bounded_and_what_gives_way_is_counted() {
 fn a_unit_counts_once_and_in_one_variant() {
     let (mut state, track) = (state(1 << 20), track(|_| ()));
     let mut one = record(&track, 1, 1000);
-    (0..5).for_each(|_| state.count(&one));
+    (0..5).for_each(|_| state.count(one.clone()));
     let units = |state: &State| {
         state.phases[&track.phase].sums.arms.iter().map(|arm| arm.units.total().weight).sum::<f64>()
     };
     assert_eq!((units(&state), state.phases[&track.phase].sums.moved), (1.0, 0));
     one.variant = 1 - one.variant;
-    state.count(&one);
+    state.count(one.clone());
     assert_eq!((units(&state), state.phases[&track.phase].sums.moved), (1.0, 1));
     one.at += DAY;
-    state.count(&one);
+    state.count(one);
     assert_eq!(units(&state), 1.0);
 }
