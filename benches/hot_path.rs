@@ -288,7 +288,7 @@ fn tap() {
         labels: None,
     };
     let signature = Signature { inputs: vec![spec("x", 100)], outputs: vec![spec("y", 1)] };
-    let watch = Watch::new(Layout::of(&signature, &[], 0));
+    let watch = Watch::new(Layout::of(&signature, &[], 0), None);
     let inputs = [Tensor::new(&[1, 100], Data::Fp32(values(100)))];
     let outputs = [Tensor::new(&[1, 1], Data::Fp32(vec![0.5]))];
     let mut taps = Taps::default();

@@ -11,6 +11,7 @@ mod compare;
 mod feature;
 pub mod quality;
 mod reference;
+mod stored;
 mod window;
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::admin_client::Client;
 use super::failure::Failure;
 use super::{AdminArgs, say, table};
+use crate::drift::Reference as Profiled;
 use crate::model::{Reference, Selector};
 
 pub(super) const EXAMPLES: &str = "\
@@ -18,6 +19,7 @@ Examples:
   sidegate drift ls                                what is watched, and the alerts that are on
   sidegate drift report flight-delay               how its features differ from their reference
   sidegate drift report flight-delay@7 --html drift.html
+  sidegate drift profile flight-delay --out profile.json
   sidegate drift report flight-delay --json | jq '.alerts'";
 
 /// Features that are shown; the others differ less.
@@ -29,6 +31,9 @@ pub enum DriftVerb {
     /// List the versions that are watched, and the alerts that are on
     #[command(after_help = EXAMPLES)]
     Ls(LsArgs),
+    /// Write the reference of a model's version, to be registered with its next ones (--profile)
+    #[command(after_help = EXAMPLES)]
+    Profile(ProfileArgs),
     /// Show how the features of a model's version differ from their reference
     #[command(after_help = EXAMPLES)]
     Report(ReportArgs),
@@ -65,11 +70,26 @@ pub struct ReportArgs {
     pub json: bool,
 }
 
+/// Flags of `sidegate drift profile`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProfileArgs {
+    /// The model, as MODEL@7 one of its versions
+    #[arg(value_name = "MODEL")]
+    pub model: Reference,
+    /// Where to write it, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where to ask.
+    #[command(flatten)]
+    pub admin: AdminArgs,
+}
+
 /// Carries the command out.
 pub(super) fn run(verb: &DriftVerb) -> ExitCode {
     let done = match verb {
         DriftVerb::Ls(args) => list(args),
         DriftVerb::Report(args) => report(args),
+        DriftVerb::Profile(args) => profile(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -83,17 +103,36 @@ fn list(args: &LsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the path of a question ends with.
+fn version(model: &Reference) -> Result<String, Failure> {
+    match &model.selector {
+        Selector::Default => Ok(String::new()),
+        Selector::Version(version) => Ok(format!("?version={version}")),
+        other => {
+            Err(Failure::Usage(format!("`{other}` is no version; sidegate drift ls shows their numbers")))
+        }
+    }
+}
+
+fn profile(args: &ProfileArgs) -> Result<(), Failure> {
+    let (model, version) = (&args.model.name, version(&args.model)?);
+    let path = format!("/drift/{model}/profile{version}");
+    let mut view = Client::new(&args.admin)?.json(&path)?.0;
+    let reference: Profiled = serde_json::from_value(view["reference"].take())
+        .map_err(|e| Failure::Failed(format!("the gateway's answer cannot be read: {e}")))?;
+    let bytes = reference.to_stored();
+    match &args.out {
+        None => say(&String::from_utf8_lossy(&bytes)),
+        Some(path) => {
+            std::fs::write(path, bytes).map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+        }
+    }
+    Ok(())
+}
+
 fn report(args: &ReportArgs) -> Result<(), Failure> {
     let client = Client::new(&args.admin)?;
-    let version = match &args.model.selector {
-        Selector::Default => String::new(),
-        Selector::Version(version) => format!("?version={version}"),
-        other => {
-            return Err(Failure::Usage(format!(
-                "`{other}` is no version; sidegate drift ls shows their numbers"
-            )));
-        }
-    };
+    let version = version(&args.model)?;
     let model = &args.model.name;
     let view = client.json(&format!("/drift/{model}{version}"))?.0;
     if let Some(path) = &args.html {

@@ -57,7 +57,7 @@ enum State {
 }
 
 struct Watching {
-    reference: Reference,
+    reference: Arc<Reference>,
     window: Window,
     /// When the latest pane was closed, and evaluations.
     closed_at: u64,
@@ -71,6 +71,18 @@ struct Watching {
 impl Watcher {
     pub(super) fn new(version: Arc<ServedVersion>, plan: Plan) -> Self {
         let layout = &version.watch.layout;
+        if let Some(reference) = &version.watch.reference {
+            let state = watching(reference.clone(), plan, super::now());
+            return Self {
+                version,
+                state,
+                alerts: Alerts::default(),
+                rows: 0,
+                fresh: 0,
+                looked: 0,
+                problems: Vec::new(),
+            };
+        }
         // A learned word is kept until all are there.
         let room = plan.max_bytes / (layout.words() * size_of::<u32>());
         let state = match plan.learn_rows.min(room) {
@@ -92,7 +104,7 @@ impl Watcher {
                         model = %self.version.model, version = self.version.version.get(),
                         rows = reference.rows, "the reference of its features is learned"
                     );
-                    self.state = watching(reference, plan, now);
+                    self.state = watching(Arc::new(reference), plan, now);
                 }
             }
             State::Watching(watching) => {
@@ -197,6 +209,8 @@ impl Watcher {
         report["problems"] = json!(self.problems);
         if let State::Watching(watching) = &self.state {
             report["reference_rows"] = watching.reference.rows.into();
+            let came = self.version.watch.reference.is_some();
+            report["reference_from"] = if came { "version" } else { "learned" }.into();
             if let Some(evaluation) = &watching.latest {
                 report["method"] = "kolmogorov_smirnov".into();
                 report["window_rows"] = evaluation.rows.into();
@@ -216,7 +230,7 @@ impl Watcher {
         Some(json!({
             "model": self.version.model.as_str(),
             "version": self.version.version.to_string(),
-            "reference": reference,
+            "reference": &**reference,
             "window": {"rows": total.rows, "cells": cells},
         }))
     }
@@ -231,7 +245,7 @@ fn by_name(features: &[Drift]) -> Value {
 }
 
 /// A reference and a window, as large as fits.
-fn watching(reference: Reference, plan: Plan, now: u64) -> State {
+fn watching(reference: Arc<Reference>, plan: Plan, now: u64) -> State {
     let sizes =
         std::iter::successors(Some(PANES), |panes| Some(panes / 2)).take_while(|panes| *panes >= MIN_PANES);
     let windows = sizes.map(|panes| Window::new(&reference, (plan.window_rows / panes as u64).max(1), panes));

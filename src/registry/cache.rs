@@ -52,6 +52,9 @@ pub struct Served {
     pub model: (String, String),
     /// Digest of its golden examples, if there were any.
     pub golden: Option<String>,
+    /// Digest of how its features were distributed, if it says so.
+    #[serde(default)]
+    pub profile: Option<String>,
 }
 
 /// A version that an operator of this sidecar fixed.
@@ -245,7 +248,12 @@ impl Cache {
 
 impl Served {
     /// The record of a version that was loaded.
-    pub fn new(listed: &Listed, model: (String, Digest), golden: Option<Digest>) -> Self {
+    pub fn new(
+        listed: &Listed,
+        model: (String, Digest),
+        golden: Option<Digest>,
+        profile: Option<Digest>,
+    ) -> Self {
         Self {
             format: format::FORMAT,
             version: listed.version.get(),
@@ -255,6 +263,7 @@ impl Served {
             manifest: listed.manifest.map(|digest| digest.to_string()),
             model: (model.0, model.1.to_string()),
             golden: golden.map(|digest| digest.to_string()),
+            profile: profile.map(|digest| digest.to_string()),
         }
     }
 }
@@ -262,7 +271,7 @@ impl Served {
 impl Served {
     /// Every file that it needs.
     pub fn digests(&self) -> Vec<Digest> {
-        let optional = self.manifest.iter().chain(&self.golden);
+        let optional = self.manifest.iter().chain(&self.golden).chain(&self.profile);
         optional.chain([&self.model.1]).filter_map(|digest| digest.parse().ok()).collect()
     }
 }

@@ -8,6 +8,8 @@ use crate::model::{ModelName, Version};
 pub const MANIFEST: &str = "manifest.json";
 /// Golden examples inside a version's folder.
 pub const GOLDEN: &str = "golden.json";
+/// How features were distributed, inside a version's folder.
+pub const PROFILE: &str = "profile.json";
 /// How far each model is; see [`super::hint`]. No model is called so.
 pub const HINT: &str = "_index.json";
 

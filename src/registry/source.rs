@@ -39,6 +39,8 @@ pub struct Artefact {
     pub digest: Digest,
     /// Golden examples, if the version has any.
     pub golden: Option<Vec<u8>>,
+    /// How its features were distributed, if the version says so.
+    pub profile: Option<Vec<u8>>,
     /// The manifest, unless the version has none.
     pub manifest: Option<Manifest>,
 }
@@ -97,22 +99,17 @@ impl<'a> Source<'a> {
         let Some(file) = self.file(model, version, name, bytes, manifest_of, pace)? else {
             return Err(missing(name));
         };
-        // With a manifest, what it does not list is no part of the version.
-        let listed = manifest_of.is_some_and(|m| m.files.contains_key(layout::GOLDEN));
-        let golden = match manifest_of {
-            Some(_) if !listed => None,
-            _ => self.file(model, version, layout::GOLDEN, MAX_JSON_BYTES, manifest_of, pace)?,
+        let mut beside = |name: &str| {
+            // With a manifest, what it does not list is no part of the version.
+            let listed = manifest_of.is_some_and(|m| m.files.contains_key(name));
+            if manifest_of.is_some() && !listed {
+                return Ok(None);
+            }
+            let file = self.file(model, version, name, MAX_JSON_BYTES, manifest_of, pace)?;
+            if file.is_none() && listed { Err(missing(name)) } else { Ok(file.map(|file| file.bytes)) }
         };
-        if golden.is_none() && listed {
-            return Err(missing(layout::GOLDEN));
-        }
-        Ok(Artefact {
-            format,
-            model: file.bytes,
-            digest: file.digest,
-            golden: golden.map(|golden| golden.bytes),
-            manifest,
-        })
+        let (golden, profile) = (beside(layout::GOLDEN)?, beside(layout::PROFILE)?);
+        Ok(Artefact { format, model: file.bytes, digest: file.digest, golden, profile, manifest })
     }
 
     /// A version that once served, from the cache alone.
@@ -144,7 +141,8 @@ impl<'a> Source<'a> {
         let manifest = optional(&served.manifest, layout::MANIFEST, pace)?;
         let manifest = manifest.map(|bytes| Manifest::parse(&bytes, model, version)).transpose()?;
         let golden = optional(&served.golden, layout::GOLDEN, pace)?;
-        Ok(Artefact { format, model: model_bytes, digest, golden, manifest })
+        let profile = optional(&served.profile, layout::PROFILE, pace)?;
+        Ok(Artefact { format, model: model_bytes, digest, golden, profile, manifest })
     }
 
     /// The bytes of a version's manifest. One that `model.json` names by its digest never changes.

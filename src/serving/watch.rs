@@ -1,8 +1,9 @@
 //! What the monitor wants to see of a version.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::drift::Layout;
+use crate::drift::{Layout, Reference};
 
 /// Numbers of versions, as long as the process lives.
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -14,6 +15,8 @@ pub struct Watch {
     pub id: u32,
     /// Its features.
     pub layout: Layout,
+    /// How they were distributed, where that came with the version.
+    pub reference: Option<Arc<Reference>>,
     /// Every how many requests one is shown; 0: none.
     every: AtomicU32,
     requests: AtomicU32,
@@ -23,9 +26,15 @@ pub struct Watch {
 
 impl Watch {
     /// Of a version with these features; nothing is shown until the monitor asks.
-    pub fn new(layout: Layout) -> Self {
+    pub fn new(layout: Layout, reference: Option<Reference>) -> Self {
         let id = NEXT.fetch_add(1, Relaxed);
-        Self { id, layout, every: AtomicU32::new(0), requests: AtomicU32::new(0) }
+        Self {
+            id,
+            layout,
+            reference: reference.map(Arc::new),
+            every: AtomicU32::new(0),
+            requests: AtomicU32::new(0),
+        }
     }
 
     /// Whether this request is to be shown.

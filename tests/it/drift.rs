@@ -147,3 +147,37 @@ fn what_is_not_to_be_watched_is_not() {
         (404, "not_found".to_owned())
     );
 }
+
+#[test]
+fn a_reference_that_comes_with_a_version_is_used_from_its_first_row() {
+    let server = start();
+    let mut flights = Flights(4);
+    learned(&server, &mut flights);
+    let admin = server.admin.to_string();
+    let sidegate = |args: &[&str]| {
+        let output = run(&server.path(""), args);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let written = sidegate(&["drift", "profile", "flight-delay", "--out", "profile.json", "--admin", &admin]);
+    assert!(written.0, "{}", written.1);
+    let register = |profile: &str| {
+        let folder = "models/flight-delay/1";
+        let stage = ["--stage", "Production", "--breaking"];
+        let args = ["registry", "register", "flight-delay", folder, "--profile", profile];
+        sidegate(&[&args[..], &stage[..]].concat())
+    };
+    let foreign = std::fs::read_to_string(server.path("profile.json")).unwrap().replace(WIND, "temperature");
+    std::fs::write(server.path("foreign.json"), foreign).unwrap();
+    let refused = register("foreign.json");
+    assert!(!refused.0 && refused.1.contains("no feature `wind_speed`"), "{}", refused.1);
+    let registered = register("profile.json");
+    assert!(registered.0, "{}", registered.1);
+    server.wait_served("flight-delay", 2, SOON);
+    let known = wait("the new version", SOON, || {
+        Some(report(&server)).filter(|report| report["version"] == "2" && report["state"] == "watching")
+    });
+    assert_eq!((&known["reference_from"], &known["reference_rows"]), (&json!("version"), &json!(1024)));
+    flights.send(&server, 4, |row| row[1] *= 1000.0);
+    let distance = ("distance".to_owned(), "unit".to_owned());
+    wait("the alert", SOON, || alerts(&server).contains(&distance).then_some(()));
+}

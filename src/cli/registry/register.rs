@@ -26,8 +26,8 @@ Examples:
   sidegate registry register churn models/churn/7 --registry other-models
 
 The model file (.onnx, .ubj or .json of XGBoost, .txt of LightGBM) is read first: what could not be served is refused,
-with nothing changed. `sidegate test` proves more. Of a version's folder, golden.json and what manifest.json says are
-taken over; flags go before it. Golden examples are requests with the answers they must get; a version that answers
+with nothing changed. `sidegate test` proves more. Of a version's folder, golden.json, profile.json and what manifest.json
+says are taken over; flags go before it. Golden examples are requests with the answers they must get; a version that answers
 otherwise is never served.";
 
 /// Flags of `sidegate registry register`.
@@ -42,6 +42,9 @@ pub struct RegisterArgs {
     /// Golden examples: requests with their answers, in the form of golden.json
     #[arg(long, value_name = "FILE")]
     pub golden: Option<PathBuf>,
+    /// How features were distributed when the model was made, in the form of profile.json (sidegate drift profile)
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
     /// A free label; may be repeated
     #[arg(long, value_name = "NAME=TEXT", value_parser = pair)]
     pub tag: Vec<(String, String)>,

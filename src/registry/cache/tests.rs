@@ -93,7 +93,7 @@ fn records_survive_and_strange_ones_do_not_matter() {
     let (_dir, cache) = cache();
     let digest = Digest::of(b"model", &mut || ());
     let listed = Listed { token: "t".into(), ..Listed::bare(Version::FIRST) };
-    let served = Served::new(&listed, ("model.onnx".into(), digest), None);
+    let served = Served::new(&listed, ("model.onnx".into(), digest), None, None);
     assert!(cache.served(&name("m")).is_none());
     cache.keep_served(&name("m"), &served).unwrap();
     assert_eq!(cache.served(&name("m")), Some(served.clone()));

@@ -39,6 +39,8 @@ pub struct Registration {
     pub model_file: PathBuf,
     /// Golden examples.
     pub golden: Option<PathBuf>,
+    /// How its features were distributed, in the form of `profile.json`.
+    pub profile: Option<PathBuf>,
     /// Where the version is put as soon as it is there; `None` for nowhere.
     pub stage: Stage,
     /// Free labels.
@@ -100,6 +102,7 @@ impl Registration {
         Self {
             model_file: model_file.into(),
             golden: None,
+            profile: None,
             stage: Stage::None,
             tags: Map::new(),
             metrics: Map::new(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::config::{EngineChoice, ModelChecks, PredictionRange, TrialLoad};
-use crate::drift::Layout;
+use crate::drift::{Layout, Reference};
 use crate::engine::{self, LoadOptions};
 use crate::format::Model;
 use crate::metrics::{Metrics, VersionLabels};
@@ -98,6 +98,14 @@ impl Build {
         let columns = manifest.as_ref().map(|m| m.columns.clone()).filter(|columns| !columns.is_empty());
         let columns = columns.unwrap_or_else(|| model.columns().to_vec());
         let layout = Layout::of(model.signature(), &columns, prediction);
+        let reference = artefact.profile.as_deref().and_then(|bytes| {
+            // Monitoring must not keep a model from being served.
+            let read = Reference::from_stored(bytes, &layout);
+            read.inspect_err(|why| {
+                tracing::warn!(model = %name, version = version.get(), why, "profile.json is not used, a reference is learned");
+            })
+            .ok()
+        });
         // From here on nothing can fail any more.
         if let Some((old, stage)) = &self.replaces {
             let digest = old.digest.to_string();
@@ -121,7 +129,7 @@ impl Build {
             statistics: Statistics::default(),
             circuit: Circuit::default(),
             row_nanos: AtomicU64::new(row_nanos),
-            watch: Watch::new(layout),
+            watch: Watch::new(layout, reference),
             signature: model.signature().clone(),
             session: loaded.session,
         })

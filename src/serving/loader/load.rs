@@ -178,9 +178,11 @@ impl Loader {
             None
         });
         crate::failpoint::at("noted");
-        let golden = artefact.golden.as_ref().map(|bytes| Digest::of(bytes, &mut || ()));
-        let record = Served::new(listed, (artefact.format.file_name().into(), artefact.digest), golden);
-        let keep_golden = cache.cloned().filter(|_| self.remote).zip(golden);
+        let digest = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| Digest::of(bytes, &mut || ()));
+        let beside = [digest(&artefact.golden), digest(&artefact.profile)];
+        let record =
+            Served::new(listed, (artefact.format.file_name().into(), artefact.digest), beside[0], beside[1]);
+        let keep = cache.cloned().filter(|_| self.remote);
         let model = self.models.get(name);
         let served = model.and_then(|model| model.loaded.get(&model.default?));
         let build = Build {
@@ -209,9 +211,11 @@ impl Loader {
         };
         let mut pacer = self.pacer(config);
         let ticket = self.bench.ask(move |bench| {
-            if let (Some((cache, digest)), Some(golden)) = (keep_golden, &artefact.golden) {
-                // Should the version ever stand in, it is tried on its examples again.
-                let _ = cache.keep_blob(&digest, golden);
+            if let Some(cache) = keep {
+                // Should the version ever stand in, it is tried on its examples and watched as before.
+                for (digest, bytes) in beside.iter().zip([&artefact.golden, &artefact.profile]) {
+                    let _ = digest.zip(bytes.as_ref()).map(|(digest, bytes)| cache.keep_blob(&digest, bytes));
+                }
             }
             let scratch = &mut bench.scratch;
             // Engines are not trusted with a model's bytes: a panic of theirs is one more way to be refused.

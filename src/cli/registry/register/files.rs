@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{RegisterArgs, metrics, param};
 use crate::cli::failure::Failure;
 use crate::cli::model_file::Found;
+use crate::drift::{Layout, Reference};
 use crate::format::Model;
 use crate::model::{LoadError, Signature};
 use crate::registry::format::Raw;
@@ -19,8 +20,11 @@ use crate::serving::admission;
 pub(super) struct Files {
     model: PathBuf,
     golden: Option<PathBuf>,
+    profile: Option<PathBuf>,
     /// Inputs and outputs; `None` where the model cannot be read and need not be.
     signature: Option<Signature>,
+    /// Names of columns that the model itself has.
+    columns: Vec<String>,
     /// That of the folder, whose word holds where no flag says otherwise.
     manifest: Option<Manifest>,
     /// What is to be said of them.
@@ -35,14 +39,20 @@ impl Files {
         let found = Found::at(&args.file).map_err(unchanged)?;
         let is_folder = args.file.is_dir();
         let manifest = if is_folder { found.manifest().transpose().map_err(unchanged)? } else { None };
-        let beside = args.file.join(layout::GOLDEN);
-        let golden = args.golden.clone().or_else(|| (is_folder && beside.is_file()).then_some(beside));
+        let beside = |given: &Option<PathBuf>, name: &str| {
+            let path = args.file.join(name);
+            given.clone().or_else(|| (is_folder && path.is_file()).then_some(path))
+        };
+        let (golden, profile) =
+            (beside(&args.golden, layout::GOLDEN), beside(&args.profile, layout::PROFILE));
         let bytes = std::fs::read(&found.path).map_err(|error| {
             Failure::Failed(format!("{}: {error}; nothing was changed", found.path.display()))
         })?;
-        let (signature, remark) = match Model::parse(found.format, bytes) {
-            Ok(model) => (Some(model.signature().clone()), None),
-            Err(error) if args.no_check => (None, Some(format!("this sidegate cannot serve it: {error}"))),
+        let (signature, columns, remark) = match Model::parse(found.format, bytes) {
+            Ok(model) => (Some(model.signature().clone()), model.columns().to_vec(), None),
+            Err(error) if args.no_check => {
+                (None, Vec::new(), Some(format!("this sidegate cannot serve it: {error}")))
+            }
             Err(error) => {
                 let path = found.path.display();
                 let text = format!(
@@ -58,7 +68,7 @@ impl Files {
             checked
                 .map_err(|why| Failure::Failed(format!("{}: {why}; nothing was changed", path.display())))?;
         }
-        Ok(Self { model: found.path, golden, signature, manifest, remark })
+        Ok(Self { model: found.path, golden, profile, signature, columns, manifest, remark })
     }
 
     /// What is registered: these files with what the flags say of them.
@@ -73,6 +83,7 @@ impl Files {
         let prediction = args.prediction.clone().or_else(|| manifest.and_then(|m| m.prediction.clone()));
         let mut registration = Registration {
             golden: self.golden.clone(),
+            profile: self.profile.clone(),
             stage: args.stage,
             tags: object(|manifest| &manifest.tags),
             metrics: object(|manifest| &manifest.metrics),
@@ -111,6 +122,15 @@ impl Files {
                 "--prediction: the model has no output `{prediction}`; it has {there}; nothing was changed"
             );
             return Err(Failure::Failed(text));
+        }
+        if let Some(path) = &self.profile {
+            let prediction = registration.prediction.as_deref();
+            let at = prediction.and_then(|name| signature.outputs.iter().position(|o| &*o.name == name));
+            let named = if registration.columns.is_empty() { &self.columns } else { &registration.columns };
+            let layout = Layout::of(signature, named, at.unwrap_or(0));
+            let read = std::fs::read(path).map_err(|error| error.to_string());
+            let read = read.and_then(|bytes| Reference::from_stored(&bytes, &layout));
+            read.map_err(|why| Failure::Failed(format!("{}: {why}; nothing was changed", path.display())))?;
         }
         let (given, [input]) = (registration.columns.len(), signature.inputs.as_slice()) else {
             return Ok(());

@@ -34,6 +34,9 @@ pub(super) fn local(registration: &Registration) -> Result<Vec<LocalFile>, Chang
     if let Some(golden) = &registration.golden {
         files.push(LocalFile::read(layout::GOLDEN, golden, MAX_JSON_BYTES)?);
     }
+    if let Some(profile) = &registration.profile {
+        files.push(LocalFile::read(layout::PROFILE, profile, MAX_JSON_BYTES)?);
+    }
     Ok(files)
 }
 
