@@ -16,6 +16,7 @@ mod state;
 mod tap;
 mod watcher;
 mod watchers;
+mod webhook;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,6 +48,7 @@ use state::State;
 pub use state::request_id;
 pub use tap::{Tap, Taps};
 use watchers::Watchers;
+use webhook::Webhook;
 
 /// Records that wait to be counted; more are dropped, which is counted.
 const QUEUE: usize = 8192;
@@ -82,6 +84,8 @@ pub struct Handle {
 pub struct Beside {
     /// Puts what is known into the registry.
     pub publisher: Option<JoinHandle<()>>,
+    /// Tells a webhook what changes.
+    pub webhook: Option<JoinHandle<()>>,
     /// Runs shadows.
     pub shadow: JoinHandle<()>,
     /// For each thread that answers, where it shows what it predicts.
@@ -227,11 +231,13 @@ impl Monitor {
         let (shadows, shadow) = Shadows::start(last, config.clone(), metrics.clone(), asks.clone())?;
         let mut ends = Taps::default();
         let taps = (0..callers).map(|_| ends.tap()).collect();
-        let watchers = Watchers::new(ends, config.clone(), serving.clone(), metrics.clone());
+        let (webhook, webhook_thread) = Webhook::start(&config.load(), &metrics)?;
+        let watchers = Watchers::new(ends, config.clone(), serving.clone(), metrics.clone(), webhook.clone());
         let counts = metrics.clone();
-        let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
+        let mut state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
+        state.webhook = webhook;
         let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
-        let beside = Beside { publisher: thread, shadow, taps };
+        let beside = Beside { publisher: thread, webhook: webhook_thread, shadow, taps };
         Ok((
             Self { records: incoming, asks: asked, state, watchers, metrics: counts },
             Handle { asks, posted: Arc::default(), recorder, shadows },
