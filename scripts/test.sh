@@ -14,7 +14,7 @@ Usage: scripts/test.sh [STEP]...
 
 Installs what the tests need and runs every step, or only those named, and ends at the
 first that fails. It needs the Rust toolchain, a C compiler, Python 3.11 or newer with
-pip and venv, and the network: Rust crates, PyPI and, for promtool, Debian's or Ubuntu's
+pip and venv, and the network: Rust crates, PyPI and, for Prometheus, Debian's or Ubuntu's
 packages. The first run takes a while to compile; later ones use target/ and the cache.
 
   format       cargo fmt --check
@@ -32,7 +32,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
   speed        a short form of the speed table: answers equal those of ONNX Runtime and of
                compiled peers; the figures are printed, not judged
   clients      the real binary and real clients: tritonclient, requests, promtool, which
-               tests the alerting rules too
+               tests the alerting rules too, and a real Prometheus, to which an injected
+               shift and a broken unit are alerts and every panel of the dashboard is full
   kserve       the same with the KServe SDK
   mlserver     variants of experiments that a real MLServer answers, which goes and comes back
 
@@ -41,8 +42,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
 XDG_CACHE_HOME             where downloads and Python environments are kept: a folder
                            sidegate in it (default: ~/.cache); it can be deleted any time
 PYTHON                     the interpreter (default: python3)
-SIDEGATE_WITHOUT_PROMTOOL  1: do without promtool where it cannot be had; the metrics
-                           are then not checked by it, and the clients step says so
+SIDEGATE_WITHOUT_PROMTOOL  1: do without Prometheus and promtool where they cannot be had;
+                           what they check is then skipped, and the clients step says so
 
 Examples:
   scripts/test.sh
@@ -84,28 +85,50 @@ pinned() {
     environment "$1" "$requirements"
 }
 
-# from_debian PACKAGE PROGRAM: puts PROGRAM on the PATH, taken out of the package without installing it: that needs
-# no root, and no service starts.
+# from_debian PACKAGE PROGRAM…: puts programs on the PATH, taken out of the package without installing it: that needs no
+# root, and no service starts.
 from_debian() {
-    local package=$1 program=$2 work
+    local package=$1 work program
+    local programs=("${@:2}")
     export PATH=$PATH:$cache/debian/usr/bin
-    ! command -v "$program" >/dev/null || return 0
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || return 1
-    echo "fetching $program from Debian's package $package"
+    if has "${programs[@]}"; then return 0; fi
+    has apt-get dpkg-deb || return 1
+    echo "fetching ${programs[*]} from Debian's package $package"
     work=$(mktemp -d)
     # A new image has no list of packages yet, an old list names versions that are gone.
     if (cd "$work" && apt-get download "$package" >log 2>&1) ||
         (cd "$work" && update_packages >>log 2>&1 && apt-get download "$package" >>log 2>&1); then
-        dpkg-deb --extract "$work/$package"_*.deb "$work/files" &&
-            mkdir -p "$cache/debian/usr/bin" &&
-            mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/"
+        dpkg-deb --extract "$work/$package"_*.deb "$work/files" && mkdir -p "$cache/debian/usr/bin" &&
+            for program in "${programs[@]}"; do
+                mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/" || break
+            done
     else
         cat "$work/log" >&2
-        false
     fi
-    local status=$?
     rm -rf "$work"
-    return $status
+    has "${programs[@]}"
+}
+
+has() {
+    local program
+    for program; do
+        command -v "$program" >/dev/null || return 1
+    done
+}
+
+# grafana_types: the types of the current Grafana and what checks against them, where there is npm.
+grafana_types() {
+    local schema=13.2.3 typescript=7.0.2 folder
+    has npm || return 0
+    folder=$cache/grafana-$schema-$typescript
+    if [ ! -e "$folder/complete" ]; then
+        echo "fetching the types of Grafana $schema"
+        mkdir -p "$folder"
+        npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" \
+            "@grafana/schema@$schema" "typescript@$typescript" || return
+        touch "$folder/complete"
+    fi
+    export SIDEGATE_TEST_GRAFANA_TYPES=$folder
 }
 
 update_packages() {
@@ -194,12 +217,13 @@ step_speed() {
 
 step_clients() {
     if [ "${SIDEGATE_WITHOUT_PROMTOOL:-}" != 1 ]; then
-        from_debian prometheus promtool ||
-            fail "promtool cannot be installed here: put Prometheus's promtool on the PATH, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without that check"
+        from_debian prometheus promtool prometheus ||
+            fail "Prometheus cannot be installed here: put prometheus and promtool on the PATH, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without what they check"
     fi
     step_onnxruntime
     build
     environment clients tests/clients/requirements.txt
+    grafana_types
     clients_of
 }
 

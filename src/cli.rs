@@ -17,6 +17,7 @@ mod answer;
 mod args;
 mod check;
 mod csv_file;
+mod dashboard;
 mod drift;
 mod experiment;
 mod explain;
@@ -41,6 +42,7 @@ mod trial;
 mod trial_load;
 
 pub use args::{AdminArgs, CheckArgs, Probe, ProbeArgs, ServeArgs, ShowArgs, TestArgs, TryArgs};
+pub use dashboard::DashboardVerb;
 pub use drift::DriftVerb;
 pub use experiment::{ExperimentVerb, ReportArgs};
 pub use explain::ExplainArgs;
@@ -166,6 +168,9 @@ pub enum Command {
     /// Show whether what models see is what they were made for
     #[command(subcommand, after_help = drift::EXAMPLES)]
     Drift(DriftVerb),
+    /// Make a dashboard of a model for Grafana
+    #[command(subcommand, after_help = dashboard::EXAMPLES)]
+    Dashboard(DashboardVerb),
     /// Show how experiments stand
     #[command(subcommand, after_help = experiment::EXAMPLES)]
     Experiment(ExperimentVerb),
@@ -211,6 +216,7 @@ pub fn main() -> ExitCode {
         Command::Registry(verb) => registry::run(&verb),
         Command::Pin(args) => pin::run(&args),
         Command::Drift(verb) => drift::run(&verb),
+        Command::Dashboard(verb) => dashboard::run(&verb),
         Command::Experiment(verb) => experiment::run(&verb),
         Command::Outcomes(args) => outcomes::run(&args),
         Command::Monitor(args) => monitor::run(&args),

@@ -33,6 +33,7 @@ mod suggest;
 mod tokens;
 mod url;
 mod value;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,7 @@ pub use render::{Shown, annotated, template, to_toml, values};
 pub use sources::{DEFAULT_FILE, Loaded, MODEL_FILE, Sources, load, load_leniently};
 pub use tokens::{TokenFileError, read_tokens};
 pub use url::RegistryUrl;
+pub use webhook::WebhookUrl;
 
 /// The checked configuration: every field holds a value that can be run with.
 ///
@@ -252,6 +254,10 @@ pub struct Monitor {
     pub max_rows_per_s: u64,
     /// False alarms of a version in thirty days.
     pub false_alarms: u64,
+    /// Where changes of alerts are posted.
+    pub webhook_url: Option<WebhookUrl>,
+    /// File of the bearer token for it.
+    pub webhook_token_file: Option<PathBuf>,
 }
 
 /// What holds for all experiments.

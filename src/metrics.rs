@@ -6,8 +6,9 @@
 mod drift;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -17,6 +18,7 @@ use prometheus::{
 
 use crate::model::REASONS;
 use drift::Drifts;
+pub use drift::Score;
 
 /// Latency buckets in seconds, 5 µs to 10 s in 1-2-5 steps.
 const LATENCY_BUCKETS: [f64; 20] = [
@@ -56,6 +58,9 @@ const OUTCOMES: [(Outcome, &str); 5] = [
 /// What may become of a copy; the `result` label of shadows.
 const SHADOW_RESULTS: [&str; 3] = ["compared", "failed", "dropped"];
 
+/// What may become of an event for the webhook; the `result` label.
+const WEBHOOK_RESULTS: [&str; 4] = ["delivered", "refused", "failed", "dropped"];
+
 /// What a stage of a request is called; the `stage` label.
 const STAGES: [&str; 4] = ["decode", "queue", "infer", "encode"];
 
@@ -72,8 +77,9 @@ pub struct Metrics {
     assignments: IntCounterVec,
     shadows: IntCounterVec,
     drift_scores: GaugeVec,
+    drift_p_values: GaugeVec,
     drift_alerts: IntGaugeVec,
-    /// What the two above have of each version.
+    /// What the three above have of each version.
     drifts: Mutex<BTreeMap<(String, String), Drifts>>,
     info: IntGaugeVec,
     dropped_labels: IntCounter,
@@ -105,6 +111,13 @@ pub struct Metrics {
     pub monitor_dropped: IntCounter,
     /// Bytes of what is known of features.
     pub monitor_bytes: IntGauge,
+    monitor_lag: Gauge,
+    /// When the monitor last took what it was shown, in milliseconds since `started`.
+    drained: AtomicU64,
+    started: Instant,
+    /// Events for the webhook, by what became of them.
+    pub webhook: WebhookCounts,
+    webhooks: IntCounterVec,
     /// Predictions that gave way before their actual came.
     pub pending_evicted: IntCounter,
 }
@@ -123,6 +136,19 @@ pub struct ShadowCounts {
     /// What it predicts was compared with the answer.
     pub compared: IntCounter,
     /// It failed.
+    pub failed: IntCounter,
+    /// Too many waited.
+    pub dropped: IntCounter,
+}
+
+/// Events for the webhook, by what became of them.
+#[derive(Clone)]
+pub struct WebhookCounts {
+    /// It was taken.
+    pub delivered: IntCounter,
+    /// The receiver wants none like it.
+    pub refused: IntCounter,
+    /// It was not taken within its time.
     pub failed: IntCounter,
     /// Too many waited.
     pub dropped: IntCounter,
@@ -169,6 +195,13 @@ impl Metrics {
             |name: &str, help: &str| HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
         let counter =
             |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let webhooks = counter(
+            "sidegate_webhook_total",
+            "Events for monitor.webhook_url, by what became of them: delivered, refused, failed, dropped",
+            &["result"],
+        )?;
+        let [delivered, refused, failed, dropped] =
+            WEBHOOK_RESULTS.map(|result| webhooks.with_label_values(&[result]));
         let metrics = Self {
             predictions: counter(
                 "model_predictions_total",
@@ -211,6 +244,14 @@ impl Metrics {
                     "data_drift_score",
                     "How far a feature, or `prediction`, is from its reference: KS of numbers, chi-square of categories; \
                      of the 50 features that differ most and of those with an alert",
+                ),
+                &["model", "version", "feature"],
+            )?,
+            drift_p_values: GaugeVec::new(
+                Opts::new(
+                    "sidegate_drift_p_value",
+                    "How likely as much of a difference is without drift, at one look at one feature; of the features of \
+                     data_drift_score",
                 ),
                 &["model", "version", "feature"],
             )?,
@@ -272,6 +313,14 @@ impl Metrics {
                 "sidegate_monitor_memory_bytes",
                 "Memory of what is known of features: references and windows",
             )?,
+            monitor_lag: Gauge::new(
+                "sidegate_monitor_lag_seconds",
+                "Seconds since the monitor last took the rows that it was shown: how old the oldest that waits may be",
+            )?,
+            drained: AtomicU64::new(0),
+            started: Instant::now(),
+            webhook: WebhookCounts { delivered, refused, failed, dropped },
+            webhooks,
             records_dropped: IntCounter::new(
                 "sidegate_experiment_records_dropped_total",
                 "Requests of experiments that were not counted because they came faster than the monitor counts",
@@ -287,7 +336,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 26] = [
+        let all: [Box<dyn Collector>; 29] = [
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -298,9 +347,12 @@ impl Metrics {
             Box::new(metrics.assignments.clone()),
             Box::new(metrics.shadows.clone()),
             Box::new(metrics.drift_scores.clone()),
+            Box::new(metrics.drift_p_values.clone()),
             Box::new(metrics.drift_alerts.clone()),
             Box::new(metrics.monitor_dropped.clone()),
             Box::new(metrics.monitor_bytes.clone()),
+            Box::new(metrics.monitor_lag.clone()),
+            Box::new(metrics.webhooks.clone()),
             Box::new(metrics.info.clone()),
             Box::new(metrics.dropped_labels.clone()),
             Box::new(metrics.registry_up.clone()),
@@ -487,8 +539,16 @@ impl Metrics {
         self.swaps.with_label_values(&[self.label(model)]).inc();
     }
 
+    /// Tells that the monitor has taken what it was shown.
+    pub fn monitor_drained(&self) {
+        self.drained.store(self.started.elapsed().as_millis() as u64, Ordering::Relaxed);
+    }
+
     /// Everything in the Prometheus text format.
     pub fn render(&self) -> Vec<u8> {
+        // A monitor that is stuck cannot say so itself.
+        let drained = self.drained.load(Ordering::Relaxed) as f64 / 1000.0;
+        self.monitor_lag.set((self.started.elapsed().as_secs_f64() - drained).max(0.0));
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics cannot be encoded");

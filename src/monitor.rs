@@ -17,6 +17,7 @@ mod state;
 mod tap;
 mod watcher;
 mod watchers;
+mod webhook;
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,6 +50,7 @@ use state::State;
 pub use state::request_id;
 pub use tap::{Tap, Taps};
 use watchers::Watchers;
+use webhook::Webhook;
 
 /// Bytes of outcomes that wait; more are refused.
 const MAX_POSTED: usize = 16 << 20;
@@ -74,6 +76,8 @@ pub struct Handle {
 pub struct Beside {
     /// Puts what is known into the registry.
     pub publisher: Option<JoinHandle<()>>,
+    /// Tells a webhook what changes.
+    pub webhook: Option<JoinHandle<()>>,
     /// Runs shadows.
     pub shadow: JoinHandle<()>,
     /// For each thread that answers.
@@ -197,10 +201,12 @@ impl Monitor {
         let (shadows, shadow) = Shadows::start(last, config.clone(), metrics.clone(), asks.clone())?;
         let mut taps = Taps::default();
         let ends = (0..callers).map(|_| End { recorder: records.recorder(), tap: taps.tap() }).collect();
-        let watchers = Watchers::new(taps, config.clone(), serving.clone(), metrics.clone());
+        let (webhook, webhook_thread) = Webhook::start(&config.load(), &metrics)?;
+        let watchers = Watchers::new(taps, config.clone(), serving.clone(), metrics.clone(), webhook.clone());
         let counts = metrics.clone();
-        let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
-        let beside = Beside { publisher: thread, shadow, ends };
+        let mut state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
+        state.webhook = webhook;
+        let beside = Beside { publisher: thread, webhook: webhook_thread, shadow, ends };
         Ok((
             Self { records, asks: asked, state, watchers, metrics: counts },
             Handle { asks, posted: Arc::default(), shadows },

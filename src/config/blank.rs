@@ -66,6 +66,8 @@ impl Config {
                 window_rows: 0,
                 max_rows_per_s: 0,
                 false_alarms: 0,
+                webhook_url: None,
+                webhook_token_file: None,
             },
             trials: Trials {
                 receipt_key_file: None,

@@ -161,6 +161,12 @@ pub const KEYS: &[Key] = keys! {
     live monitor.max_rows_per_s = 2000 in 1..=1_000_000 => plain!(monitor.max_rows_per_s);
     /// False alarms of drift that a version may raise in thirty days, on average.
     live monitor.false_alarms_per_30_days = 1 in 1..=10_000 => plain!(monitor.false_alarms);
+    /// URL that hears of every alert that is raised or over, and of decisions of experiments, as CloudEvents by POST
+    /// (docs/monitoring.md), such as "http://alerts:8080/events". "" = none.
+    restart monitor.webhook_url = "" => plain!(monitor.webhook_url);
+    /// Path of a file of bearer tokens in the form of admin.token_file, the first of which it is sent; read anew for every
+    /// event. "" = none is sent.
+    restart monitor.webhook_token_file = "" => plain!(monitor.webhook_token_file);
 
     /// Path of a file of the keys that sign receipts, the same for every replica: one a line, the first signs, the others
     /// are those of before. "" = no receipts.

@@ -90,6 +90,8 @@ pub async fn run(
     let serving = Arc::new(Serving::new());
     let keys = config.trials.receipt_key_file.as_deref().map(read_tokens).transpose()?.unwrap_or_default();
     let receipts = Arc::new(Receipts::new(&keys));
+    // It is read anew for every event; one that cannot be used is better known at once.
+    config.monitor.webhook_token_file.as_deref().map(read_tokens).transpose()?;
     let settings = Settings::new(&config, data_tokens);
     let config = Arc::new(ArcSwap::from_pointee(config));
     let parts = (config.clone(), serving.clone(), metrics.clone());
@@ -154,6 +156,7 @@ pub async fn run(
     settled(std::slice::from_ref(&beside.shadow), SHADOW_TIME).await;
     gateway.monitor.ask(Ask::Stop);
     threads.extend([loader, monitor]);
+    threads.extend(beside.webhook);
     finish(&threads, beside.publisher, &gateway.addresses).await;
     Ok(())
 }

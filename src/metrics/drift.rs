@@ -8,6 +8,17 @@ use super::{Metrics, OTHER};
 /// Alerts of a version that are series of their own; more share one.
 const ALERTS: usize = 100;
 
+/// How far a feature is from its reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Score<'a> {
+    /// The feature, or `prediction`.
+    pub feature: &'a str,
+    /// KS of numbers, χ² of categories.
+    pub statistic: f64,
+    /// Its p-value, at one look.
+    pub p_value: Option<f64>,
+}
+
 /// Series that a version has.
 #[derive(Debug, Default)]
 pub(super) struct Drifts {
@@ -20,20 +31,30 @@ pub(super) struct Drifts {
 
 impl Metrics {
     /// Takes over how far features of a version are from their reference; those that are not there are dropped.
-    pub fn drift_scores(&self, model: &str, version: &str, scores: &[(&str, f64)]) {
+    pub fn drift_scores(&self, model: &str, version: &str, scores: &[Score<'_>]) {
         let mut drifts = self.drifts.lock().unwrap_or_else(PoisonError::into_inner);
         let known = &mut drifts.entry((model.into(), version.into())).or_default().scores;
         known.retain(|feature| {
-            let stays = scores.iter().any(|(name, _)| name == feature);
+            let stays = scores.iter().any(|score| score.feature == feature);
             if !stays {
-                drop(self.drift_scores.remove_label_values(&[model, version, feature]));
+                self.forget_score(model, version, feature);
             }
             stays
         });
-        for (feature, score) in scores {
+        for Score { feature, statistic, p_value } in scores {
+            let labels = [model, version, feature];
             known.insert((*feature).into());
-            self.drift_scores.with_label_values(&[model, version, feature]).set(*score);
+            self.drift_scores.with_label_values(&labels).set(*statistic);
+            match p_value {
+                Some(p_value) => self.drift_p_values.with_label_values(&labels).set(*p_value),
+                None => drop(self.drift_p_values.remove_label_values(&labels)),
+            }
         }
+    }
+
+    fn forget_score(&self, model: &str, version: &str, feature: &str) {
+        drop(self.drift_scores.remove_label_values(&[model, version, feature]));
+        drop(self.drift_p_values.remove_label_values(&[model, version, feature]));
     }
 
     /// Takes over that an alert is on, or is over.
@@ -61,7 +82,7 @@ impl Metrics {
         let mut drifts = self.drifts.lock().unwrap_or_else(PoisonError::into_inner);
         let gone = drifts.remove(&(model.to_owned(), version.to_owned())).unwrap_or_default();
         for feature in &gone.scores {
-            drop(self.drift_scores.remove_label_values(&[model, version, feature]));
+            self.forget_score(model, version, feature);
         }
         for (kind, feature) in &gone.alerts {
             drop(self.drift_alerts.remove_label_values(&[model, version, feature, kind]));

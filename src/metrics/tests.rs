@@ -114,13 +114,41 @@ fn alerts_beyond_a_hundred_share_a_series_that_goes_with_the_last() {
     assert!(text(&metrics).contains(shared));
     metrics.drift_alert("m", "1", "f101", "missing", false);
     assert!(!text(&metrics).contains(shared));
-    metrics.drift_scores("m", "1", &[("a", 0.5), ("b", 0.25)]);
-    metrics.drift_scores("m", "1", &[("b", 0.5)]);
-    let known = text(&metrics);
-    assert!(
-        !known.contains(r#"feature="a""#)
-            && known.contains(r#"data_drift_score{feature="b",model="m",version="1"} 0.5"#)
-    );
     metrics.forget_drift("m", "1");
     assert!(!text(&metrics).contains(r#"version="1""#));
+}
+
+#[test]
+fn a_feature_has_its_score_and_p_value_while_it_is_told_of() {
+    let metrics = Metrics::new().unwrap();
+    let score = |feature, statistic, p_value| Score { feature, statistic, p_value };
+    metrics.drift_scores("m", "1", &[score("a", 0.5, Some(0.01)), score("b", 0.25, Some(0.2))]);
+    metrics.drift_scores("m", "1", &[score("b", 0.5, Some(0.02))]);
+    let known = text(&metrics);
+    for series in ["data_drift_score{LABELS} 0.5", "sidegate_drift_p_value{LABELS} 0.02"] {
+        let series = series.replace("LABELS", r#"feature="b",model="m",version="1""#);
+        assert!(known.contains(&series), "{series}: {known}");
+    }
+    assert!(!known.contains(r#"feature="a""#), "{known}");
+    metrics.drift_scores("m", "1", &[score("b", 0.5, None)]);
+    assert!(!text(&metrics).contains("sidegate_drift_p_value{"));
+    metrics.drift_scores("m", "1", &[score("b", 0.5, Some(0.02))]);
+    metrics.forget_drift("m", "1");
+    assert!(!text(&metrics).contains(r#"version="1""#));
+}
+
+#[test]
+fn the_lag_grows_while_nothing_is_taken() {
+    let lag = |metrics: &Metrics| {
+        let text = text(metrics);
+        let line = text.lines().find(|line| line.starts_with("sidegate_monitor_lag_seconds ")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let metrics = Metrics::new().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(60));
+    let before = lag(&metrics);
+    assert!(before >= 0.06, "{before}");
+    metrics.monitor_drained();
+    let after = lag(&metrics);
+    assert!((0.0..before).contains(&after), "{after}");
 }

@@ -20,6 +20,7 @@ use super::published::{self, FORMAT, Header, Stored};
 use super::publisher::{Earlier, Job, Publisher};
 use super::receipt::Receipts;
 use super::record::Record;
+use super::webhook::Webhook;
 use crate::config::Config;
 use crate::experiment::analysis::Report;
 use crate::experiment::pairwise::Pairs;
@@ -55,6 +56,7 @@ pub(super) struct State {
     pending: Pending,
     told_evicted: u64,
     publisher: Option<Publisher>,
+    pub(super) webhook: Webhook,
     /// A name that no other process has.
     replica: String,
     published: u64,
@@ -112,6 +114,7 @@ impl State {
             pending: Pending::new(max_bytes),
             told_evicted: 0,
             publisher,
+            webhook: Webhook::default(),
             replica: format!("{}-{:x}-{:08x}", config_pod, now(), rand::random::<u32>()),
             published: now(),
         }
@@ -172,6 +175,7 @@ impl State {
                 // Who is one of many does not decide; what it sees by itself is shown where it is asked.
                 if alone {
                     tracing::info!(experiment = name, verb = %entry.verb, why = %entry.why, "an experiment goes on");
+                    self.webhook.decided(name, &experiment.model, &entry.verb.to_string(), &entry.why);
                 }
                 phase.standing.apply(entry);
             }

@@ -9,9 +9,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::tap::Taps;
 use super::watcher::{Plan, Watcher};
+use super::webhook::Webhook;
 use crate::config::Config;
-use crate::drift::Change;
-use crate::metrics::Metrics;
+use crate::drift::{Change, Drift};
+use crate::metrics::{Metrics, Score};
 use crate::model::{ModelName, Version};
 use crate::serving::{ServedVersion, Serving, Snapshot};
 
@@ -26,6 +27,7 @@ pub(super) struct Watchers {
     config: Arc<ArcSwap<Config>>,
     serving: Arc<Serving>,
     metrics: Arc<Metrics>,
+    webhook: Webhook,
     /// By the number of the version.
     watched: HashMap<u32, Watcher>,
     told_dropped: u64,
@@ -40,12 +42,23 @@ impl Watchers {
         config: Arc<ArcSwap<Config>>,
         serving: Arc<Serving>,
         metrics: Arc<Metrics>,
+        webhook: Webhook,
     ) -> Self {
-        Self { taps, config, serving, metrics, watched: HashMap::new(), told_dropped: 0, rated_at: 0 }
+        Self {
+            taps,
+            config,
+            serving,
+            metrics,
+            webhook,
+            watched: HashMap::new(),
+            told_dropped: 0,
+            rated_at: 0,
+        }
     }
 
     /// Takes what workers have shown.
     pub(super) fn drain(&mut self, now: u64) {
+        self.metrics.monitor_drained();
         let plan = self.plan(self.watched.len());
         let watched = &mut self.watched;
         self.taps.drain(|id, row| {
@@ -61,7 +74,7 @@ impl Watchers {
         let plan = self.plan(self.watched.len());
         for watcher in self.watched.values_mut() {
             for change in watcher.look(plan, now) {
-                tell(&self.metrics, &watcher.version, &change);
+                tell(&self.metrics, &self.webhook, &watcher.version, &change);
             }
         }
         if now.saturating_sub(self.rated_at) >= RATE_MILLIS {
@@ -133,8 +146,11 @@ impl Watchers {
                 .iter()
                 .enumerate()
                 .filter(|(at, drift)| *at < SERIES || alerted.contains(drift.feature.as_str()));
-            let scores: Vec<(&str, f64)> =
-                told.filter_map(|(_, drift)| Some((drift.feature.as_str(), drift.statistic?))).collect();
+            let scores: Vec<Score<'_>> = told
+                .filter_map(|(_, Drift { feature, statistic, p_value, .. })| {
+                    Some(Score { feature, statistic: (*statistic)?, p_value: *p_value })
+                })
+                .collect();
             let (model, version) = (&watcher.version.model, watcher.version.version.to_string());
             self.metrics.drift_scores(model.as_str(), &version, &scores);
         }
@@ -174,8 +190,9 @@ fn served(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<ServedVersion>> {
     snapshot.models.values().flat_map(|model| model.versions.values().map(|(_, version)| version))
 }
 
-fn tell(metrics: &Metrics, version: &ServedVersion, change: &Change) {
+fn tell(metrics: &Metrics, webhook: &Webhook, version: &ServedVersion, change: &Change) {
     let (model, number) = (&version.model, version.version.get());
+    webhook.alert(model, version.version, change);
     match change {
         Change::Raised(alert) => {
             metrics.drift_alert(model.as_str(), &number.to_string(), &alert.feature, alert.kind, true);

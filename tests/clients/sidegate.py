@@ -30,6 +30,19 @@ def binary() -> pathlib.Path:
     return path.resolve()
 
 
+def environment() -> dict[str, str]:
+    """That of this process; settings of the person who runs the tests are not under test."""
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("SIDEGATE_")}
+
+
+def run(folder: pathlib.Path, *arguments: str | pathlib.Path) -> str:
+    """What a command prints."""
+    command = [binary(), *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 class UnixConnection(http.client.HTTPConnection):
     """`http.client` over a Unix domain socket."""
 
@@ -73,8 +86,7 @@ class Server:
         if config is not None:
             (folder / "sidegate.toml").write_text(config)
             command += ["--config", str(folder / "sidegate.toml")]
-        # Settings of the person who runs the tests are not under test.
-        env = {name: value for name, value in os.environ.items() if not name.upper().startswith("SIDEGATE_")}
+        env = environment()
         for key, value in (settings or {}).items():
             env["SIDEGATE_" + key.replace(".", "__").upper()] = str(value)
         with self.log.open("wb") as log:

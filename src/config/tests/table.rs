@@ -68,6 +68,8 @@ learn_rows = 300
 window_rows = 128
 max_rows_per_s = 7
 false_alarms_per_30_days = 3
+webhook_url = "http://h/e"
+webhook_token_file = "w"
 
 [experiments]
 receipt_key_file = "receipt.key"
