@@ -5,6 +5,7 @@
 
 pub mod fleet;
 mod join;
+pub mod log;
 mod outcome;
 mod pending;
 pub mod published;
@@ -38,6 +39,7 @@ use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 
+pub use log::{Hand, Log, Logged};
 pub use outcome::Form;
 use publisher::Publisher;
 pub use receipt::{Receipt, Receipts};
@@ -76,6 +78,16 @@ pub struct Handle {
     posted: Arc<AtomicUsize>,
     recorder: Recorder,
     shadows: Shadows,
+    log: Option<Log>,
+}
+
+/// Where the monitor writes to; none where it does not.
+#[derive(Default)]
+pub struct Stores {
+    /// The registry, for what is known of experiments.
+    pub publish: Option<Box<dyn Store>>,
+    /// The place of the prediction log.
+    pub log: Option<Box<dyn Store>>,
 }
 
 /// What the monitor has beside its own thread.
@@ -84,6 +96,8 @@ pub struct Beside {
     pub publisher: Option<JoinHandle<()>>,
     /// Runs shadows.
     pub shadow: JoinHandle<()>,
+    /// Writes the prediction log.
+    pub log: Option<JoinHandle<()>>,
     /// For each thread that answers, where it shows what it predicts.
     pub taps: Vec<Tap>,
 }
@@ -186,6 +200,12 @@ impl Handle {
         &self.shadows
     }
 
+    /// Where workers leave what is to be logged; none where nothing is.
+    #[inline]
+    pub const fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
     /// Has outcomes counted; their answer comes by the receiver. None where too many wait, as while the processor has no
     /// time to spare.
     pub fn outcomes(&self, body: &[u8], form: Form) -> Option<oneshot::Receiver<Result<Value, String>>> {
@@ -204,8 +224,8 @@ impl Handle {
 // === impl Monitor ===
 
 impl Monitor {
-    /// A monitor of what is served. `loader` hears what is decided; what is known goes to `store`, by a thread of its own;
-    /// shadows run on another, as the last of the `callers` of sessions, each of which shows what it predicts.
+    /// A monitor of what is served. `loader` hears what is decided; what is written goes to `stores`, by threads of their
+    /// own; shadows run on another, as the last of the `callers` of sessions, each of which shows what it predicts.
     ///
     /// # Errors
     /// When the system has no thread for that.
@@ -215,26 +235,29 @@ impl Monitor {
         metrics: Arc<Metrics>,
         receipts: Arc<Receipts>,
         loader: Sender<Command>,
-        store: Option<Box<dyn Store>>,
+        stores: Stores,
         callers: usize,
     ) -> std::io::Result<(Self, Handle, Beside)> {
         let (records, incoming) = sync_channel(QUEUE);
         let (asks, asked) = channel();
         let dropped = Arc::new(AtomicU64::new(0));
-        let publisher = store.map(|store| Publisher::start(store, asks.clone())).transpose()?;
+        let publisher = stores.publish.map(|store| Publisher::start(store, asks.clone())).transpose()?;
         let (publisher, thread) = publisher.unzip();
+        let log = stores.log.map(|store| Log::start(config.clone(), metrics.clone(), store)).transpose()?;
+        let (log, writer) = log.unzip();
         let last = callers.saturating_sub(1);
         let (shadows, shadow) = Shadows::start(last, config.clone(), metrics.clone(), asks.clone())?;
         let mut ends = Taps::default();
         let taps = (0..callers).map(|_| ends.tap()).collect();
         let watchers = Watchers::new(ends, config.clone(), serving.clone(), metrics.clone());
         let counts = metrics.clone();
-        let state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
+        let mut state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
+        state.log.clone_from(&log);
         let recorder = Recorder { records, dropped, moment: (Instant::now(), now()) };
-        let beside = Beside { publisher: thread, shadow, taps };
+        let beside = Beside { publisher: thread, shadow, log: writer, taps };
         Ok((
             Self { records: incoming, asks: asked, state, watchers, metrics: counts },
-            Handle { asks, posted: Arc::default(), recorder, shadows },
+            Handle { asks, posted: Arc::default(), recorder, shadows, log },
             beside,
         ))
     }

@@ -265,7 +265,17 @@ impl Data {
     pub fn held_bytes(&self) -> usize {
         match self {
             Self::Bytes(strings) => strings.bytes.capacity() + strings.ends.capacity() * size_of::<usize>(),
-            _ => self.len() * self.datatype().size().unwrap_or(1),
+            Self::Bool(v) => v.capacity(),
+            Self::Uint8(v) => v.capacity(),
+            Self::Int8(v) => v.capacity(),
+            Self::Uint16(v) | Self::Fp16(v) | Self::Bf16(v) => v.capacity() * 2,
+            Self::Int16(v) => v.capacity() * 2,
+            Self::Uint32(v) => v.capacity() * 4,
+            Self::Int32(v) => v.capacity() * 4,
+            Self::Fp32(v) => v.capacity() * 4,
+            Self::Uint64(v) => v.capacity() * 8,
+            Self::Int64(v) => v.capacity() * 8,
+            Self::Fp64(v) => v.capacity() * 8,
         }
     }
 

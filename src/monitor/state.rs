@@ -1,5 +1,6 @@
 //! All that the monitor knows.
 
+mod notes;
 mod outcomes;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::fleet::view;
 use super::join::expect;
+use super::log::Log;
 use super::now;
 use super::pending::{Pending, Waiting};
 use super::published::{self, FORMAT, Header, Stored};
@@ -54,6 +56,8 @@ pub(super) struct State {
     pending: Pending,
     told_evicted: u64,
     publisher: Option<Publisher>,
+    /// Where outcomes are kept too.
+    pub(super) log: Option<Log>,
     /// A name that no other process has.
     replica: String,
     published: u64,
@@ -108,6 +112,7 @@ impl State {
             pending: Pending::new(max_bytes),
             told_evicted: 0,
             publisher,
+            log: None,
             replica: format!("{}-{:x}-{:08x}", config_pod, now(), rand::random::<u32>()),
             published: now(),
         }

@@ -69,6 +69,15 @@ window_rows = 128
 max_rows_per_s = 7
 false_alarms_per_30_days = 3
 
+[prediction_log]
+url = "log"
+models = ["a"]
+sample = "5%"
+redact = ["name", "b.c:age"]
+max_bytes = 2_000_000
+segment_bytes = 70000
+segment_ms = 100
+
 [experiments]
 receipt_key_file = "receipt.key"
 receipt_max_age_ms = 2000
