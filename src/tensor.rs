@@ -265,6 +265,14 @@ impl Data {
     pub fn held_bytes(&self) -> usize {
         match self {
             Self::Bytes(strings) => strings.bytes.capacity() + strings.ends.capacity() * size_of::<usize>(),
+            _ => self.len() * self.datatype().size().unwrap_or(1),
+        }
+    }
+
+    /// Bytes of the buffers with all their room: what is taken along when they are handed to somebody.
+    pub fn capacity_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(strings) => strings.bytes.capacity() + strings.ends.capacity() * size_of::<usize>(),
             Self::Bool(v) => v.capacity(),
             Self::Uint8(v) => v.capacity(),
             Self::Int8(v) => v.capacity(),

@@ -10,7 +10,7 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -94,6 +94,12 @@ pub enum Hand {
     Copied,
 }
 
+/// What is left in a log without a thread.
+pub struct Left {
+    incoming: Receiver<Entry>,
+    held: Held,
+}
+
 /// One outcome.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Noted {
@@ -142,6 +148,14 @@ impl Log {
         (Self { entries, held, config, metrics, stop }, writer)
     }
 
+    /// A log without a thread: who has the other end lets go of what is left.
+    pub fn alone(config: Arc<ArcSwap<Config>>, metrics: Arc<Metrics>) -> (Self, Left) {
+        let (entries, incoming) = sync_channel(QUEUE);
+        let held = Held::default();
+        let left = Left { incoming, held: held.clone() };
+        (Self { entries, held, config, metrics, stop: Arc::default() }, left)
+    }
+
     /// Whether a request to a model is logged, by its id: the hash of that if so.
     #[inline]
     pub fn wants(&self, model: &ModelName, id: &[u8]) -> Option<u64> {
@@ -165,7 +179,7 @@ impl Log {
     pub fn send(&self, logged: Logged, inputs: &mut Vec<Tensor>, outputs: &mut Vec<Tensor>, hand: Hand) {
         let mut none = Vec::new();
         let outputs = if logged.outcome == Outcome::Ok { outputs } else { &mut none };
-        let tensor = |tensor: &Tensor| tensor.data.held_bytes() + size_of::<Tensor>();
+        let tensor = |tensor: &Tensor| tensor.data.capacity_bytes() + size_of::<Tensor>();
         let tensors: usize = inputs.iter().chain(&*outputs).map(tensor).sum();
         let bytes = OVERHEAD + logged.id.len() + tensors;
         if !self.reserve(bytes) {
@@ -211,6 +225,19 @@ impl Log {
         self.held.give_back(entry.bytes());
         self.metrics.log_dropped.inc_by(entry.records());
         false
+    }
+}
+
+// === impl Left ===
+
+impl Left {
+    /// Lets go of everything; how many requests and outcomes that were.
+    pub fn clear(&self) -> u64 {
+        let let_go = |entry: Entry| {
+            self.held.give_back(entry.bytes());
+            entry.records()
+        };
+        self.incoming.try_iter().map(let_go).sum()
     }
 }
 

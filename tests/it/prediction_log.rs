@@ -75,7 +75,7 @@ fn requests_and_their_outcomes_are_in_the_log() {
     for n in 0..100 {
         ask(&server, &format!("id-{n}"), ROW).ok();
     }
-    ask(&server, "fails", TWO_ROWS).error(500);
+    ask(&server, "fails", TWO_ROWS).error(400);
     ask(&server, "cannot be read", "{").error(400);
     let actuals = json!([
         {"id": "id-3", "actual": true}, {"id": "id-4", "actual": 0.5, "model": "m"}, {"id": "id-5", "actual": [1]},
@@ -106,7 +106,7 @@ fn requests_and_their_outcomes_are_in_the_log() {
     }
     assert!(third["duration_us"].as_f64().unwrap() >= third["infer_us"].as_f64().unwrap());
     let failed = lines.iter().find(|line| line["id"] == "fails").unwrap();
-    assert_eq!((&failed["outcome"], &failed["error"]), (&json!("error"), &json!("engine_failed")));
+    assert_eq!((&failed["outcome"], &failed["error"]), (&json!("client_error"), &json!("invalid_input")));
     assert_eq!((&failed["outputs"], &failed["inputs"]["x"][1][3]), (&json!(null), &json!(8.0)));
     let outcomes = logged(&log, "outcomes");
     assert_eq!(outcomes.len(), 3);

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use super::line::{Hidden, push_outcome, push_prediction};
 use super::segment::{Kind, Limits, Segment, Segments};
 use super::{Entry, Held, Logged};
-use crate::config::Config;
+use crate::config::{Config, Redaction};
 use crate::metrics::Metrics;
 use crate::model::{ModelName, Version};
 use crate::registry::store::{Body, Condition, Store};
@@ -53,7 +53,8 @@ pub(super) struct Writer {
     lines: Vec<u8>,
     /// When the store is asked again, and how long after that.
     again: Option<(Instant, Duration)>,
-    /// Versions whose redactions were looked at.
+    /// What is redacted, and the versions that this was looked at for.
+    redact: Vec<Redaction>,
     seen: HashSet<(ModelName, Version)>,
 }
 
@@ -83,6 +84,7 @@ impl Writer {
             taken: (0, 0),
             lines: Vec::new(),
             again: None,
+            redact: Vec::new(),
             seen: HashSet::new(),
         }
     }
@@ -111,8 +113,10 @@ impl Writer {
         while let Ok(entry) = self.incoming.try_recv() {
             self.take(entry);
             taken += 1;
+            // There may always be more.
             if taken % PACE == 0 {
                 self.close_due();
+                self.write();
                 pacer.pace();
             }
         }
@@ -124,6 +128,10 @@ impl Writer {
     fn take(&mut self, entry: Entry) {
         let config = self.config.load_full();
         let redact = config.prediction_log.redact.as_slice();
+        if self.redact != redact {
+            self.redact = redact.to_vec();
+            self.seen.clear();
+        }
         self.taken = (entry.bytes(), entry.records());
         self.lines.clear();
         let (kind, at) = match &entry {

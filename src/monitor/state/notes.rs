@@ -6,10 +6,17 @@ use crate::monitor::join::Joined;
 use crate::monitor::log::{Log, Noted};
 use crate::monitor::outcome::{Actual, Item};
 
+/// Bytes of the longest id that a request can have; names of models are shorter.
+const MAX_TEXT: usize = 256;
+
 impl State {
     /// Takes note of an outcome: a row each of an actual, an experiment each that measures what a unit did.
     pub(super) fn note(&self, log: &Log, item: &Item, joined: Joined, now: u64, noted: &mut Vec<Noted>) {
         if matches!(joined, Joined::Invalid | Joined::Forged | Joined::Expired) {
+            return;
+        }
+        let long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > MAX_TEXT);
+        if long(&item.id) || long(&item.model) {
             return;
         }
         let whole = Noted {
