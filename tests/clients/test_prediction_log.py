@@ -30,6 +30,14 @@ def snippets(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
+def unpacked(file: pathlib.Path) -> bytes:
+    """A segment's lines, by zstd's own library; it checks the checksum."""
+    reader = zstandard.ZstdDecompressor().decompressobj()
+    text = reader.decompress(file.read_bytes())
+    assert reader.eof and not reader.unused_data, file
+    return text
+
+
 class Log:
     """What was sent and answered: a row for each row, by id and position."""
 
@@ -104,7 +112,7 @@ def raw(log: Log, pattern: str) -> list[dict]:
     """The lines themselves, by Python's own reader."""
     lines = []
     for file in sorted(log.folder.glob(f"log/{pattern}")):
-        lines += [json.loads(line) for line in zstandard.decompress(file.read_bytes()).splitlines()]
+        lines += [json.loads(line) for line in unpacked(file).splitlines()]
     return lines
 
 
@@ -241,6 +249,6 @@ def test_a_killed_process_leaves_whole_segments(tmp_path: pathlib.Path) -> None:
         server.uds.unlink(missing_ok=True)
     files = sorted(map(str, tmp_path.glob("log/predictions/*/*/*.ndjson.zst")))
     assert len(files) > 3
-    lines = [len(zstandard.decompress(pathlib.Path(file).read_bytes()).splitlines()) for file in files]
+    lines = [len(unpacked(pathlib.Path(file)).splitlines()) for file in files]
     [(count,)] = duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/log/predictions/*/*/*.ndjson.zst'").fetchall()
     assert count == sum(lines) == sum(pl.read_ndjson(file).height for file in files)

@@ -4,14 +4,12 @@
 //! and every reader takes a file of one frame.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
+
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::line::moment;
 use crate::registry::layout;
-
-/// Faster than lines are made, and a tenth of their size.
-const LEVEL: i32 = 3;
 
 /// What a segment holds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,22 +115,11 @@ impl Open {
         self.lines.len()
     }
 
-    /// What it counts as.
-    pub(super) const fn records(&self) -> u64 {
-        self.records
-    }
-
     /// Compresses it.
-    ///
-    /// # Errors
-    /// When there is no memory for that.
-    pub(super) fn compress(&self, key: String) -> io::Result<Segment> {
-        let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
-        encoder.set_pledged_src_size(Some(self.lines.len() as u64))?;
-        encoder.include_checksum(true)?;
-        encoder.write_all(&self.lines)?;
-        let mut bytes = encoder.finish()?;
+    pub(super) fn compress(&self, key: String) -> Segment {
+        // The only level of this encoder that compresses.
+        let mut bytes = compress_to_vec(self.lines.as_slice(), CompressionLevel::Fastest);
         bytes.shrink_to_fit();
-        Ok(Segment { key, bytes, records: self.records })
+        Segment { key, bytes, records: self.records }
     }
 }

@@ -3,7 +3,7 @@
 mod lines;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -90,7 +90,8 @@ impl Memory {
 }
 
 fn lines(segment: &[u8]) -> Vec<Value> {
-    let text = String::from_utf8(zstd::decode_all(segment).unwrap()).unwrap();
+    let mut text = String::new();
+    ruzstd::decoding::StreamingDecoder::new(segment).unwrap().read_to_string(&mut text).unwrap();
     assert!(text.ends_with('\n'));
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -184,18 +184,9 @@ impl Writer {
 
     fn close(&mut self, kind: &Kind) {
         let Some((open, key)) = self.segments.close(kind) else { return };
-        let bytes = open.bytes();
-        match open.compress(key) {
-            Ok(segment) => {
-                self.held.exchange(segment.bytes.len(), bytes);
-                self.waiting.push_back(segment);
-            }
-            Err(error) => {
-                self.held.give_back(bytes);
-                self.metrics.log_dropped.inc_by(open.records());
-                tracing::error!(%error, "a segment of the prediction log could not be compressed, and is dropped");
-            }
-        }
+        let segment = open.compress(key);
+        self.held.exchange(segment.bytes.len(), open.bytes());
+        self.waiting.push_back(segment);
     }
 
     /// Writes what waits, up to the first that fails.
