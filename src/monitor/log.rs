@@ -1,7 +1,7 @@
 //! The prediction log: what requests brought and what they were answered, kept in segments for those who look later.
 //!
 //! A worker hands over what it has answered by one `try_send` under a budget of bytes, after the answer was written;
-//! what finds no room is dropped and counted. One thread at idle priority makes lines of it ([`line`]), gathers them
+//! what finds no room is dropped and counted. One thread at idle priority makes lines of it ([`mod@line`]), gathers them
 //! ([`segment`]) and writes whole segments to a store of their own ([`writer`]). Off, it costs a look at an `Option`.
 
 mod line;
