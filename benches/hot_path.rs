@@ -7,19 +7,26 @@ use std::hash::Hasher;
 use std::hint::black_box;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use serde::Deserialize;
-use sidegate::config::EngineChoice;
+use sidegate::config::{Config, EngineChoice, Machine};
 use sidegate::drift::Layout;
-use sidegate::engine::{self, LoadOptions, Scratch, Session};
+use sidegate::engine::{self, EngineKind, LoadOptions, RunError, Scratch, Session};
 use sidegate::experiment::{Definition, Given, Predicted, Ruling, Track};
+use sidegate::format::Format;
 use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
-use sidegate::model::{Signature, TensorSpec};
-use sidegate::monitor::{Predictions, Receipt, Receipts, Record, Records, Taps};
+use sidegate::metrics::{Metrics, Outcome, VersionLabels};
+use sidegate::model::{Signature, TensorSpec, Version};
+use sidegate::monitor::{Hand, Log, Logged, Predictions, Receipt, Receipts, Record, Records, Taps};
 use sidegate::protocol::oip::{AnswerHead, decode, encode};
 use sidegate::protocol::{Policy, Request};
+use sidegate::registry::digest::Digest;
+use sidegate::serving::circuit::Circuit;
 use sidegate::serving::watch::Watch;
+use sidegate::serving::{ServedVersion, StageNanos, Statistics};
 use sidegate::stats::assign::{self, slot};
 use sidegate::stats::{Edges, Moments, ks};
 use sidegate::tensor::{Data, Datatype, Tensor};
@@ -314,6 +321,86 @@ fn tap() {
     row("tap 100 features x1000, every 1000th / copied", &mut || shown(1000), &mut reference);
 }
 
+/// A thousand requests of 100 features left for the prediction log, whose next ones need buffers of their own, against
+/// refilling those that are there.
+fn prediction_log() {
+    let signature = Signature {
+        inputs: vec![spec("x", Datatype::Fp32, &[-1, 100])],
+        outputs: vec![spec("y", Datatype::Fp32, &[-1, 1])],
+    };
+    let metrics = Arc::new(Metrics::new().expect("every metric has a name of its own"));
+    let config = Arc::new(ArcSwap::from_pointee(Config::defaults(&Machine::default())));
+    let (log, left) = Log::alone(config, metrics.clone());
+    let labels = VersionLabels { model: "m", version: "1", stage: "None", engine: "trees", digest: "" };
+    let version = Arc::new(ServedVersion {
+        model: "m".parse().expect("a name"),
+        version: Version::FIRST,
+        format: Format::Onnx,
+        session: Box::new(Nothing),
+        engine: EngineKind::Trees,
+        engine_reason: String::new(),
+        digest: Digest::of(b"", &mut || ()),
+        created: None,
+        columns: Vec::new(),
+        prediction: 0,
+        answer_prefix: Vec::new(),
+        load_time: Duration::ZERO,
+        memory_bytes: 0,
+        metrics: metrics.version(&labels, 100),
+        statistics: Statistics::default(),
+        circuit: Circuit::default(),
+        row_nanos: AtomicU64::new(0),
+        watch: Watch::new(Layout::of(&signature, &[], 0), None),
+        signature,
+    });
+    let source = values(100);
+    let id = b"0192f3a4-0000-7000-8000-000000000000";
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    let mut ours = || {
+        for _ in 0..1000 {
+            inputs.push(Tensor::new(&[1, 100], Data::Fp32(black_box(&source).clone())));
+            outputs.push(Tensor::new(&[1, 1], Data::Fp32(vec![0.5])));
+            let Some(key) = log.wants(&version.model, black_box(id)) else { continue };
+            let logged = Logged {
+                version: version.clone(),
+                arm: None,
+                part: None,
+                fell_back: false,
+                outcome: Outcome::Ok,
+                error: None,
+                arrived: Instant::now(),
+                times: StageNanos::default(),
+                id: id.to_vec(),
+                key,
+            };
+            log.send(logged, &mut inputs, &mut outputs, Hand::Over);
+        }
+        assert_eq!(left.clear(), 1000, "nothing is dropped");
+    };
+    let mut target = Vec::with_capacity(100);
+    let mut reference = || {
+        for _ in 0..1000 {
+            target.clear();
+            target.extend_from_slice(black_box(&source));
+            black_box(&target);
+        }
+    };
+    row("prediction log x1000 / refilled", &mut ours, &mut reference);
+}
+
+/// A session that is never asked.
+struct Nothing;
+
+impl Session for Nothing {
+    fn run(&self, _: &[Tensor], _: &mut Scratch, _: &mut Vec<Tensor>) -> Result<(), RunError> {
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+}
+
 /// A thousand receipts signed, against a digest of as many bytes.
 fn receipts() {
     let receipts = Receipts::new(&["a-key-that-every-replica-has".to_owned()]);
@@ -352,6 +439,7 @@ fn main() {
     experiment();
     receipts();
     tap();
+    prediction_log();
     decoding();
     encoding();
     for model in ["breast-cancer", "wine"] {

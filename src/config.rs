@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::experiment::{Definition, Experiment, ExperimentName, Mode};
+use crate::experiment::{Definition, Experiment, ExperimentName, Mode, Share};
 use crate::model::ModelName;
 
 mod assembly;
@@ -25,6 +25,7 @@ mod file;
 mod key;
 mod keys;
 mod machine;
+mod prediction_log;
 mod problem;
 mod render;
 mod setting;
@@ -45,6 +46,7 @@ pub use demands::{ModelChecks, PredictionRange};
 pub use key::Key;
 pub use keys::KEYS;
 pub use machine::Machine;
+pub use prediction_log::Redaction;
 pub use problem::{Origin, Problem, Problems};
 pub use render::{Shown, annotated, template, to_toml, values};
 pub use sources::{DEFAULT_FILE, Loaded, MODEL_FILE, Sources, load, load_leniently};
@@ -72,6 +74,7 @@ pub struct Config {
     pub metrics: Metrics,
     pub log: Log,
     pub monitor: Monitor,
+    pub prediction_log: PredictionLog,
     /// `experiments.*` of all experiments together.
     pub trials: Trials,
     /// Models that the configuration says something of; [`Config::model`] answers for every model.
@@ -258,6 +261,25 @@ pub struct Monitor {
     pub webhook_url: Option<WebhookUrl>,
     /// File of the bearer token for it.
     pub webhook_token_file: Option<PathBuf>,
+}
+
+/// `prediction_log.*`: what is kept of predictions, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PredictionLog {
+    /// The folder or bucket; `None` is off.
+    pub url: Option<RegistryUrl>,
+    /// Which models; `None` is all of them.
+    pub models: Option<Vec<ModelName>>,
+    /// The share of requests.
+    pub sample: Share,
+    /// What is written as null.
+    pub redact: Vec<Redaction>,
+    /// Bytes of what waits to be written.
+    pub max_bytes: usize,
+    /// Bytes of lines after which a segment is closed.
+    pub segment_bytes: usize,
+    /// How long a segment stays open.
+    pub segment_time: Duration,
 }
 
 /// What holds for all experiments.

@@ -55,6 +55,13 @@ const OUTCOMES: [(Outcome, &str); 5] = [
     (Outcome::Timeout, "timeout"),
 ];
 
+impl Outcome {
+    /// What it is called.
+    pub const fn name(self) -> &'static str {
+        OUTCOMES[self as usize].1
+    }
+}
+
 /// What may become of a copy; the `result` label of shadows.
 const SHADOW_RESULTS: [&str; 3] = ["compared", "failed", "dropped"];
 
@@ -120,6 +127,12 @@ pub struct Metrics {
     webhooks: IntCounterVec,
     /// Predictions that gave way before their actual came.
     pub pending_evicted: IntCounter,
+    /// Requests and outcomes in segments of the prediction log that were written.
+    pub logged: IntCounter,
+    /// Those that were to be logged and are not.
+    pub log_dropped: IntCounter,
+    /// Segments that could not be written at once.
+    pub log_failures: IntCounter,
 }
 
 /// Answered requests by outcome.
@@ -329,6 +342,18 @@ impl Metrics {
                 "sidegate_pending_evicted_total",
                 "Predictions that gave way to newer ones before their actual came (monitor.max_bytes)",
             )?,
+            logged: IntCounter::new(
+                "sidegate_prediction_log_written_total",
+                "Requests and outcomes in segments of the prediction log that were written",
+            )?,
+            log_dropped: IntCounter::new(
+                "sidegate_prediction_log_dropped_total",
+                "Requests and outcomes that were to be logged and found no room (prediction_log.max_bytes)",
+            )?,
+            log_failures: IntCounter::new(
+                "sidegate_prediction_log_write_failures_total",
+                "Attempts to write a segment of the prediction log that failed; it is tried again",
+            )?,
             registry,
         };
         let build = IntGaugeVec::new(
@@ -336,7 +361,7 @@ impl Metrics {
             &["version"],
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn Collector>; 29] = [
+        let all: Vec<Box<dyn Collector>> = vec![
             Box::new(metrics.predictions.clone()),
             Box::new(metrics.rows.clone()),
             Box::new(metrics.duration.clone()),
@@ -366,6 +391,9 @@ impl Metrics {
             Box::new(metrics.outcomes.clone()),
             Box::new(metrics.records_dropped.clone()),
             Box::new(metrics.pending_evicted.clone()),
+            Box::new(metrics.logged.clone()),
+            Box::new(metrics.log_dropped.clone()),
+            Box::new(metrics.log_failures.clone()),
         ];
         for reason in ["auth", "throttled", "unreachable", "refused", "local"] {
             metrics.registry_errors.with_label_values(&[reason]);

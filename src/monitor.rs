@@ -5,6 +5,7 @@
 
 pub mod fleet;
 mod join;
+pub mod log;
 mod outcome;
 mod pending;
 pub mod published;
@@ -40,6 +41,7 @@ use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 
+pub use log::{Hand, Log, Logged};
 pub use outcome::Form;
 use publisher::Publisher;
 pub use receipt::{Receipt, Receipts};
@@ -70,6 +72,16 @@ pub struct Handle {
     /// Bytes of outcomes that wait.
     posted: Arc<AtomicUsize>,
     shadows: Shadows,
+    log: Option<Log>,
+}
+
+/// Where the monitor writes to; none where it does not.
+#[derive(Default)]
+pub struct Stores {
+    /// The registry, for what is known of experiments.
+    pub publish: Option<Box<dyn Store>>,
+    /// The place of the prediction log.
+    pub log: Option<Box<dyn Store>>,
 }
 
 /// What the monitor has beside its own thread.
@@ -80,6 +92,8 @@ pub struct Beside {
     pub webhook: Option<JoinHandle<()>>,
     /// Runs shadows.
     pub shadow: JoinHandle<()>,
+    /// Writes the prediction log.
+    pub log: Option<JoinHandle<()>>,
     /// For each thread that answers.
     pub ends: Vec<End>,
 }
@@ -160,6 +174,12 @@ impl Handle {
         &self.shadows
     }
 
+    /// Where workers leave what is to be logged; none where nothing is.
+    #[inline]
+    pub const fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
     /// Has outcomes counted; their answer comes by the receiver. None where too many wait, as while the processor has no
     /// time to spare.
     pub fn outcomes(&self, body: &[u8], form: Form) -> Option<oneshot::Receiver<Result<Value, String>>> {
@@ -178,8 +198,8 @@ impl Handle {
 // === impl Monitor ===
 
 impl Monitor {
-    /// A monitor of what is served. `loader` hears what is decided; what is known goes to `store`, by a thread of its own;
-    /// shadows run on another, as the last of the `callers` of sessions, each of which shows what it predicts.
+    /// A monitor of what is served. `loader` hears what is decided; what is written goes to `stores`, by threads of their
+    /// own; shadows run on another, as the last of the `callers` of sessions, each of which shows what it predicts.
     ///
     /// # Errors
     /// When the system has no thread for that.
@@ -189,14 +209,16 @@ impl Monitor {
         metrics: Arc<Metrics>,
         receipts: Arc<Receipts>,
         loader: Sender<Command>,
-        store: Option<Box<dyn Store>>,
+        stores: Stores,
         callers: usize,
     ) -> std::io::Result<(Self, Handle, Beside)> {
         let mut records = Records::default();
         let (asks, asked) = channel();
         let dropped = records.dropped().clone();
-        let publisher = store.map(|store| Publisher::start(store, asks.clone())).transpose()?;
+        let publisher = stores.publish.map(|store| Publisher::start(store, asks.clone())).transpose()?;
         let (publisher, thread) = publisher.unzip();
+        let log = stores.log.map(|store| Log::start(config.clone(), metrics.clone(), store)).transpose()?;
+        let (log, writer) = log.unzip();
         let last = callers.saturating_sub(1);
         let (shadows, shadow) = Shadows::start(last, config.clone(), metrics.clone(), asks.clone())?;
         let mut taps = Taps::default();
@@ -206,10 +228,11 @@ impl Monitor {
         let counts = metrics.clone();
         let mut state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
         state.webhook = webhook;
-        let beside = Beside { publisher: thread, webhook: webhook_thread, shadow, ends };
+        state.log.clone_from(&log);
+        let beside = Beside { publisher: thread, webhook: webhook_thread, shadow, log: writer, ends };
         Ok((
             Self { records, asks: asked, state, watchers, metrics: counts },
-            Handle { asks, posted: Arc::default(), shadows },
+            Handle { asks, posted: Arc::default(), shadows, log },
             beside,
         ))
     }

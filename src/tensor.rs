@@ -269,6 +269,24 @@ impl Data {
         }
     }
 
+    /// Bytes of the buffers with all their room: what is taken along when they are handed to somebody.
+    pub fn capacity_bytes(&self) -> usize {
+        match self {
+            Self::Bytes(strings) => strings.bytes.capacity() + strings.ends.capacity() * size_of::<usize>(),
+            Self::Bool(v) => v.capacity(),
+            Self::Uint8(v) => v.capacity(),
+            Self::Int8(v) => v.capacity(),
+            Self::Uint16(v) | Self::Fp16(v) | Self::Bf16(v) => v.capacity() * 2,
+            Self::Int16(v) => v.capacity() * 2,
+            Self::Uint32(v) => v.capacity() * 4,
+            Self::Int32(v) => v.capacity() * 4,
+            Self::Fp32(v) => v.capacity() * 4,
+            Self::Uint64(v) => v.capacity() * 8,
+            Self::Int64(v) => v.capacity() * 8,
+            Self::Fp64(v) => v.capacity() * 8,
+        }
+    }
+
     /// Removes all elements and keeps the buffer.
     pub fn clear(&mut self) {
         with_data!(self, v => v.clear());

@@ -56,6 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "drift",
             "engine",
             "experiment",
+            "json",
             "metrics",
             "model",
             "native",

@@ -13,6 +13,7 @@ use crate::config::{self, Config, Sources, read_tokens};
 use crate::experiment::{self, Experiment};
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::{Selector, TensorSpec};
+use crate::monitor::Stores;
 use crate::registry::Registry;
 use crate::serving::loader::Command;
 use crate::serving::status::Status;
@@ -45,15 +46,18 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Err(error) => return super::runtime_error(&error),
     };
     let publishes = !config.trials.publish_interval.is_zero();
-    let publish_to = match publishes.then(|| store::open(&config.registry, 2)).transpose() {
-        Ok(store) => store,
-        Err(error) => return super::runtime_error(&error),
+    let publish = publishes.then(|| store::open(&config.registry, 2)).transpose();
+    // It has a back-off of its own too.
+    let place = config.prediction_log.url.clone();
+    let open = |url| store::open(&config::Registry { url, ..config.registry.clone() }, 1);
+    let stores = match (publish, place.map(open).transpose()) {
+        (Ok(publish), Ok(log)) => Stores { publish, log },
+        (Err(error), _) | (_, Err(error)) => return super::runtime_error(&error),
     };
     let mut follower = Follower::new(sources, &config, log);
-    let result =
-        runtime.block_on(gateway::run(config, registry, cache, publish_to, announce, |gateway, now| {
-            follower.look(gateway, now)
-        }));
+    let result = runtime.block_on(gateway::run(config, registry, cache, stores, announce, |gateway, now| {
+        follower.look(gateway, now)
+    }));
     // A thread stuck in an engine must not keep the process.
     runtime.shutdown_background();
     match result {

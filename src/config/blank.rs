@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::{
     Admin, Auth, Config, Engine, EngineChoice, Http, Limits, Log, LogFormat, LogLevel, Memory, Metrics,
-    ModelChecks, ModelConfig, Monitor, Ops, PathStyle, Registry, RegistryUrl, Search, Shutdown, TrialLoad,
-    Trials,
+    ModelChecks, ModelConfig, Monitor, Ops, PathStyle, PredictionLog, Registry, RegistryUrl, Search,
+    Shutdown, TrialLoad, Trials,
 };
-use crate::experiment::Definition;
+use crate::experiment::{Definition, Share};
 
 impl Config {
     /// Placeholders: every field gets its value from its row of the table, which a test makes sure of.
@@ -68,6 +68,15 @@ impl Config {
                 false_alarms: 0,
                 webhook_url: None,
                 webhook_token_file: None,
+            },
+            prediction_log: PredictionLog {
+                url: None,
+                models: None,
+                sample: Share::ALL,
+                redact: Vec::new(),
+                max_bytes: 0,
+                segment_bytes: 0,
+                segment_time: Duration::ZERO,
             },
             trials: Trials {
                 receipt_key_file: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::key::BY_URL;
 use super::machine::Machine;
+use super::prediction_log::is_among_models;
 use super::problem::{self, Origin};
 use super::{Config, ModelCheck, ModelConfig};
 use crate::experiment::{Problem, conflicts};
@@ -41,6 +42,7 @@ impl Check<'_> {
         self.listeners();
         self.busy_poll();
         self.experiments();
+        self.prediction_log();
         self.problems
     }
 
@@ -186,6 +188,17 @@ impl Check<'_> {
         for (name, Problem { keys, text }) in problems {
             let keys: Vec<String> = keys.iter().map(|key| format!("experiments.{name}.{key}")).collect();
             self.report(&keys.iter().map(String::as_str).collect::<Vec<_>>(), text);
+        }
+    }
+
+    fn prediction_log(&mut self) {
+        let registry = &self.config.registry.url;
+        let log = self.config.prediction_log.url.as_ref();
+        if let Some(log) = log.filter(|log| is_among_models(log, registry)) {
+            let text = format!(
+                "{log} is among the models of {registry}: name a place of its own, or a folder there that begins with `_`"
+            );
+            self.report(&["prediction_log.url", "registry.url"], text);
         }
     }
 

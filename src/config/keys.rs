@@ -168,6 +168,25 @@ pub const KEYS: &[Key] = keys! {
     /// event. "" = none is sent.
     restart monitor.webhook_token_file = "" => plain!(monitor.webhook_token_file);
 
+    /// Where predictions are logged (docs/prediction-log.md), which keeps inputs and outputs of requests: a folder, or a
+    /// bucket as s3://bucket/prefix, reached like that of the registry. It takes a right to write there, and no other.
+    /// "" = off.
+    restart prediction_log.url = "" => plain!(prediction_log.url);
+    /// Names of the models whose predictions are logged. [] = all.
+    live prediction_log.models = [] => plain!(prediction_log.models);
+    /// Share of requests that are logged, chosen by a hash of their id, and with them the outcomes of the same ids.
+    live prediction_log.sample = "100%" => plain!(prediction_log.sample);
+    /// What is logged as null: names of columns, inputs and outputs, of one model as "MODEL:NAME"; "*" for all inputs, "id"
+    /// for ids as well.
+    live prediction_log.redact = [] => plain!(prediction_log.redact);
+    /// Bytes of memory for requests and segments that wait to be written; what finds no room is dropped, which is counted.
+    live prediction_log.max_bytes = 33_554_432 in 1_048_576..=68_719_476_736 => plain!(prediction_log.max_bytes);
+    /// Bytes of lines after which a segment is closed, before they are compressed.
+    live prediction_log.segment_bytes = 4_194_304 in 65536..=1_073_741_824 => plain!(prediction_log.segment_bytes);
+    /// Milliseconds after which a segment is closed that is not full, and so the most that is lost with the process.
+    live prediction_log.segment_ms = 60000 in 100..=86_400_000
+        => duration!(prediction_log.segment_time, from_millis, as_millis);
+
     /// Path of a file of the keys that sign receipts, the same for every replica: one a line, the first signs, the others
     /// are those of before. "" = no receipts.
     restart experiments.receipt_key_file = "" => plain!(trials.receipt_key_file);

@@ -63,7 +63,7 @@ impl RegistryUrl {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let path = match scheme(text) {
             None => text.to_owned(),
             Some(("file", rest)) => file_path(rest)?,

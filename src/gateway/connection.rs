@@ -24,6 +24,7 @@ use super::predict::overloaded;
 use super::stream::Socket;
 use super::workspace::{Body, Workspace};
 use super::{Gateway, worker};
+use crate::monitor::Hand;
 
 /// A new connection has to say something.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
@@ -174,9 +175,12 @@ impl Connection {
         let draining = self.gateway.draining.load(Relaxed);
         answer.close |= !head.keep_alive || draining;
         let request_id = head.request_id.clone().and_then(|range| work.input.get(range)).map(<[u8]>::to_vec);
-        self.write(work, &answer, head.method == Method::Head, request_id.as_deref())
-            .await
-            .map_err(|_| End::Quiet)?;
+        let written = self.write(work, &answer, head.method == Method::Head, request_id.as_deref()).await;
+        if let (Some(log), Some(logged)) = (self.gateway.monitor.log(), work.logged.take()) {
+            let hand = if work.answered.is_some() { Hand::Copied } else { Hand::Over };
+            log.send(*logged, &mut work.request.inputs, &mut work.outputs, hand);
+        }
+        written.map_err(|_| End::Quiet)?;
         if let Some(answered) = work.answered.take() {
             self.gateway.monitor.shadows().send(answered, &mut work.request.inputs, &mut work.outputs);
         }

@@ -12,7 +12,9 @@ use crate::engine::{RunError, Scratch};
 use crate::experiment::Track;
 use crate::json::push_string;
 use crate::metrics::{Metrics, Outcome};
-use crate::monitor::{self, Answered, Predictions, Receipt, Receipts, Record, Recorder, Tap};
+use crate::monitor::{
+    self, Answered, Hand, Log, Logged, Predictions, Receipt, Receipts, Record, Recorder, Tap,
+};
 use crate::protocol::oip::{AnswerHead, decode, decode_raw, encode};
 use crate::protocol::{DecodeError, Policy, table};
 use crate::serving::mirror::Mirror;
@@ -82,6 +84,8 @@ pub(super) struct Runner {
     pub(super) recorder: Recorder,
     pub(super) receipts: Arc<Receipts>,
     pub(super) tap: Tap,
+    /// Where what is answered is kept; none where it is not.
+    pub(super) log: Option<Log>,
 }
 
 impl Prediction {
@@ -133,6 +137,7 @@ impl Prediction {
         let start = Instant::now();
         if start >= self.deadline {
             let message = "the request's time was over before it ran";
+            self.keep(Outcome::Timeout, Some("deadline_exceeded"), work, runner);
             return Some(self.fail(work, 504, "deadline_exceeded", message, Outcome::Timeout));
         }
         self.times.queue = nanos(start - self.arrived).saturating_sub(self.times.decode);
@@ -148,11 +153,13 @@ impl Prediction {
             Ok(Ok(())) => {}
             Ok(Err(RunError::Input(message))) => {
                 // What one variant takes and another does not is harm.
+                self.keep(Outcome::ClientError, Some("invalid_input"), work, runner);
                 self.record(None, work, runner, ran);
                 return Some(self.fail(work, 400, "invalid_input", &message, Outcome::ClientError));
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
+                self.keep(Outcome::Error, Some("engine_failed"), work, runner);
                 self.record(None, work, runner, ran);
                 let answer = self.engine_failed(work, ran);
                 return self.instead(answer, work, runner, wanted);
@@ -160,6 +167,7 @@ impl Prediction {
             Err(_) => {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
+                self.keep(Outcome::Error, Some("engine_failed"), work, runner);
                 self.record(None, work, runner, ran);
                 let answer = self.engine_failed(work, ran);
                 return self.instead(answer, work, runner, wanted);
@@ -188,6 +196,7 @@ impl Prediction {
         let answer = match encoded {
             Ok(answer) => answer,
             Err(DecodeError(message)) => {
+                self.keep(Outcome::ClientError, Some("invalid_request"), work, runner);
                 return self.fail(work, 400, "invalid_request", &message, Outcome::ClientError);
             }
         };
@@ -203,6 +212,15 @@ impl Prediction {
             }
         } else {
             self.timed_out();
+        }
+        if wanted {
+            self.keep(Outcome::Ok, None, work, runner);
+        } else {
+            self.keep(Outcome::Timeout, Some("deadline_exceeded"), work, runner);
+            // Nobody takes the workspace back.
+            if let (Some(log), Some(logged)) = (&runner.log, work.logged.take()) {
+                log.send(*logged, &mut work.request.inputs, &mut work.outputs, Hand::Over);
+            }
         }
         self.record(
             wanted
@@ -227,6 +245,41 @@ impl Prediction {
         let unit = unit.unwrap_or_else(|| monitor::request_id(&work.request.id));
         if mirror.has_work((!remote).then_some(self.version.version)) {
             work.answered = Some(Answered { mirror, version: self.version.clone(), remote, unit });
+        }
+    }
+
+    /// Leaves word of what is to be logged after the answer, in place of what was left before.
+    #[inline]
+    pub(super) fn keep(
+        &self,
+        outcome: Outcome,
+        error: Option<&'static str>,
+        work: &mut Workspace,
+        runner: &mut Runner,
+    ) {
+        if runner.log.is_some() {
+            self.give_id(work, runner);
+            let key = runner.log.as_ref().and_then(|log| log.wants(&self.version.model, &work.request.id));
+            work.logged = key.map(|key| Box::new(self.logged(outcome, error, &work.request.id, key)));
+        }
+    }
+
+    fn logged(&self, outcome: Outcome, error: Option<&'static str>, id: &[u8], key: u64) -> Logged {
+        let mut times = self.times;
+        if outcome != Outcome::Ok {
+            times.total = nanos(self.arrived.elapsed());
+        }
+        Logged {
+            version: self.version.clone(),
+            arm: self.arm.clone(),
+            part: self.part.as_ref().map(|part| (part.track.clone(), part.enrolled)),
+            fell_back: self.fell_back,
+            outcome,
+            error,
+            arrived: self.arrived,
+            times,
+            id: id.to_vec(),
+            key,
         }
     }
 

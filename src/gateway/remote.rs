@@ -14,6 +14,17 @@ use crate::metrics::Outcome;
 use crate::protocol::oip::{decode_reply, encode_request};
 use crate::serving::remote::Remote;
 
+/// What a failure is to the client, with its code; none where it is asked to come back.
+const fn failed(failure: &Failure) -> Option<(Outcome, &'static str)> {
+    match failure {
+        Failure::Time => Some((Outcome::Timeout, "deadline_exceeded")),
+        Failure::Busy => None,
+        Failure::Refused(_) | Failure::Unsaid(_) | Failure::Failed(_) => {
+            Some((Outcome::Error, "upstream_failed"))
+        }
+    }
+}
+
 impl Prediction {
     /// The server that is to answer.
     #[inline]
@@ -75,7 +86,12 @@ impl Prediction {
                 if blamed && remote.circuit.fail(now) {
                     tracing::error!(model = %self.version.model, "a remote variant failed too often: left alone for a minute");
                 }
-                worker::with(|w| self.record(None, work, &mut w.runner, now));
+                worker::with(|w| {
+                    if let Some((outcome, code)) = failed(&failure) {
+                        self.keep(outcome, Some(code), work, &mut w.runner);
+                    }
+                    self.record(None, work, &mut w.runner, now);
+                });
                 let answer = self.remote_failed(work, &failure);
                 if self.fall_back(now) { None } else { Some(answer) }
             }
@@ -83,17 +99,12 @@ impl Prediction {
     }
 
     fn remote_failed(&self, work: &mut Workspace, failure: &Failure) -> Answer {
-        match failure {
-            Failure::Time => {
-                let message = "the request's time was over before the variant's server answered";
-                self.fail(work, 504, "deadline_exceeded", message, Outcome::Timeout)
-            }
-            Failure::Busy => self.shed(work),
-            Failure::Refused(_) | Failure::Unsaid(_) | Failure::Failed(_) => {
-                let message = "the server of this variant gave no usable answer; the log says why";
-                self.fail(work, 502, "upstream_failed", message, Outcome::Error)
-            }
-        }
+        let Some((outcome, code)) = failed(failure) else { return self.shed(work) };
+        let (status, message) = match outcome {
+            Outcome::Timeout => (504, "the request's time was over before the variant's server answered"),
+            _ => (502, "the server of this variant gave no usable answer; the log says why"),
+        };
+        self.fail(work, status, code, message, outcome)
     }
 
     /// What the answer of another server begins with.

@@ -26,10 +26,9 @@ use super::{Addresses, Gateway, Reloads};
 use crate::config::{Config, TokenFileError, read_tokens};
 use crate::engine::Scratch;
 use crate::metrics::Metrics;
-use crate::monitor::{Ask, End, Monitor, Receipts};
+use crate::monitor::{Ask, Beside, End, Monitor, Receipts, Stores};
 use crate::registry::Registry;
 use crate::registry::cache::Cache;
-use crate::registry::store::Store;
 use crate::serving::Serving;
 use crate::serving::loader::{Command, Loader};
 
@@ -76,7 +75,7 @@ pub async fn run(
     config: Config,
     registry: Registry,
     cache: Option<Cache>,
-    publish_to: Option<Box<dyn Store>>,
+    stores: Stores,
     announce: impl FnOnce(&Addresses, &Gateway),
     mut reload: impl FnMut(&Gateway, bool),
 ) -> Result<(), Failure> {
@@ -98,7 +97,7 @@ pub async fn run(
     // Every worker has a lane beside it, and each of these threads calls sessions.
     let callers = 2 * workers;
     let monitor =
-        Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), publish_to, callers);
+        Monitor::new(parts.0, parts.1, parts.2, receipts.clone(), commands.clone(), stores, callers);
     let (monitor, handle, mut beside) = monitor.map_err(|e| other("monitor", &e))?;
     let monitor = monitor.start().map_err(|e| other("monitor", &e))?;
     let gateway = Arc::new(Gateway {
@@ -153,18 +152,18 @@ pub async fn run(
     stop_workers.send_replace(true);
     drop(commands.send(Command::Stop));
     gateway.monitor.shadows().end();
-    settled(std::slice::from_ref(&beside.shadow), SHADOW_TIME).await;
+    settled([&beside.shadow], SHADOW_TIME).await;
     gateway.monitor.ask(Ask::Stop);
     threads.extend([loader, monitor]);
-    threads.extend(beside.webhook);
-    finish(&threads, beside.publisher, &gateway.addresses).await;
+    threads.extend(beside.webhook.take());
+    finish(&threads, &beside, &gateway).await;
     Ok(())
 }
 
 /// How long what shadows are at may take.
 const SHADOW_TIME: Duration = Duration::from_millis(300);
-/// How long what is known of experiments may take to be published at the end.
-const PUBLISH_TIME: Duration = Duration::from_secs(5);
+/// How long what is to be written at the end may take.
+const WRITE_TIME: Duration = Duration::from_secs(5);
 
 /// What the acceptor gets: closing the port means dropping these, so nobody else holds them.
 struct Doors {
@@ -187,6 +186,7 @@ fn start_threads(
         ids: Ids::new(),
         metrics: gateway.metrics.clone(),
         receipts: gateway.receipts.clone(),
+        log: gateway.monitor.log().cloned(),
     };
     let mut runners: Vec<Runner> = ends.into_iter().enumerate().map(runner).collect();
     let (lanes, mut threads) = Lanes::start(gateway, runners.split_off(workers))?;
@@ -247,20 +247,23 @@ async fn drain(gateway: &Gateway, stop_accepting: &watch::Sender<bool>) {
 }
 
 /// Waits for the threads, but not for one that is stuck in an engine.
-async fn finish(threads: &[JoinHandle<()>], publisher: Option<JoinHandle<()>>, addresses: &Addresses) {
+async fn finish(threads: &[JoinHandle<()>], beside: &Beside, gateway: &Gateway) {
     settled(threads, Duration::from_secs(1)).await;
-    // What is known of experiments is worth some more seconds.
-    settled(publisher.as_slice(), PUBLISH_TIME).await;
-    if let Some(path) = &addresses.uds {
+    // What they left is logged, and what is known of experiments published: worth some more seconds.
+    if let Some(log) = gateway.monitor.log() {
+        log.end();
+    }
+    settled(beside.publisher.iter().chain(&beside.log), WRITE_TIME).await;
+    if let Some(path) = &gateway.addresses.uds {
         drop(std::fs::remove_file(path));
     }
     tracing::info!("ended");
 }
 
 /// Waits until threads have ended, but no longer than that.
-async fn settled(threads: &[JoinHandle<()>], limit: Duration) {
+async fn settled<'a>(threads: impl IntoIterator<Item = &'a JoinHandle<()>> + Clone, limit: Duration) {
     let deadline = Instant::now() + limit;
-    while threads.iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
+    while threads.clone().into_iter().any(|thread| !thread.is_finished()) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

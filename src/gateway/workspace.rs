@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::http::Answer;
-use crate::monitor::Answered;
+use crate::monitor::{Answered, Logged};
 use crate::protocol::Request;
 use crate::tensor::Tensor;
 
@@ -31,6 +31,8 @@ pub(super) struct Workspace {
     pub(super) receipt: Vec<u8>,
     /// What is to be copied to shadows, once it is answered.
     pub(super) answered: Option<Answered>,
+    /// What is to be logged, once it is answered.
+    pub(super) logged: Option<Box<Logged>>,
 }
 
 /// Where a request's body lies in its workspace.
@@ -77,6 +79,7 @@ impl Workspace {
         self.head.clear();
         self.receipt.clear();
         self.answered = None;
+        self.logged = None;
         self.body = Body::Unpacked;
         for buffer in [&mut self.input, &mut self.unpacked, &mut self.out] {
             if buffer.capacity() > KEEP_BYTES {

@@ -106,7 +106,7 @@ impl Shadows {
     /// Leaves a copy of what was answered, or drops and counts it where too much waits. The tensors are taken out, which
     /// costs less than copying them: the next request brings its own.
     pub fn send(&self, answered: Answered, inputs: &mut Vec<Tensor>, outputs: &mut Vec<Tensor>) {
-        let bytes: usize = inputs.iter().chain(&*outputs).map(|tensor| tensor.data.held_bytes()).sum();
+        let bytes: usize = inputs.iter().chain(&*outputs).map(|tensor| tensor.data.capacity_bytes()).sum();
         let waiting = self.bytes.fetch_add(bytes, Relaxed);
         if waiting + bytes > MAX_BYTES {
             self.bytes.fetch_sub(bytes, Relaxed);

@@ -1,5 +1,6 @@
 //! All that the monitor knows.
 
+mod notes;
 mod outcomes;
 
 use std::borrow::Cow;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::fleet::view;
 use super::join::expect;
+use super::log::Log;
 use super::now;
 use super::pending::{Pending, Waiting};
 use super::published::{self, FORMAT, Header, Stored};
@@ -57,6 +59,8 @@ pub(super) struct State {
     told_evicted: u64,
     publisher: Option<Publisher>,
     pub(super) webhook: Webhook,
+    /// Where outcomes are kept too.
+    pub(super) log: Option<Log>,
     /// A name that no other process has.
     replica: String,
     published: u64,
@@ -115,6 +119,7 @@ impl State {
             told_evicted: 0,
             publisher,
             webhook: Webhook::default(),
+            log: None,
             replica: format!("{}-{:x}-{:08x}", config_pod, now(), rand::random::<u32>()),
             published: now(),
         }

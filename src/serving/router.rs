@@ -235,6 +235,13 @@ impl Arm {
         self.version.as_ref().ok().map(|version| label(version, self.remote.is_some()))
     }
 
+    /// An arm of no experiment, for tests of what is told of one.
+    #[cfg(test)]
+    pub(crate) fn alone(name: &str, version: &Arc<ServedVersion>) -> Self {
+        let assignments = Metrics::new().unwrap().assignments("e", name, reasons());
+        Self { name: name.into(), version: Ok(version.clone()), outcomes: None, remote: None, assignments }
+    }
+
     /// Counts a request that it answered in place of one that failed.
     #[cold]
     pub fn stood_in(&self) {

@@ -71,6 +71,15 @@ false_alarms_per_30_days = 3
 webhook_url = "http://h/e"
 webhook_token_file = "w"
 
+[prediction_log]
+url = "log"
+models = ["a"]
+sample = "5%"
+redact = ["name", "b.c:age"]
+max_bytes = 2_000_000
+segment_bytes = 70000
+segment_ms = 100
+
 [experiments]
 receipt_key_file = "receipt.key"
 receipt_max_age_ms = 2000

@@ -18,6 +18,13 @@ fn countable(number: f64) -> bool {
     number.abs() <= MAX_NUMBER
 }
 
+/// When an outcome happened, in milliseconds since 1970; none where what it says is no time of the past.
+pub(super) fn happened(item: &Item, now: u64) -> Option<u64> {
+    let Some(text) = &item.t else { return Some(now) };
+    let time = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+    u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok().filter(|at| *at <= now + 60_000)
+}
+
 impl State {
     /// Takes outcomes; the answer says what became of each.
     ///
@@ -31,13 +38,20 @@ impl State {
     ) -> Result<Value, String> {
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         let mut results = Vec::new();
+        let mut noted = Vec::new();
         for item in items(body, form)? {
             let (joined, detail) = match item {
                 Err(problem) => (Joined::Invalid, problem),
-                Ok(item) => match self.outcome(&item, now) {
-                    Ok(joined) => (joined, String::new()),
-                    Err((joined, problem)) => (joined, problem),
-                },
+                Ok(item) => {
+                    let (joined, problem) = match self.outcome(&item, now) {
+                        Ok(joined) => (joined, String::new()),
+                        Err(failed) => failed,
+                    };
+                    if let Some(log) = &self.log {
+                        self.note(log, &item, joined, now, &mut noted);
+                    }
+                    (joined, problem)
+                }
             };
             *counts.entry(joined.name()).or_default() += 1;
             let mut result = json!({"status": joined.name()});
@@ -50,7 +64,11 @@ impl State {
             self.metrics.outcomes.with_label_values(&[name]).inc_by(*count);
         }
         let accepted = results.iter().filter(|result| result["error"].is_null()).count();
-        Ok(json!({"accepted": accepted, "counts": counts, "results": results}))
+        let mut answer = json!({"accepted": accepted, "counts": counts, "results": results});
+        if let Some(log) = &self.log {
+            answer["logged"] = log.outcomes(noted).into();
+        }
+        Ok(answer)
     }
 
     fn outcome(&mut self, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
@@ -169,17 +187,7 @@ impl State {
         if !countable(value) {
             return Err(invalid("`value` is no number that can be added up"));
         }
-        let at = match &item.t {
-            None => now,
-            Some(text) => {
-                let time = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339);
-                let millis =
-                    time.ok().and_then(|time| u64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok());
-                millis
-                    .filter(|at| *at <= now + 60_000)
-                    .ok_or_else(|| invalid("`t` is no time of the past, as RFC 3339"))?
-            }
-        };
+        let at = happened(item, now).ok_or_else(|| invalid("`t` is no time of the past, as RFC 3339"))?;
         let (mut measured, mut found) = (false, Err((Joined::NotEnrolled, String::new())));
         for (track, coverage) in self.covered() {
             let experiment = &track.experiment;
