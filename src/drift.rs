@@ -8,6 +8,7 @@
 
 mod alert;
 mod compare;
+mod counted;
 mod feature;
 pub mod quality;
 mod reference;
@@ -19,6 +20,7 @@ mod tests;
 
 pub use alert::{Alert, Alerts, Change, Found};
 pub use compare::{Drift, Evaluation, Limits, Psi, evaluate};
+pub use counted::{Cells, Counted};
 pub use feature::{Feature, Kind, Layout, MAX_FEATURES, category, number};
 pub use reference::{Learner, Profile, Reference, Shape};
 pub use window::{Counts, Tally, Window};

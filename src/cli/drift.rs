@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::admin_client::Client;
 use super::failure::Failure;
 use super::{AdminArgs, say, table};
-use crate::drift::Reference as Profiled;
+use crate::drift::{Counted, Limits, Reference as Profiled};
 use crate::model::{Reference, Selector};
 
 pub(super) const EXAMPLES: &str = "\
@@ -19,11 +19,14 @@ Examples:
   sidegate drift ls                                what is watched, and the alerts that are on
   sidegate drift report flight-delay               how its features differ from their reference
   sidegate drift report flight-delay@7 --html drift.html
+  sidegate drift merge a.json b.json c.json        replicas together; each: curl -s HOST:8002/drift/MODEL/profile
   sidegate drift profile flight-delay --out profile.json
   sidegate drift report flight-delay --json | jq '.alerts'";
 
 /// Features that are shown; the others differ less.
 const SHOWN: usize = 20;
+/// The chance that a merged window, which is looked at once, is called drifted and has not.
+const MERGED_ALPHA: f64 = 1e-3;
 
 /// What is done about drift.
 #[derive(Clone, Debug, Subcommand)]
@@ -31,6 +34,9 @@ pub enum DriftVerb {
     /// List the versions that are watched, and the alerts that are on
     #[command(after_help = EXAMPLES)]
     Ls(LsArgs),
+    /// Add up what replicas show (GET /drift/MODEL/profile), and how it differs from their reference
+    #[command(after_help = EXAMPLES)]
+    Merge(MergeArgs),
     /// Write the reference of a model's version, to be registered with its next ones (--profile)
     #[command(after_help = EXAMPLES)]
     Profile(ProfileArgs),
@@ -70,6 +76,20 @@ pub struct ReportArgs {
     pub json: bool,
 }
 
+/// Flags of `sidegate drift merge`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MergeArgs {
+    /// What a replica showed
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where to write the sum, in the same form; the same bytes whatever the order of files
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Flags of `sidegate drift profile`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ProfileArgs {
@@ -89,6 +109,7 @@ pub(super) fn run(verb: &DriftVerb) -> ExitCode {
     let done = match verb {
         DriftVerb::Ls(args) => list(args),
         DriftVerb::Report(args) => report(args),
+        DriftVerb::Merge(args) => merge(args),
         DriftVerb::Profile(args) => profile(args),
     };
     match done {
@@ -127,6 +148,39 @@ fn profile(args: &ProfileArgs) -> Result<(), Failure> {
             std::fs::write(path, bytes).map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
         }
     }
+    Ok(())
+}
+
+fn merge(args: &MergeArgs) -> Result<(), Failure> {
+    let mut all: Option<Counted> = None;
+    for path in &args.files {
+        let because = |why: String| Failure::Failed(format!("{}: {why}", path.display()));
+        let bytes = std::fs::read(path).map_err(|error| because(error.to_string()))?;
+        let one = Counted::read(&bytes).map_err(because)?;
+        match &mut all {
+            None => all = Some(one),
+            Some(all) => all.merge(&one).map_err(because)?,
+        }
+    }
+    let Some(all) = all else { return Ok(()) };
+    if let Some(path) = &args.out {
+        let mut bytes = serde_json::to_vec(&all).map_err(|error| Failure::Failed(error.to_string()))?;
+        bytes.push(b'\n');
+        std::fs::write(path, bytes).map_err(|e| Failure::Failed(format!("{}: {e}", path.display())))?;
+    }
+    let found = all.evaluate(Limits { alpha: MERGED_ALPHA });
+    let features: serde_json::Map<String, Value> =
+        found.features.iter().map(|drift| (drift.feature.clone(), json!(drift))).collect();
+    let view = json!({
+        "model": all.model,
+        "version": all.version,
+        "state": "merged",
+        "window_rows": found.rows,
+        "reference_rows": found.reference_rows,
+        "features": features,
+        "prediction": found.prediction,
+    });
+    say(&if args.json { format!("{view:#}\n") } else { render(&view, SHOWN) });
     Ok(())
 }
 

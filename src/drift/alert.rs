@@ -93,6 +93,17 @@ impl Alerts {
         alerts.sort_by(|a, b| b.peak.total_cmp(&a.peak));
         alerts
     }
+
+    /// Ends them all, as where nobody looks any more; what became of each.
+    pub fn end(&mut self, now: u64) -> Vec<Change> {
+        let alerts = std::mem::take(&mut self.states).into_values().filter_map(|state| state.alert);
+        alerts
+            .map(|alert| {
+                let lasted = now.saturating_sub(alert.since);
+                Change::Cleared(alert, lasted)
+            })
+            .collect()
+    }
 }
 
 // === impl State ===

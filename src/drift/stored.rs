@@ -15,11 +15,14 @@ const FORMAT: u64 = 1;
 /// Bins and categories of a feature, at most.
 const MAX_CELLS: usize = 4096;
 
+/// Fewer rows are no reference.
+const MIN_ROWS: u64 = 50;
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     format: u64,
-    #[serde(flatten)]
-    reference: Reference,
+    rows: u64,
+    features: Vec<Profile>,
 }
 
 #[derive(Deserialize)]
@@ -30,8 +33,8 @@ struct Head {
 impl Reference {
     /// The bytes of a `profile.json`.
     pub fn to_stored(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(&Stored { format: FORMAT, reference: self.clone() })
-            .expect("numbers and names can be written");
+        let stored = Stored { format: FORMAT, rows: self.rows, features: self.features.clone() };
+        let mut bytes = serde_json::to_vec(&stored).expect("numbers and names can be written");
         bytes.push(b'\n');
         bytes
     }
@@ -46,13 +49,20 @@ impl Reference {
         if format != FORMAT {
             return Err(format!("it has format {format}, this sidegate reads {FORMAT}"));
         }
-        let Stored { reference, .. } = serde_json::from_slice(bytes).map_err(broken)?;
-        let rows = reference.rows;
-        let mut known: HashMap<String, Profile> =
-            reference.features.into_iter().map(|profile| (profile.name.clone(), profile)).collect();
+        let Stored { rows, mut features, .. } = serde_json::from_slice(bytes).map_err(broken)?;
+        if rows < MIN_ROWS {
+            return Err(format!("it was made from {rows} rows, {MIN_ROWS} are needed"));
+        }
+        // The last one that is called so is what is predicted, whatever columns are called.
+        let mut known: HashMap<String, Vec<Profile>> = HashMap::new();
+        features
+            .drain(..)
+            .rev()
+            .for_each(|profile| known.entry(profile.name.clone()).or_default().push(profile));
         let features = layout.features.iter().map(|feature| {
             let profile = known
-                .remove(&feature.name)
+                .get_mut(&feature.name)
+                .and_then(Vec::pop)
                 .ok_or_else(|| format!("it has no feature `{}`, which the model has", feature.name))?;
             check(&profile, feature, rows).map_err(|why| format!("feature `{}`: {why}", feature.name))?;
             Ok(profile)

@@ -283,4 +283,8 @@ fn alerts_wait_last_and_end() {
     assert_eq!(alerts.take(&["drift"], &[found(1.0, true)], 30 * minute).len(), 1);
     let ended = (1..6).find(|step| !alerts.take(&["drift"], &[], (30 + step) * minute).is_empty());
     assert_eq!(ended, Some(5));
+    // Where nobody looks any more, they are over.
+    assert_eq!(alerts.take(&["drift"], &[found(1.0, true)], 40 * minute).len(), 1);
+    assert!(matches!(&alerts.end(42 * minute)[..], [Change::Cleared(_, lasted)] if *lasted == 2 * minute));
+    assert!(alerts.on().is_empty());
 }

@@ -77,6 +77,11 @@ impl Counts {
         }
     }
 
+    /// What was counted elsewhere, of which only the cells are known.
+    pub(super) fn of(reference: &Reference, rows: u64, cells: &[Vec<u64>]) -> Self {
+        Self { rows, cells: cells.concat(), ..Self::new(reference) }
+    }
+
     /// Counts a row, word by word.
     pub fn push(&mut self, reference: &Reference, row: &[u32]) {
         self.rows += 1;

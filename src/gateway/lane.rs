@@ -14,6 +14,7 @@ use super::overload::Admission;
 use super::predict::{Prediction, Runner};
 use super::workspace::Workspace;
 use crate::metrics::Outcome;
+use crate::monitor::Hand;
 
 /// Most jobs that wait for a lane. The wait is bounded by time; this only bounds memory.
 const QUEUE: usize = 1024;
@@ -85,7 +86,11 @@ fn run(gateway: &Gateway, jobs: &Mutex<Receiver<Job>>, mut runner: Runner) {
         } else {
             job.prediction.shed(&mut job.work)
         };
-        drop(job.reply.send((job.work, answer)));
+        if let Err((mut work, _)) = job.reply.send((job.work, answer))
+            && let (Some(log), Some(logged)) = (&runner.log, work.logged.take())
+        {
+            log.send(*logged, &mut work.request.inputs, &mut work.outputs, Hand::Over);
+        }
     }
 }
 

@@ -95,6 +95,8 @@ impl Prediction {
     /// The answer for the client; it is counted.
     pub(super) fn decode(&mut self, work: &mut Workspace) -> Result<(), Answer> {
         let start = Instant::now();
+        // Word of an attempt before does not fit these tensors.
+        work.logged = None;
         // Taken out for the time being so that body and request can be borrowed side by side.
         let mut request = std::mem::take(&mut work.request);
         let version = &*self.version;

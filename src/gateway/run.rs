@@ -254,6 +254,9 @@ async fn finish(threads: &[JoinHandle<()>], beside: &Beside, gateway: &Gateway) 
         log.end();
     }
     settled(beside.publisher.iter().chain(&beside.log), WRITE_TIME).await;
+    if beside.log.as_ref().is_some_and(|log| !log.is_finished()) {
+        tracing::error!("the end of the prediction log was not written in time, and is lost");
+    }
     if let Some(path) = &gateway.addresses.uds {
         drop(std::fs::remove_file(path));
     }

@@ -64,7 +64,8 @@ impl Pending {
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {
             generations: VecDeque::new(),
-            most: (max_bytes / ENTRY_BYTES / 16).clamp(1, GENERATION),
+            // A share of them gives way at once, and not so many are to be looked into.
+            most: (max_bytes / ENTRY_BYTES / 16).clamp(1, GENERATION).max(max_bytes / ENTRY_BYTES / 64),
             spare: None,
             bytes: 0,
             max_bytes,

@@ -40,6 +40,8 @@ use crate::stats::assign;
 const MAX_SEEN: usize = 250_000;
 /// Phases of which sums are kept, the current ones among them.
 const MAX_PHASES: usize = 32;
+/// Where nobody acts on what follows, it is worked out as often as this.
+const LOOK_MILLIS: u64 = 1000;
 /// Sums that do not change are published as often as this.
 const SPEAK_MILLIS: u64 = 5 * 60_000;
 
@@ -80,6 +82,8 @@ struct Phase {
     last: Vec<Option<f64>>,
     /// When something of it came last.
     touched: u64,
+    /// When it was looked at last.
+    looked_at: u64,
     /// When it was published last.
     told_at: u64,
     /// Since when it is counted.
@@ -173,6 +177,11 @@ impl State {
                 }
                 continue;
             }
+            let acts = alone && experiment.plan.mode == Mode::Auto;
+            if !acts && now.saturating_sub(phase.looked_at) < LOOK_MILLIS {
+                continue;
+            }
+            phase.looked_at = now;
             let report = Report::of(track, &phase.all());
             let evidence = phase.standing.look(experiment, &report, now);
             let known = phase.standing.log.len();
@@ -192,7 +201,7 @@ impl State {
                 publisher.submit(Job::Put(layout::experiment_standing(name, &track.phase), bytes));
             }
             let ruling = phase.standing.ruling(experiment);
-            if alone && experiment.plan.mode == Mode::Auto {
+            if acts {
                 phase.route(&self.loader, ruling);
             }
         }
@@ -347,6 +356,7 @@ impl Phase {
             seen: HashMap::default(),
             last: vec![None; track.layout.arms()],
             touched: now,
+            looked_at: 0,
             told_at: 0,
             since: now,
             earlier: None,

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::drift::quality::{self, Problem};
-use crate::drift::{Alerts, Change, Drift, Evaluation, Found, Learner, Limits, Reference, Window, evaluate};
+use crate::drift::{
+    Alerts, Change, Counted, Drift, Evaluation, Found, Learner, Limits, Reference, Window, evaluate,
+};
 use crate::serving::ServedVersion;
 
 /// Panes of a window.
@@ -225,14 +227,8 @@ impl Watcher {
     pub(super) fn profile(&self) -> Option<Value> {
         let State::Watching(watching) = &self.state else { return None };
         let Watching { reference, window, .. } = &**watching;
-        let total = window.total(reference);
-        let cells: Vec<&[u64]> = total.features(reference).map(|(cells, _)| cells).collect();
-        Some(json!({
-            "model": self.version.model.as_str(),
-            "version": self.version.version.to_string(),
-            "reference": &**reference,
-            "window": {"rows": total.rows, "cells": cells},
-        }))
+        let (model, version) = (self.version.model.as_str(), self.version.version.to_string());
+        serde_json::to_value(Counted::of(model, version, reference, window)).ok()
     }
 }
 

@@ -70,7 +70,7 @@ impl Watchers {
 
     /// Follows what is served, looks where that is due, and tells.
     pub(super) fn tick(&mut self, now: u64) {
-        self.follow();
+        self.follow(now);
         let plan = self.plan(self.watched.len());
         for watcher in self.watched.values_mut() {
             for change in watcher.look(plan, now) {
@@ -98,15 +98,19 @@ impl Watchers {
     }
 
     /// Watches every version that is loaded, and forgets those that are not.
-    fn follow(&mut self) {
+    fn follow(&mut self, now: u64) {
         let snapshot = self.serving.snapshot.load_full();
         let on = self.config.load().monitor.drift;
         let served = served(&snapshot).filter(|_| on);
         let numbers: HashMap<u32, Arc<ServedVersion>> =
             served.map(|version| (version.watch.id, version.clone())).collect();
         let gone: Vec<u32> = self.watched.keys().copied().filter(|id| !numbers.contains_key(id)).collect();
-        for watcher in gone.iter().filter_map(|id| self.watched.remove(id)) {
+        for mut watcher in gone.iter().filter_map(|id| self.watched.remove(id)) {
             watcher.version.watch.ask(0);
+            // Whoever was told that something is wrong waits to hear that it is over.
+            for change in watcher.alerts.end(now) {
+                tell(&self.metrics, &self.webhook, &watcher.version, &change);
+            }
             self.metrics.forget_drift(watcher.version.model.as_str(), &watcher.version.version.to_string());
         }
         let plan = self.plan(numbers.len());

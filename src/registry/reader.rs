@@ -265,7 +265,7 @@ impl Registry {
             let mut listed = Listed::bare(version);
             // A manifest or examples that come or change later are a reason to look at the version again.
             let models = FORMATS.map(|format| format.file_name());
-            for name in models.into_iter().chain([layout::MANIFEST, layout::GOLDEN]) {
+            for name in models.into_iter().chain([layout::MANIFEST, layout::GOLDEN, layout::PROFILE]) {
                 let key = layout::file(model, version, name);
                 let stat = if position < unlooked || !files.contains(name) {
                     None

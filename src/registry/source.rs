@@ -108,7 +108,12 @@ impl<'a> Source<'a> {
             let file = self.file(model, version, name, MAX_JSON_BYTES, manifest_of, pace)?;
             if file.is_none() && listed { Err(missing(name)) } else { Ok(file.map(|file| file.bytes)) }
         };
-        let (golden, profile) = (beside(layout::GOLDEN)?, beside(layout::PROFILE)?);
+        let golden = beside(layout::GOLDEN)?;
+        // Monitoring keeps no model from being served.
+        let profile = beside(layout::PROFILE).unwrap_or_else(|error| {
+            tracing::warn!(%model, version = version.get(), %error, "profile.json cannot be used");
+            None
+        });
         Ok(Artefact { format, model: file.bytes, digest: file.digest, golden, profile, manifest })
     }
 
@@ -141,7 +146,7 @@ impl<'a> Source<'a> {
         let manifest = optional(&served.manifest, layout::MANIFEST, pace)?;
         let manifest = manifest.map(|bytes| Manifest::parse(&bytes, model, version)).transpose()?;
         let golden = optional(&served.golden, layout::GOLDEN, pace)?;
-        let profile = optional(&served.profile, layout::PROFILE, pace)?;
+        let profile = optional(&served.profile, layout::PROFILE, pace).unwrap_or_default();
         Ok(Artefact { format, model: model_bytes, digest, golden, profile, manifest })
     }
 

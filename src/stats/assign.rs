@@ -64,7 +64,7 @@ pub fn unit(salt: &str, key: &str) -> u64 {
 /// The hash of any bytes.
 #[inline]
 pub fn bytes(bytes: &[u8]) -> u64 {
-    xxh3(&[bytes])
+    XxHash3_64::oneshot(bytes)
 }
 
 /// The slot of a hash, ⌊hash · 10⁶ / 2⁶⁴⌋: no division, and no slot is more than 1 in 10¹³ likelier than another.

@@ -180,4 +180,23 @@ fn a_reference_that_comes_with_a_version_is_used_from_its_first_row() {
     flights.send(&server, 4, |row| row[1] *= 1000.0);
     let distance = ("distance".to_owned(), "unit".to_owned());
     wait("the alert", SOON, || alerts(&server).contains(&distance).then_some(()));
+    // Two replicas with the same reference are one.
+    let shown = server.admin().get("/drift/flight-delay/profile").ok();
+    std::fs::write(server.path("a.json"), shown.to_string()).unwrap();
+    flights.send(&server, 2, |_| ());
+    let more = wait("more rows", SOON, || {
+        let now = server.admin().get("/drift/flight-delay/profile").ok();
+        (now["window"]["rows"] != shown["window"]["rows"]).then_some(now)
+    });
+    std::fs::write(server.path("b.json"), more.to_string()).unwrap();
+    let merged = |files: [&str; 2], out: &str| {
+        let done = sidegate(&["drift", "merge", files[0], files[1], "--out", out]);
+        assert!(done.0, "{}", done.1);
+        std::fs::read(server.path(out)).unwrap()
+    };
+    let one = merged(["a.json", "b.json"], "ab.json");
+    assert_eq!(one, merged(["b.json", "a.json"], "ba.json"));
+    let rows = |counted: &Value| counted["window"]["rows"].as_u64().unwrap();
+    let sum: Value = serde_json::from_slice(&one).unwrap();
+    assert_eq!(rows(&sum), rows(&shown) + rows(&more));
 }

@@ -146,14 +146,8 @@ pub(super) const SECTIONS: &[Section] = &[
                 ],
             ),
             panel(
-                "Model Accuracy",
-                (Lines, "percentunit", 12),
-                "The share of labels that were right, of predictions whose actuals are known.",
-                &[Query("avg by (version) (model_accuracy{MODEL})", "{{version}}")],
-            ),
-            panel(
                 "Data Drift Score",
-                (Lines, "none", 12),
+                (Lines, "none", 24),
                 "How far features, and `prediction`, are from their reference: KS of numbers, χ² of categories. Of the features that differ most.",
                 &[Query("max by (version, feature) (data_drift_score{MODEL})", "{{feature}} {{version}}")],
             ),
@@ -256,29 +250,12 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Outcomes",
-        panels: &[
-            panel(
-                "Performance",
-                (Lines, "none", 8),
-                "Scores of predictions whose actuals are known.",
-                &[Query("avg by (version, metric) (sidegate_performance{MODEL})", "{{metric}} {{version}}")],
-            ),
-            panel(
-                "Label coverage",
-                (Lines, "percentunit", 8),
-                "The share of predictions whose actuals are known.",
-                &[Query("avg by (version) (sidegate_label_coverage_ratio{MODEL})", "{{version}}")],
-            ),
-            panel(
-                "Outcomes",
-                (Lines, "cps", 8),
-                "What was posted, of all models, by what became of it.",
-                &[Query(
-                    "sum by (result) (rate(sidegate_outcomes_total{ALL}[$__rate_interval]))",
-                    "{{result}}",
-                )],
-            ),
-        ],
+        panels: &[panel(
+            "Outcomes",
+            (Lines, "cps", 24),
+            "What was posted, of all models, by what became of it.",
+            &[Query("sum by (result) (rate(sidegate_outcomes_total{ALL}[$__rate_interval]))", "{{result}}")],
+        )],
     },
     Section {
         title: "Experiments of these sidecars",

@@ -41,7 +41,7 @@ fn panels_fill_their_rows_and_stand_on_nobody() {
 #[test]
 fn the_founding_panels_are_there_and_a_model_keeps_its_dashboard() {
     let board = dashboard("churn", "main");
-    let founding = ["Prediction Volume", "Prediction Latency", "Model Accuracy", "Data Drift Score"];
+    let founding = ["Prediction Volume", "Prediction Latency", "Data Drift Score"];
     let titles: Vec<&str> = panels(&board).iter().filter_map(|panel| panel["title"].as_str()).collect();
     assert_eq!(titles.iter().filter(|title| founding.contains(title)).copied().collect::<Vec<_>>(), founding);
     assert_eq!(board["title"], "churn Model Monitoring");

@@ -157,6 +157,8 @@ fn push_inputs(out: &mut Vec<u8>, kept: &Kept, hidden: &Hidden<'_>, part: Option
             }
         }
         (specs, tensors) => {
+            // Where columns cannot be told apart, one that is not to be written takes the others along.
+            let all = all || (specs.len() == 1 && columns.iter().any(|name| hidden.hides(name)));
             for (at, (spec, tensor)) in specs.iter().zip(tensors).enumerate() {
                 comma(out, at);
                 push_field(
@@ -249,9 +251,13 @@ fn push_largest(out: &mut Vec<u8>, negative: bool) {
 
 /// Appends the line of an outcome.
 pub(super) fn push_outcome(out: &mut Vec<u8>, noted: &Noted, redact: &[Redaction]) {
-    let hidden = Hidden::new(noted.model.as_deref().unwrap_or_default(), redact);
+    let hidden = match &noted.model {
+        Some(model) => Hidden::new(model, redact).hides("id"),
+        // It may be of any.
+        None => redact.iter().any(|item| item.name == "id"),
+    };
     let id = noted.id.as_ref().map(String::as_bytes);
-    push_head(out, "outcome", noted.at * 1000, hidden.hides("id"), id, noted.key);
+    push_head(out, "outcome", noted.at * 1000, hidden, id, noted.key);
     text(out, "model", noted.model.as_deref());
     field(out, "row");
     match noted.row {

@@ -51,6 +51,8 @@ pub(super) struct Writer {
     /// What is being looked at: its bytes, and what it counts as.
     taken: (usize, u64),
     lines: Vec<u8>,
+    /// When nothing is written any more.
+    by: Option<Instant>,
     /// When the store is asked again, and how long after that.
     again: Option<(Instant, Duration)>,
     /// What is redacted, and the versions that this was looked at for.
@@ -83,6 +85,7 @@ impl Writer {
             waiting: VecDeque::new(),
             taken: (0, 0),
             lines: Vec::new(),
+            by: None,
             again: None,
             redact: Vec::new(),
             seen: HashSet::new(),
@@ -194,7 +197,9 @@ impl Writer {
         if self.again.is_some_and(|(at, _)| Instant::now() < at) {
             return;
         }
-        while let Some(segment) = self.waiting.front() {
+        while let Some(segment) = self.waiting.front()
+            && self.by.is_none_or(|by| Instant::now() < by)
+        {
             // Its name is its own, so that a second attempt writes the same.
             match self.store.write(&segment.key, Body::Bytes(&segment.bytes), Condition::None) {
                 Ok(_) => {
@@ -227,6 +232,7 @@ impl Writer {
             self.close(&kind);
         }
         let by = Instant::now() + AT_END;
+        self.by = Some(by);
         loop {
             self.again = self.again.map(|(_, pause)| (Instant::now(), pause));
             self.write();

@@ -11,7 +11,7 @@ const MAX_TEXT: usize = 256;
 
 impl State {
     /// Takes note of an outcome: a row each of an actual, an experiment each that measures what a unit did.
-    pub(super) fn note(&self, log: &Log, item: &Item, joined: Joined, now: u64, noted: &mut Vec<Noted>) {
+    pub(super) fn note(&mut self, log: &Log, item: &Item, joined: Joined, now: u64, noted: &mut Vec<Noted>) {
         if matches!(joined, Joined::Invalid | Joined::Forged | Joined::Expired) {
             return;
         }
@@ -30,7 +30,12 @@ impl State {
             return self.note_unit(log, item, unit, &whole, noted);
         }
         let (key, model) = match (&item.id, &item.receipt) {
-            (Some(id), _) => (request_id(id.as_bytes()), item.model.clone()),
+            (Some(id), _) => {
+                let key = request_id(id.as_bytes());
+                // Who does not say of which model it is may mean one that is not to be logged.
+                let known = || Some(self.pending.get_mut(key)?.track.experiment.model.to_string());
+                (key, item.model.clone().or_else(known))
+            }
             (None, Some(receipt)) => {
                 let max_age = self.config.load().trials.receipt_max_age.as_millis() as u64;
                 let Ok((receipt, _)) = self.receipts.open(receipt, now, max_age) else { return };

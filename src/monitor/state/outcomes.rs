@@ -14,6 +14,9 @@ use crate::monitor::receipt::{Invalid, Receipt};
 /// Numbers as large as this leave no others in a sum, and the squares of larger ones none at all.
 const MAX_NUMBER: f64 = 1e100;
 
+/// Outcomes that are handed to the log together.
+const NOTED: usize = 1024;
+
 fn countable(number: f64) -> bool {
     number.abs() <= MAX_NUMBER
 }
@@ -38,7 +41,7 @@ impl State {
     ) -> Result<Value, String> {
         let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
         let mut results = Vec::new();
-        let mut noted = Vec::new();
+        let (log, mut noted, mut logged) = (self.log.clone(), Vec::new(), 0);
         for item in items(body, form)? {
             let (joined, detail) = match item {
                 Err(problem) => (Joined::Invalid, problem),
@@ -47,8 +50,12 @@ impl State {
                         Ok(joined) => (joined, String::new()),
                         Err(failed) => failed,
                     };
-                    if let Some(log) = &self.log {
+                    if let Some(log) = &log {
                         self.note(log, &item, joined, now, &mut noted);
+                        // What a body becomes is larger than the body.
+                        if noted.len() >= NOTED {
+                            logged += log.outcomes(std::mem::take(&mut noted));
+                        }
                     }
                     (joined, problem)
                 }
@@ -65,8 +72,8 @@ impl State {
         }
         let accepted = results.iter().filter(|result| result["error"].is_null()).count();
         let mut answer = json!({"accepted": accepted, "counts": counts, "results": results});
-        if let Some(log) = &self.log {
-            answer["logged"] = log.outcomes(noted).into();
+        if let Some(log) = &log {
+            answer["logged"] = (logged + log.outcomes(noted)).into();
         }
         Ok(answer)
     }

@@ -145,6 +145,11 @@ fn what_is_redacted_is_null_and_nowhere_in_the_line() {
     for other in [&["other:age"][..], &["other:*"], &["Age"], &[]] {
         assert_eq!(line(&secret, other)["inputs"]["age"][1], 77_124.0, "{other:?}");
     }
+    // Where columns cannot be told apart, all are hidden.
+    let mut wide = people(&[77_123.0, 1.0, 2.0, 3.0]);
+    wide.inputs[0].shape = [1, 4].into();
+    assert_eq!(line(&wide, &["age"])["inputs"]["x"], Value::Null);
+    assert_eq!(line(&wide, &["other:age"])["inputs"]["x"][0][0], 77_123.0);
     let strange = |redact: &[&str]| {
         let redact = redactions(redact);
         Hidden::new("churn", &redact).strange(&secret.logged).join(" ")
