@@ -8,7 +8,9 @@
 
 mod alert;
 mod compare;
+pub mod detector;
 mod feature;
+mod hours;
 pub mod quality;
 mod reference;
 mod window;
@@ -19,5 +21,6 @@ mod tests;
 pub use alert::{Alert, Alerts, Change, Found};
 pub use compare::{Drift, Evaluation, Limits, Psi, evaluate};
 pub use feature::{Feature, Kind, Layout, MAX_FEATURES, category, number};
+pub use hours::Hours;
 pub use reference::{Learner, Profile, Reference, Shape};
 pub use window::{Counts, Tally, Window};

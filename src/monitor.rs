@@ -3,6 +3,7 @@
 //! A worker hands a [`Record`] over with one `try_send` that never waits ([`Recorder`]); the monitor's thread owns all
 //! state, so nothing is locked. Outcomes come as bodies, are parsed and joined here, and answered item by item.
 
+mod changes;
 pub mod fleet;
 mod join;
 mod outcome;
