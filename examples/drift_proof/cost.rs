@@ -23,12 +23,14 @@ pub(crate) fn prove(proof: &mut Proof) {
         let mut window = Window::new(&reference, 128, 16);
         let mut detector = Detector::new(&reference);
         let thresholds = Thresholds::new(20.0);
-        let rows: Vec<Vec<u32>> =
-            (0..64).map(|_| (0..features).map(|_| (rng.normal() as f32).to_bits()).collect()).collect();
+        let mut rows = || -> Vec<Vec<u32>> {
+            (0..256).map(|_| (0..features).map(|_| (rng.normal() as f32).to_bits()).collect()).collect()
+        };
         let (mut counting, mut detecting) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..10 {
+            let rows = rows();
             let (mut spent, start) = (0.0, Instant::now());
-            for row in rows.iter().cycle().take(256) {
+            for row in &rows {
                 let open = detector.open();
                 window.push_also(&reference, row, |cell| open[cell] += 1);
                 if detector.row() {

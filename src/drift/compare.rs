@@ -152,7 +152,7 @@ fn compared(profile: &Profile, cells: &[u32], tally: &Tally) -> Result<Drift, La
         Shape::Category { .. } => (None, None),
     };
     let (statistic, p_value) = match ks {
-        Some(d) => (d, (2.0 * ks::asymptotic(d, n, m).min(test.p)).min(1.0)),
+        Some(d) => (d, (2.0 * ks::quick(d, n, m).min(test.p)).min(1.0)),
         None => (test.statistic, test.p),
     };
     let effects = [

@@ -173,6 +173,11 @@ impl Detector {
                 }
             }
             cells.fill(0);
+            if feature.groups.is_some()
+                && let Some(left_out) = groups.last_mut()
+            {
+                *left_out = 0;
+            }
             let (mut values, mut sums) = (0.0, [0.0; SCORES]);
             for (count, worth) in groups.iter().zip(&self.worth[own]) {
                 let count = f32::from(*count);
@@ -370,3 +375,6 @@ impl Constants {
         self.shape.push(if scores.shape > 0 { 1.0 } else { 0.0 });
     }
 }
+
+#[cfg(test)]
+mod tests;

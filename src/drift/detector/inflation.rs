@@ -10,7 +10,9 @@ pub(crate) fn inflation(profile: &Profile, words: &[u32]) -> f64 {
     let scores = Scores::new(profile);
     let cells = words.iter().map(|word| profile.cell(*word)).filter(|cell| *cell > 0).map(|cell| cell - 1);
     if let Some(map) = &scores.groups {
-        let groups: Vec<usize> = cells.map(|cell| usize::from(map[cell])).collect();
+        let left_out = scores.counts.len().saturating_sub(1);
+        let groups: Vec<usize> =
+            cells.map(|cell| usize::from(map[cell])).filter(|group| *group != left_out).collect();
         let shares = scores.counts.iter().map(|count| f64::from(*count) / scores.total);
         let same: f64 = shares.map(|share| share * share).sum();
         // How much more often than by chance two values are of one group.

@@ -5,7 +5,7 @@ use crate::stats::tails;
 
 /// Location, scale, and two more, which with those tell shapes apart.
 pub(super) const SCORES: usize = 4;
-/// Most groups of cells of a feature: 32 bins, or as many categories, of which the last are the rarest together.
+/// Most groups of cells of a category, and one for what is left out.
 const MAX_GROUPS: usize = 32;
 /// A feature with fewer cells has no shape, only shares.
 const MIN_SHAPE: usize = 16;
@@ -57,17 +57,19 @@ impl Scores {
     }
 
     fn unordered(counts: &[u64]) -> Self {
-        let mut frequent: Vec<usize> = (0..counts.len()).collect();
-        // The last is of those without a cell of their own, and stays among the rest.
-        let others = frequent.pop();
-        frequent.sort_by_key(|at| (std::cmp::Reverse(counts[*at]), *at));
-        let own = frequent.len().min(MAX_GROUPS - 1);
+        // What has no cell of its own, or was not seen, is left out: it is by chance what it is, as the least frequent
+        // are. What was not seen is a matter of quality.
+        let known = counts.len().saturating_sub(1);
+        let own = known.min(MAX_GROUPS);
         let mut groups = vec![own as u8; counts.len()];
-        frequent.iter().take(own).enumerate().for_each(|(group, at)| groups[*at] = group as u8);
-        let mut grouped = vec![0.0; own + usize::from(others.is_some())];
-        counts.iter().zip(&groups).for_each(|(count, group)| grouped[usize::from(*group)] += *count as f32);
+        let mut grouped = vec![0.0; own + 1];
+        // In the order of their hashes, as the most frequent are so by chance too.
+        for (at, count) in counts.iter().take(known).enumerate() {
+            groups[at] = (at * own / known) as u8;
+            grouped[usize::from(groups[at])] += *count as f32;
+        }
         Self {
-            total: counts.iter().sum::<u64>() as f64,
+            total: counts.iter().take(known).sum::<u64>() as f64,
             worth: vec![[0.0; SCORES]; grouped.len()],
             counts: grouped,
             groups: Some(groups),
