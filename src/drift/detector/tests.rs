@@ -95,7 +95,7 @@ fn a_change_is_found_and_named() {
         (Test::Location, 90, |stream| stream.normal() + 1.0),
         (Test::Scale, 400, |stream| stream.normal() * 1.5),
         (Test::Shape, 700, |stream| (stream.normal().signum() * 0.9) + 0.4 * stream.normal()),
-        (Test::Cells, 3000, |stream| if stream.word() % 10 == 0 { 0.3 } else { stream.normal() }),
+        (Test::Cells, 3000, |stream| if stream.word().is_multiple_of(10) { 0.3 } else { stream.normal() }),
     ];
     for (test, most, change) in cases {
         let mut delays: Vec<(usize, Test)> = (0..9).filter_map(|seed| found(seed, change)).collect();
@@ -144,7 +144,7 @@ fn other_categories_are_a_change_whatever_their_number() {
         assert!(detector.strongest(0).level < 1.0, "{many}: {:?}", detector.strongest(0));
         // One in three is now the first.
         for _ in 0..2000 {
-            let at = if stream.word() % 3 == 0 { 0 } else { stream.word() % many };
+            let at = if stream.word().is_multiple_of(3) { 0 } else { stream.word() % many };
             push(&mut detector, &reference, &thresholds, &word(at));
         }
         assert!(detector.strongest(0).level >= 1.0, "{many}: {:?}", detector.strongest(0));
