@@ -28,7 +28,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
   bucket       the store and the real binary on a real object store, SeaweedFS
   proof        the trees engine against ONNX Runtime, on models converted for it
                (scripts/prove-trees.sh with few rows), and what experiments claim, by
-               simulation (examples/experiment_proof, its short form)
+               simulation (examples/experiment_proof, its short form), and what the watching of
+               features claims (examples/drift_proof)
   speed        a short form of the speed table: answers equal those of ONNX Runtime and of
                compiled peers; the figures are printed, not judged
   clients      the real binary and real clients: tritonclient, requests, promtool, which
@@ -208,6 +209,7 @@ step_bucket() {
 
 step_proof() {
     cargo run --quiet --locked --example experiment_proof -- --short
+    cargo run --quiet --locked --example drift_proof -- --short
     scripts/prove-trees.sh --rows 300
 }
 

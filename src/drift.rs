@@ -9,7 +9,9 @@
 mod alert;
 mod compare;
 mod counted;
+pub mod detector;
 mod feature;
+mod hours;
 pub mod quality;
 mod reference;
 mod stored;
@@ -22,5 +24,6 @@ pub use alert::{Alert, Alerts, Change, Found};
 pub use compare::{Drift, Evaluation, Limits, Psi, evaluate};
 pub use counted::{Cells, Counted};
 pub use feature::{Feature, Kind, Layout, MAX_FEATURES, category, number};
+pub use hours::Hours;
 pub use reference::{Learner, Profile, Reference, Shape};
 pub use window::{Counts, Tally, Window};

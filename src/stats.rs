@@ -10,6 +10,7 @@
 pub mod assign;
 pub mod bins;
 pub mod chi2;
+pub mod dependence;
 pub mod divergence;
 pub mod failures;
 pub mod growthbook;

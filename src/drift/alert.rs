@@ -18,7 +18,7 @@ const DWELL: u64 = 5 * 60_000;
 pub struct Found {
     /// The feature.
     pub feature: String,
-    /// `drift`, `prediction_drift`, or the kind of a problem of quality.
+    /// `drift`, `prediction_drift`, `change`, or the kind of a problem of quality.
     pub kind: &'static str,
     /// How strong it is, as a multiple of what counts.
     pub level: f64,

@@ -98,7 +98,7 @@ fn adjust(family: &mut [Drift], limits: Limits) {
     }
 }
 
-fn of(profile: &Profile, cells: &[u64], tally: &Tally) -> Drift {
+fn of(profile: &Profile, cells: &[u32], tally: &Tally) -> Drift {
     match compared(profile, cells, tally) {
         Ok(drift) => drift,
         Err(lack) => nothing(profile, lack.name()),
@@ -124,10 +124,11 @@ fn nothing(profile: &Profile, status: &'static str) -> Drift {
     }
 }
 
-fn compared(profile: &Profile, cells: &[u64], tally: &Tally) -> Result<Drift, Lack> {
+fn compared(profile: &Profile, cells: &[u32], tally: &Tally) -> Result<Drift, Lack> {
     // What is missing is a matter of quality.
     let reference = &profile.counts()[1..];
-    let current = &cells[1..];
+    let current: Vec<u64> = cells[1..].iter().map(|count| u64::from(*count)).collect();
+    let current = current.as_slice();
     let (n, m) = (reference.iter().sum::<u64>(), current.iter().sum::<u64>());
     if n == 0 {
         return Err(Lack::NoReference);
@@ -151,7 +152,7 @@ fn compared(profile: &Profile, cells: &[u64], tally: &Tally) -> Result<Drift, La
         Shape::Category { .. } => (None, None),
     };
     let (statistic, p_value) = match ks {
-        Some(d) => (d, (2.0 * ks::asymptotic(d, n, m).min(test.p)).min(1.0)),
+        Some(d) => (d, (2.0 * ks::quick(d, n, m).min(test.p)).min(1.0)),
         None => (test.statistic, test.p),
     };
     let effects = [

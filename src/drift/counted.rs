@@ -27,7 +27,7 @@ pub struct Cells {
     /// Rows.
     pub rows: u64,
     /// Feature by feature, in the order of the reference.
-    pub cells: Vec<Vec<u64>>,
+    pub cells: Vec<Vec<u32>>,
 }
 
 // === impl Counted ===
@@ -48,9 +48,9 @@ impl Counted {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let read: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("it cannot be read: {error}"))?;
-        let holds = |(cells, profile): (&Vec<u64>, &super::Profile)| {
-            let sum = cells.iter().try_fold(0_u64, |sum, count| sum.checked_add(*count));
-            cells.len() == profile.cells() && sum == Some(read.window.rows)
+        let holds = |(cells, profile): (&Vec<u32>, &super::Profile)| {
+            let sum: u64 = cells.iter().map(|count| u64::from(*count)).sum();
+            cells.len() == profile.cells() && sum == read.window.rows
         };
         let (cells, profiles) = (&read.window.cells, &read.reference.features);
         if cells.len() != profiles.len() || !cells.iter().zip(profiles).all(holds) {
@@ -73,9 +73,10 @@ impl Counted {
                         that each has learned"
                 .into());
         }
-        let Some(rows) = self.window.rows.checked_add(other.window.rows) else {
+        let rows = self.window.rows.saturating_add(other.window.rows);
+        if rows > u64::from(u32::MAX) {
             return Err("there are more rows than can be counted".into());
-        };
+        }
         self.window.rows = rows;
         let cells = self.window.cells.iter_mut().flatten();
         // None is larger than the number of rows.
@@ -85,7 +86,8 @@ impl Counted {
 
     /// How it differs from the reference; without the shift of means, which cells do not tell.
     pub fn evaluate(&self, limits: Limits) -> Evaluation {
-        evaluate(&self.reference, &Counts::of(&self.reference, self.window.rows, &self.window.cells), limits)
+        let cells = Counts::of_cells(&self.reference, self.window.rows, self.window.cells.concat());
+        evaluate(&self.reference, &cells.unwrap_or_else(|| Counts::new(&self.reference)), limits)
     }
 }
 
@@ -105,7 +107,7 @@ mod tests {
             magnitude: None,
             edges,
         };
-        let features = vec![Profile { name: "x".into(), missing: 0, shape }];
+        let features = vec![Profile { name: "x".into(), missing: 0, shape, inflation: 1.0 }];
         let reference = Reference { rows: 800, features };
         let mut cells = vec![0; 9];
         (0..rows).for_each(|row| cells[1 + ((row * 7 + seed) % 8) as usize] += 1);

@@ -57,7 +57,7 @@ pub fn problems(reference: &Reference, rows: &Counts) -> Option<Vec<Problem>> {
 pub fn stuck(reference: &Reference, window: &Counts) -> Vec<Problem> {
     let last = reference.features.len().saturating_sub(1);
     let features = reference.features.iter().zip(window.features(reference)).take(last);
-    let still = |(profile, (cells, tally)): (&Profile, (&[u64], &Tally))| {
+    let still = |(profile, (cells, tally)): (&Profile, (&[u32], &Tally))| {
         let still = window.rows >= STILL && tally.is_constant() && cells[0] == 0 && varied(profile);
         still.then(|| Problem {
             feature: profile.name.clone(),
@@ -72,7 +72,7 @@ pub fn stuck(reference: &Reference, window: &Counts) -> Vec<Problem> {
 /// One feature of the latest rows.
 struct Look<'a> {
     profile: &'a Profile,
-    cells: &'a [u64],
+    cells: &'a [u32],
     tally: &'a Tally,
     rows: u64,
     reference: u64,
@@ -85,7 +85,7 @@ impl Look<'_> {
 
     fn missing(&self) -> Option<Problem> {
         let (rows, reference) = (self.rows as f64, self.reference.max(1) as f64);
-        let (now, before) = (self.cells[0] as f64 / rows, self.profile.missing as f64 / reference);
+        let (now, before) = (f64::from(self.cells[0]) / rows, self.profile.missing as f64 / reference);
         let chance = (before * (1.0 - before) * (1.0 / rows + 1.0 / reference)).sqrt();
         let much = self.cells[0] >= 5 && now > before + MISSING.max(SIGMAS * chance);
         let detail =
@@ -128,8 +128,8 @@ impl Look<'_> {
                 // As many as came once in the reference will come for the first time now (Good and Turing).
                 let once = counts.iter().filter(|count| **count == 1).count() as f64;
                 let expected = self.rows as f64 * UNSEEN.max(once / self.reference.max(1) as f64);
-                let share = unseen as f64 / self.rows as f64;
-                let much = unseen as f64 > expected + SIGMAS * expected.sqrt();
+                let share = f64::from(unseen) / self.rows as f64;
+                let much = f64::from(unseen) > expected + SIGMAS * expected.sqrt();
                 let detail =
                     || format!("{} of the values are categories that the reference has not", percent(share));
                 much.then(|| self.problem("unseen_category", share, detail()))

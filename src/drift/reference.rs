@@ -28,6 +28,13 @@ pub struct Profile {
     pub missing: u64,
     /// The others.
     pub shape: Shape,
+    /// How many rows are worth one that comes independently of those before it.
+    #[serde(default = "independent")]
+    pub inflation: f64,
+}
+
+const fn independent() -> f64 {
+    1.0
 }
 
 /// The distribution of values.
@@ -99,7 +106,10 @@ impl Learner {
                 Kind::Number => numbers(words),
                 Kind::Category => categories(words),
             };
-            Profile { name: feature.name.clone(), missing, shape }
+            let mut profile =
+                Profile { name: feature.name.clone(), missing, shape, inflation: independent() };
+            profile.inflation = super::detector::inflation(&profile, words);
+            profile
         });
         Reference { rows: self.seen() as u64, features: features.collect() }
     }

@@ -72,6 +72,9 @@ impl Reference {
 }
 
 fn check(profile: &Profile, feature: &Feature, rows: u64) -> Result<(), String> {
+    if !(1.0..=f64::MAX).contains(&profile.inflation) {
+        return Err("its inflation must be 1 or more".into());
+    }
     let ascending = |sorted: bool, what: &str| {
         if sorted { Ok(()) } else { Err(format!("its {what} do not ascend")) }
     };

@@ -13,7 +13,7 @@ pub struct Counts {
     /// Rows.
     pub rows: u64,
     /// Cells of all features, one after another.
-    cells: Vec<u64>,
+    cells: Vec<u32>,
     /// Feature by feature.
     tallies: Vec<Tally>,
 }
@@ -77,17 +77,26 @@ impl Counts {
         }
     }
 
-    /// What was counted elsewhere, of which only the cells are known.
-    pub(super) fn of(reference: &Reference, rows: u64, cells: &[Vec<u64>]) -> Self {
-        Self { rows, cells: cells.concat(), ..Self::new(reference) }
+    /// What was counted elsewhere, of which only cells are known: those of all features, one after another.
+    pub fn of_cells(reference: &Reference, rows: u64, cells: Vec<u32>) -> Option<Self> {
+        let tallies = vec![Tally::default(); reference.features.len()];
+        (cells.len() == reference.cells()).then_some(Self { rows, cells, tallies })
     }
 
     /// Counts a row, word by word.
     pub fn push(&mut self, reference: &Reference, row: &[u32]) {
+        self.push_also(reference, row, |_| ());
+    }
+
+    /// Counts a row, and tells cell by cell where, of the cells of all features.
+    #[inline]
+    pub fn push_also(&mut self, reference: &Reference, row: &[u32], mut also: impl FnMut(usize)) {
         self.rows += 1;
         let mut first = 0;
         for ((profile, word), tally) in reference.features.iter().zip(row).zip(&mut self.tallies) {
-            self.cells[first + profile.cell(*word)] += 1;
+            let cell = first + profile.cell(*word);
+            self.cells[cell] += 1;
+            also(cell);
             first += profile.cells();
             match tally.word {
                 None => tally.word = Some(*word),
@@ -100,7 +109,7 @@ impl Counts {
     }
 
     /// Cells of every feature, with its tally, in the order of the reference.
-    pub fn features<'a>(&'a self, reference: &'a Reference) -> impl Iterator<Item = (&'a [u64], &'a Tally)> {
+    pub fn features<'a>(&'a self, reference: &'a Reference) -> impl Iterator<Item = (&'a [u32], &'a Tally)> {
         let mut rest = self.cells.as_slice();
         reference.features.iter().zip(&self.tallies).map(move |(profile, tally)| {
             let (own, others) = rest.split_at(profile.cells().min(rest.len()));
@@ -118,7 +127,7 @@ impl Counts {
 
     /// Bytes that it takes.
     pub const fn bytes(&self) -> usize {
-        size_of::<Self>() + self.cells.len() * size_of::<u64>() + self.tallies.len() * size_of::<Tally>()
+        size_of::<Self>() + self.cells.len() * size_of::<u32>() + self.tallies.len() * size_of::<Tally>()
     }
 }
 
@@ -177,7 +186,12 @@ impl Window {
 
     /// Counts a row; true when that closed a pane.
     pub fn push(&mut self, reference: &Reference, row: &[u32]) -> bool {
-        self.open.push(reference, row);
+        self.push_also(reference, row, |_| ())
+    }
+
+    /// The same, telling where as [`Counts::push_also`] does.
+    pub fn push_also(&mut self, reference: &Reference, row: &[u32], also: impl FnMut(usize)) -> bool {
+        self.open.push_also(reference, row, also);
         let full = self.open.rows >= self.pane_rows;
         if full {
             self.close(reference);

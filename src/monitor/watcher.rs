@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::changes::{Changes, Pace, SHARE};
 use crate::drift::quality::{self, Problem};
 use crate::drift::{
     Alerts, Change, Counted, Drift, Evaluation, Found, Learner, Limits, Reference, Window, evaluate,
@@ -17,6 +18,8 @@ const MIN_PANES: usize = 4;
 /// Milliseconds after which a pane is closed that did not fill.
 const PANE_MILLIS: u64 = 60_000;
 const MONTH_MILLIS: f64 = 30.0 * 86_400_000.0;
+/// What the detector decides on.
+const CHANGES: &[&str] = &["change"];
 /// Kinds of alerts that an evaluation decides on.
 const DRIFTS: &[&str] = &["drift", "prediction_drift", "constant"];
 /// Those of broken data.
@@ -48,6 +51,8 @@ pub(super) struct Watcher {
     pub(super) fresh: u64,
     /// Rows at the latest look at them.
     looked: u64,
+    /// When the first one came.
+    since: Option<u64>,
     problems: Vec<Problem>,
 }
 
@@ -61,6 +66,8 @@ enum State {
 struct Watching {
     reference: Arc<Reference>,
     window: Window,
+    /// None where there is no room for it.
+    changes: Option<Changes>,
     /// When the latest pane was closed, and evaluations.
     closed_at: u64,
     evaluated_at: u64,
@@ -74,7 +81,8 @@ impl Watcher {
     pub(super) fn new(version: Arc<ServedVersion>, plan: Plan) -> Self {
         let layout = &version.watch.layout;
         if let Some(reference) = &version.watch.reference {
-            let state = watching(reference.clone(), plan, super::now());
+            let now = super::now();
+            let state = watching(reference.clone(), plan, Pace::new(0, now, now), now);
             return Self {
                 version,
                 state,
@@ -82,6 +90,7 @@ impl Watcher {
                 rows: 0,
                 fresh: 0,
                 looked: 0,
+                since: None,
                 problems: Vec::new(),
             };
         }
@@ -91,13 +100,23 @@ impl Watcher {
             rows if rows < MIN_LEARNED.min(plan.learn_rows) => State::TooLarge,
             rows => State::Learning(Learner::new(layout, rows)),
         };
-        Self { version, state, alerts: Alerts::default(), rows: 0, fresh: 0, looked: 0, problems: Vec::new() }
+        Self {
+            version,
+            state,
+            alerts: Alerts::default(),
+            rows: 0,
+            fresh: 0,
+            looked: 0,
+            since: None,
+            problems: Vec::new(),
+        }
     }
 
     /// Takes a row.
     pub(super) fn push(&mut self, row: &[u32], plan: Plan, now: u64) {
         self.rows += 1;
         self.fresh += 1;
+        let since = *self.since.get_or_insert(now);
         match &mut self.state {
             State::Learning(learner) => {
                 if learner.push(row) {
@@ -106,12 +125,22 @@ impl Watcher {
                         model = %self.version.model, version = self.version.version.get(),
                         rows = reference.rows, "the reference of its features is learned"
                     );
-                    self.state = watching(Arc::new(reference), plan, now);
+                    let pace = Pace::new(self.rows, since, now);
+                    self.state = watching(Arc::new(reference), plan, pace, now);
                 }
             }
             State::Watching(watching) => {
-                let Watching { reference, window, closed_at, due, .. } = &mut **watching;
-                if window.push(reference, row) {
+                let Watching { reference, window, changes, closed_at, due, .. } = &mut **watching;
+                let closed = match changes {
+                    Some(changes) => {
+                        let open = changes.open();
+                        let closed = window.push_also(reference, row, |cell| open[cell] += 1);
+                        changes.row();
+                        closed
+                    }
+                    None => window.push(reference, row),
+                };
+                if closed {
                     (*closed_at, *due) = (now, true);
                 }
             }
@@ -122,7 +151,8 @@ impl Watcher {
     /// Looks, where something is due; what became of alerts.
     pub(super) fn look(&mut self, plan: Plan, now: u64) -> Vec<Change> {
         let State::Watching(watching) = &mut self.state else { return Vec::new() };
-        let Watching { reference, window, closed_at, evaluated_at, due, latest } = &mut **watching;
+        let Watching { reference, window, changes: detector, closed_at, evaluated_at, due, latest } =
+            &mut **watching;
         if now.saturating_sub(*closed_at) >= PANE_MILLIS && window.close(reference) {
             (*closed_at, *due) = (now, true);
         }
@@ -136,11 +166,17 @@ impl Watcher {
             changes = self.alerts.take(PROBLEMS, &found, now);
             self.problems = problems;
         }
+        let detected = detector
+            .as_mut()
+            .and_then(|detector| detector.look(reference, plan.false_alarms, MONTH_MILLIS, now));
+        if let Some(found) = detected {
+            changes.extend(self.alerts.take(CHANGES, &found, now));
+        }
         if std::mem::take(due) {
             // Evaluations as far apart as these come so often in thirty days that each may be wrong so seldom.
             let apart = now.saturating_sub(*evaluated_at).clamp(1, PANE_MILLIS) as f64;
-            // Features and the prediction share them.
-            let alpha = (plan.false_alarms * apart / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05);
+            // Features and the prediction share what the detector leaves.
+            let alpha = (plan.false_alarms * (1.0 - SHARE) * apart / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05);
             *evaluated_at = now;
             let total = window.total(reference);
             let evaluation = evaluate(reference, &total, Limits { alpha });
@@ -175,7 +211,10 @@ impl Watcher {
     pub(super) fn bytes(&self) -> usize {
         match &self.state {
             State::Learning(learner) => self.version.watch.layout.words() * learner.seen() * size_of::<u32>(),
-            State::Watching(watching) => watching.window.bytes() + reference_bytes(&watching.reference),
+            State::Watching(watching) => {
+                let detector = watching.changes.as_ref().map_or(0, Changes::bytes);
+                watching.window.bytes() + reference_bytes(&watching.reference) + detector
+            }
             State::TooLarge => 0,
         }
     }
@@ -197,7 +236,10 @@ impl Watcher {
                 summary["learned"] = json!([learner.seen(), learner.needed()]);
                 "learning"
             }
-            State::Watching(_) => "watching",
+            State::Watching(watching) => {
+                summary["detects_changes"] = watching.changes.is_some().into();
+                "watching"
+            }
             State::TooLarge => "too_large",
         };
         summary["state"] = state.into();
@@ -241,20 +283,31 @@ fn by_name(features: &[Drift]) -> Value {
 }
 
 /// A reference and a window, as large as fits.
-fn watching(reference: Arc<Reference>, plan: Plan, now: u64) -> State {
-    let sizes =
-        std::iter::successors(Some(PANES), |panes| Some(panes / 2)).take_while(|panes| *panes >= MIN_PANES);
-    let windows = sizes.map(|panes| Window::new(&reference, (plan.window_rows / panes as u64).max(1), panes));
-    let fits = |window: &Window| window.bytes() + reference_bytes(&reference) <= plan.max_bytes;
-    let Some(window) = windows.into_iter().find(fits) else { return State::TooLarge };
+fn watching(reference: Arc<Reference>, plan: Plan, pace: Pace, now: u64) -> State {
+    let detector = Changes::new(&reference, pace);
+    let left = plan.max_bytes.saturating_sub(reference_bytes(&reference));
+    // Rather a window of fewer panes than no detector.
+    let beside = window(&reference, plan, left.saturating_sub(detector.bytes()))
+        .map(|window| (window, Some(detector)));
+    let alone = || window(&reference, plan, left).map(|window| (window, None));
+    let Some((window, changes)) = beside.or_else(alone) else { return State::TooLarge };
     State::Watching(Box::new(Watching {
         window,
+        changes,
         reference,
         closed_at: now,
         evaluated_at: now,
         due: false,
         latest: None,
     }))
+}
+
+fn window(reference: &Reference, plan: Plan, room: usize) -> Option<Window> {
+    let sizes =
+        std::iter::successors(Some(PANES), |panes| Some(panes / 2)).take_while(|panes| *panes >= MIN_PANES);
+    let mut windows =
+        sizes.map(|panes| Window::new(reference, (plan.window_rows / panes as u64).max(1), panes));
+    windows.find(|window| window.bytes() <= room)
 }
 
 fn reference_bytes(reference: &Reference) -> usize {

@@ -8,7 +8,7 @@ mod lattice;
 mod one_sample;
 
 pub use lattice::exact;
-pub use one_sample::{kolmogorov_sf, kstwo_sf};
+pub use one_sample::{kolmogorov_sf, kstwo_sf, kstwo_sf_quick};
 
 use super::{Lack, Method, finite_pair};
 
@@ -50,6 +50,12 @@ pub fn two_sample(reference: &[f64], current: &[f64], method: Method) -> Result<
 pub fn asymptotic(statistic: f64, n: u64, m: u64) -> f64 {
     let (n, m) = (n as f64, m as f64);
     kstwo_sf(statistic, (n * m / (n + m)).round_ties_even() as u64)
+}
+
+/// The same to a tenth of it, and much sooner.
+pub fn quick(statistic: f64, n: u64, m: u64) -> f64 {
+    let (n, m) = (n as f64, m as f64);
+    kstwo_sf_quick(statistic, (n * m / (n + m)).round_ties_even() as u64)
 }
 
 /// n·m·D as the whole number it is, of two sorted samples.

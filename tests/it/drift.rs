@@ -65,8 +65,12 @@ fn report(server: &Server) -> Value {
     server.admin().get("/drift/flight-delay").ok()
 }
 
-/// Features with an alert, and its kind.
+/// Features with an alert, and its kind; the detector's word is a test of its own.
 fn alerts(server: &Server) -> Vec<(String, String)> {
+    all_alerts(server).into_iter().filter(|(_, kind)| kind != "change").collect()
+}
+
+fn all_alerts(server: &Server) -> Vec<(String, String)> {
     let report = report(server);
     let text = |alert: &Value, name: &str| alert[name].as_str().unwrap().to_owned();
     let alerts = report["alerts"].as_array().unwrap().iter();
@@ -94,6 +98,10 @@ fn a_shift_is_an_alert_on_its_feature_and_nowhere_else() {
     let windy = wait("the alert", SOON, || Some(alerts(&server)).filter(|alerts| !alerts.is_empty()));
     let known = report(&server);
     assert_eq!(windy, [drift(WIND)], "{known}");
+    // The detector has seen it too, on the same feature.
+    let changed: Vec<(String, String)> =
+        all_alerts(&server).into_iter().filter(|(_, kind)| kind == "change").collect();
+    assert_eq!(changed, [(WIND.to_owned(), "change".to_owned())], "{known}");
     let found = &known["features"][WIND];
     assert_eq!(
         (&found["beyond"], &found["drift_detected"], &found["status"]),

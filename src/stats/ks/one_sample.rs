@@ -50,6 +50,19 @@ pub fn kstwo_sf(d: f64, n: u64) -> f64 {
     }
 }
 
+/// The same in a tenth of a microsecond and to a tenth, for who looks at thousands of features: the expansion of Pelz
+/// and Good, and beyond it the one-sided tail's asymptotic form. Up to 500 values it is [`kstwo_sf`].
+pub fn kstwo_sf_quick(d: f64, n: u64) -> f64 {
+    let size = n as f64;
+    if n <= 500 || size * d <= 0.5 || d >= 1.0 {
+        kstwo_sf(d, n)
+    } else if size * d * d > 2.2 {
+        (2.0 * (-(6.0 * size * d + 1.0).powi(2) / (18.0 * size)).exp()).min(1.0)
+    } else {
+        pelz_good_sf(d, size)
+    }
+}
+
 /// P(D_n⁺ ≥ d), a sum of positive terms (Birnbaum and Tingey 1951, Smirnov).
 fn one_sided_sf(d: f64, n: u64) -> f64 {
     let size = n as f64;
@@ -151,6 +164,20 @@ mod tests {
         ] {
             let got = kstwo_sf(d, n);
             assert!((got / want - 1.0).abs() < 1e-9, "{d} {n}: {got:e} and not {want:e}");
+        }
+    }
+
+    #[test]
+    fn the_quick_form_is_near() {
+        for n in [141_u64, 501, 1000, 5000] {
+            for step in 1..60 {
+                let d = f64::from(step) * 0.08 / (n as f64).sqrt();
+                let (quick, exact) = (kstwo_sf_quick(d, n), kstwo_sf(d, n));
+                assert!(
+                    (quick - exact).abs() <= 0.1 * exact || exact < 1e-9,
+                    "{n} {d}: {quick:e} and not {exact:e}"
+                );
+            }
         }
     }
 

@@ -147,7 +147,7 @@ fn what_is_redacted_is_null_and_nowhere_in_the_line() {
     }
     // Where columns cannot be told apart, all are hidden.
     let mut wide = people(&[77_123.0, 1.0, 2.0, 3.0]);
-    wide.inputs[0].shape = [1, 4].into();
+    wide.inputs[0].shape = vec![1, 4].into();
     assert_eq!(line(&wide, &["age"])["inputs"]["x"], Value::Null);
     assert_eq!(line(&wide, &["other:age"])["inputs"]["x"][0][0], 77_123.0);
     let strange = |redact: &[&str]| {
