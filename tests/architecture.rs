@@ -90,6 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "config",
+            "drift",
             "engine",
             "experiment",
             "format",
