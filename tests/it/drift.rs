@@ -137,7 +137,9 @@ fn a_broken_unit_is_named_within_seconds() {
     flights.send(&server, 2, |row| row[1] *= 1000.0);
     let distance = ("distance".to_owned(), "unit".to_owned());
     wait("the alert", Duration::from_secs(5), || (alerts(&server) == [distance.clone()]).then_some(()));
-    let detail = report(&server)["alerts"][0]["detail"].as_str().unwrap().to_owned();
+    let known = report(&server);
+    let unit = known["alerts"].as_array().unwrap().iter().find(|alert| alert["kind"] == "unit").unwrap();
+    let detail = unit["detail"].as_str().unwrap();
     assert!(detail.contains("about 1000 times"), "{detail}");
     assert_eq!(server.metric("sidegate_monitor_rows_dropped_total"), 0.0);
 }
@@ -180,11 +182,13 @@ fn a_reference_that_comes_with_a_version_is_used_from_its_first_row() {
     assert!(!refused.0 && refused.1.contains("no feature `wind_speed`"), "{}", refused.1);
     let registered = register("profile.json");
     assert!(registered.0, "{}", registered.1);
-    server.wait_served("flight-delay", 2, SOON);
+    server.wait_state("flight-delay", 2, "serving");
     let known = wait("the new version", SOON, || {
-        Some(report(&server)).filter(|report| report["version"] == "2" && report["state"] == "watching")
+        let known = server.admin().get("/drift/flight-delay");
+        (known.status == 200 && known.json()["version"] == "2").then(|| known.json())
     });
-    assert_eq!((&known["reference_from"], &known["reference_rows"]), (&json!("version"), &json!(1024)));
+    assert_eq!((&known["state"], &known["reference_from"]), (&json!("watching"), &json!("version")));
+    assert_eq!(known["reference_rows"], 1024);
     flights.send(&server, 4, |row| row[1] *= 1000.0);
     let distance = ("distance".to_owned(), "unit".to_owned());
     wait("the alert", SOON, || alerts(&server).contains(&distance).then_some(()));
