@@ -169,7 +169,9 @@ impl Watcher {
         let detected = detector
             .as_mut()
             .and_then(|detector| detector.look(reference, plan.false_alarms, MONTH_MILLIS, now));
-        if let Some(found) = detected {
+        if let Some(mut found) = detected {
+            // What is broken is named as that.
+            found.retain(|one| self.problems.iter().all(|problem| problem.feature != one.feature));
             changes.extend(self.alerts.take(CHANGES, &found, now));
         }
         if std::mem::take(due) {
