@@ -260,6 +260,7 @@ fn experiment() {
     let mut records = Records::default();
     let mut recorder = records.recorder();
     let spec = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 1], labels: None };
+    let signature = Signature { inputs: Vec::new(), outputs: vec![spec] };
     let output = Tensor::new(&[1, 1], Data::Fp32(vec![0.5]));
     let requests: Vec<Given> = (0..1000)
         .map(|unit| Given { headers: vec![("x-user".into(), format!("user-{unit:08}"))], ..Given::default() })
@@ -270,11 +271,22 @@ fn experiment() {
             let decision = track.experiment.decide_under(&ruling, request);
             let (slot, unit) = decision.unit.expect("everybody is enrolled");
             let variant = decision.variant.expect("every slot is somebody's");
-            let predictions = Predictions::of(black_box(&output), &spec);
+            let predictions = Predictions::of(black_box(&output), &signature, 0);
             let id = sidegate::monitor::request_id(b"0192f3a4-0000-7000-8000-000000000000");
-            let (track, at) = (track.clone(), recorder.millis(Instant::now()));
+            let (track, version, at) = (Some(track.clone()), 1, recorder.millis(Instant::now()));
             let (seconds, variant, failed) = (1e-5, variant as u8, false);
-            recorder.record(Record { track, unit, id, at, seconds, predictions, slot, variant, failed });
+            recorder.record(Record {
+                track,
+                version,
+                unit,
+                id,
+                at,
+                seconds,
+                predictions,
+                slot,
+                variant,
+                failed,
+            });
         }
         records.drain(drop);
     };

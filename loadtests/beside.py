@@ -2,6 +2,7 @@
 """Measure what experiments and monitoring take of the processor, beside a gateway without them.
 
     loadtests/beside.py                      off, drift, experiment, both: about 4 minutes
+    loadtests/beside.py --profile dist               of the profile that is deployed
     loadtests/beside.py --rounds 40 --rate 10000
 
 Every server is pinned to the first core and asked 20,000 times a second from the second one, one
@@ -9,7 +10,8 @@ server after the other, round by round. Processor time is that of the server's t
 kernel's own count (/proc/PID/task/*/schedstat), by answer; ratios are medians over the rounds of
 pairs. The figure of a single round is good to a tenth, the median to a few hundredths.
 
-It needs `cargo build --release --bins --example loadgen` and two cores.
+It needs `cargo build --release --bins --example loadgen`, for what is deployed also
+`cargo build --profile dist --bins`, and two cores.
 """
 
 import argparse
@@ -22,7 +24,6 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BINARIES = ROOT / "target" / "release"
 MODEL = "flight-delay"
 EXPERIMENT = f"""
 [experiments.e]
@@ -44,11 +45,12 @@ ROW = [6.0, 760.0, 152.0, 18.0, 6.0, 12.65858, 0.0, 5.0]
 class Server:
     """A sidegate on the first core."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, profile: str) -> None:
         config = folder / f"{name}.toml"
         config.write_text(f'registry.url = "{folder / "models"}"\n{CASES[name]}')
         ports = ["--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
-        command = ["taskset", "-c", "0", str(BINARIES / "sidegate"), "serve", "--config", str(config)]
+        binary = ROOT / "target" / profile / "sidegate"
+        command = ["taskset", "-c", "0", str(binary), "serve", "--config", str(config)]
         self.process = subprocess.Popen(
             [*command, *ports], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -67,7 +69,8 @@ class Server:
     def measure(self, args: argparse.Namespace, body: Path) -> dict[str, float]:
         """Microseconds of an answer, thread by thread."""
         url = f"http://{self.http}/v2/models/{MODEL}/infer"
-        command = ["taskset", "-c", "1", str(BINARIES / "examples" / "loadgen"), "--url", url]
+        loadgen = ROOT / "target" / "release" / "examples" / "loadgen"
+        command = ["taskset", "-c", "1", str(loadgen), "--url", url]
         command += ["--body", str(body), "-c", "8", "--rate", str(args.rate), "--header", "x-user: user-1"]
         command += ["--duration", str(args.duration), "--warmup", "0"]
         before = self.threads()
@@ -88,6 +91,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--duration", type=float, default=1.5, help="seconds of a round")
     parser.add_argument("--rate", type=int, default=20_000, help="requests per second")
+    parser.add_argument("--profile", default="release", help="cargo profile of the servers")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -99,7 +103,7 @@ def main() -> None:
         body = folder / "body.json"
         tensor = {"name": "input", "shape": [1, len(ROW)], "datatype": "FP32", "data": ROW}
         body.write_text(json.dumps({"inputs": [tensor]}))
-        servers = {case: Server(folder, case) for case in CASES}
+        servers = {case: Server(folder, case, args.profile) for case in CASES}
         try:
             report(servers, args, body)
         finally:

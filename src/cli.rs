@@ -30,6 +30,7 @@ mod monitor;
 mod outcomes;
 #[cfg(feature = "parquet")]
 mod parquet_file;
+mod performance;
 mod pin;
 mod probe;
 mod registry;
@@ -48,6 +49,7 @@ pub use experiment::{ExperimentVerb, ReportArgs};
 pub use explain::ExplainArgs;
 pub use monitor::MonitorArgs;
 pub use outcomes::OutcomesArgs;
+pub use performance::PerformanceArgs;
 pub use pin::PinArgs;
 pub use registry::Verb;
 pub use trial::Protocol;
@@ -168,6 +170,9 @@ pub enum Command {
     /// Show whether what models see is what they were made for
     #[command(subcommand, after_help = drift::EXAMPLES)]
     Drift(DriftVerb),
+    /// Show how good predictions were, by the actuals that came
+    #[command(after_help = performance::EXAMPLES)]
+    Performance(PerformanceArgs),
     /// Make a dashboard of a model for Grafana
     #[command(subcommand, after_help = dashboard::EXAMPLES)]
     Dashboard(DashboardVerb),
@@ -216,6 +221,7 @@ pub fn main() -> ExitCode {
         Command::Registry(verb) => registry::run(&verb),
         Command::Pin(args) => pin::run(&args),
         Command::Drift(verb) => drift::run(&verb),
+        Command::Performance(args) => performance::run(&args),
         Command::Dashboard(verb) => dashboard::run(&verb),
         Command::Experiment(verb) => experiment::run(&verb),
         Command::Outcomes(args) => outcomes::run(&args),

@@ -249,6 +249,8 @@ pub struct Monitor {
     pub max_bytes: usize,
     /// Whether features are watched.
     pub drift: bool,
+    /// Whether predictions wait for their actuals without an experiment too.
+    pub performance: bool,
     /// Rows that a reference is learned from.
     pub learn_rows: usize,
     /// Rows of the window that is compared with it.

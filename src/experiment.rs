@@ -33,7 +33,7 @@ pub use definition::{Definition, Problem, conflicts};
 pub use explain::{Explanation, Given, Held};
 pub use field::{EXPECTED as FIELDS, Field, Fields, InvalidField, cookie};
 pub use metric::{Guardrail, Kind, Margin, Metric, Predicted, Score, is_outcome};
-pub use plan::{Mode, Plan, Step};
+pub use plan::{Mode, Plan, Step, time};
 pub use pointer::Pointer;
 pub use rule::{Action, HOLD_OUT, Rule};
 pub use serve::{RemoteUrl, Serve};
@@ -233,14 +233,11 @@ impl Experiment {
         if coverage != Share::ALL && self.enrol_slot(unit) >= coverage.slots() {
             return left_out(Reason::Coverage);
         }
-        let slot = self.slot(unit);
+        let (slot, hash) = self.place(unit);
         match self.variant_of(slot) {
             None => left_out(Reason::Unassigned),
             Some(variant) if ruling.out.contains(&variant) => plain(Some(self.control()), Reason::RolledBack),
-            variant => Decision {
-                unit: Some((slot, assign::unit(&self.salt, unit))),
-                ..plain(variant, Reason::Enrolled)
-            },
+            variant => Decision { unit: Some((slot, hash)), ..plain(variant, Reason::Enrolled) },
         }
     }
 
@@ -254,10 +251,18 @@ impl Experiment {
 
     /// What chooses the variant.
     pub fn slot(&self, unit: &str) -> u32 {
-        match self.hash {
-            Hash::Xxh3 => assign::slot(assign::hash(&self.salt, unit)),
+        self.place(unit).0
+    }
+
+    /// What chooses the variant, and what stands for the unit in sums and receipts.
+    #[inline]
+    pub fn place(&self, unit: &str) -> (u32, u64) {
+        let hash = assign::hash(&self.salt, unit);
+        let slot = match self.hash {
+            Hash::Xxh3 => assign::slot(hash),
             Hash::GrowthBook => growthbook_slot(&self.salt, unit),
-        }
+        };
+        (slot, assign::unit(hash))
     }
 
     /// The variant with that slot among its own.

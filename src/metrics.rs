@@ -4,6 +4,7 @@
 //! only atomics. Labels come from the registry and the configuration, never from a request.
 
 mod drift;
+mod performance;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,6 +20,7 @@ use prometheus::{
 use crate::model::REASONS;
 use drift::Drifts;
 pub use drift::Score;
+pub use performance::Performances;
 
 /// Latency buckets in seconds, 5 µs to 10 s in 1-2-5 steps.
 const LATENCY_BUCKETS: [f64; 20] = [
@@ -88,6 +90,7 @@ pub struct Metrics {
     drift_alerts: IntGaugeVec,
     /// What the three above have of each version.
     drifts: Mutex<BTreeMap<(String, String), Drifts>>,
+    performances: performance::Series,
     info: IntGaugeVec,
     dropped_labels: IntCounter,
     /// Label sets in use by models and versions, against `metrics.max_series`.
@@ -273,6 +276,7 @@ impl Metrics {
                 &["model", "version", "feature", "kind"],
             )?,
             drifts: Mutex::default(),
+            performances: performance::Series::new()?,
             info: IntGaugeVec::new(
                 Opts::new("sidegate_model_info", "1 for each loaded version, with what it is"),
                 &["model", "version", "stage", "engine", "digest"],
@@ -398,7 +402,7 @@ impl Metrics {
         for reason in ["auth", "throttled", "unreachable", "refused", "local"] {
             metrics.registry_errors.with_label_values(&[reason]);
         }
-        for collector in all {
+        for collector in all.into_iter().chain(metrics.performances.collectors()) {
             metrics.registry.register(collector)?;
         }
         metrics.registry.register(Box::new(build))?;

@@ -306,6 +306,12 @@ impl fmt::Display for Selector {
 // === impl Signature ===
 
 impl Signature {
+    /// What classes are called by an output, or else by another that has a column for each; empty where none does.
+    pub fn labels(&self, output: usize) -> &[String] {
+        let own = self.outputs.get(output).and_then(|output| output.labels.as_deref());
+        own.or_else(|| self.outputs.iter().find_map(|output| output.labels.as_deref())).unwrap_or_default()
+    }
+
     /// Says how `next` differs in names, types or ranks, which clients would notice; `None` when it does not.
     ///
     /// Extents may vary: they are hints, and a request that does not fit is refused by itself.

@@ -9,6 +9,7 @@ mod join;
 pub mod log;
 mod outcome;
 mod pending;
+mod performance;
 pub mod published;
 pub mod publisher;
 pub mod receipt;
@@ -117,6 +118,8 @@ pub enum Ask {
     Compared(Arc<Track>, Pairs),
     /// What is known of features, by `model`: all, or one.
     Drift(Seen, oneshot::Sender<Option<Value>>),
+    /// How good predictions are.
+    Performance(Judged, oneshot::Sender<Option<Value>>),
     /// What is known of an experiment, by its name.
     Report(String, oneshot::Sender<Option<Value>>),
     /// To end.
@@ -132,6 +135,17 @@ pub enum Seen {
     Of(ModelName, Option<Version>),
     /// That reference and the window, cell by cell.
     Profile(ModelName, Option<Version>),
+}
+
+/// What is asked about performance.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// The model.
+    pub model: ModelName,
+    /// One of its versions; without it, all that are known.
+    pub version: Option<Version>,
+    /// Milliseconds up to now; without it, an hour, a day and a week.
+    pub window: Option<u64>,
 }
 
 /// A body of outcomes that waits, and its share of what may.
@@ -292,6 +306,7 @@ impl Monitor {
                 Seen::Profile(model, version) => self.watchers.profile(&model, version),
             })),
             Ask::Report(name, reply) => drop(reply.send(self.state.report(&name, now()))),
+            Ask::Performance(asked, reply) => drop(reply.send(self.state.performance(&asked, now()))),
             Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
             Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),
             Ask::Stop => {

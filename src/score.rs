@@ -1,15 +1,24 @@
-//! How good predictions are: one table of metrics, computed as scikit-learn does.
+//! How good predictions are: one table of metrics, computed as scikit-learn does; of rows that are at hand, and of sums
+//! that rows come to one by one.
 
 mod binary;
 mod classification;
+mod confusion;
+mod curve;
+mod estimate;
 mod regression;
+mod sums;
 mod tally;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use classification::Classes;
+pub use confusion::Confusion;
+pub use curve::{Curve, Group};
+pub use estimate::Estimate;
 pub use regression::Numbers;
+pub use sums::{Pair, Sums};
 pub use tally::{Average, Tally};
 
 /// What is predicted.

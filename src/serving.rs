@@ -175,6 +175,11 @@ impl Snapshot {
         self.models.get(model).ok_or_else(|| NotServed::Model(crate::model::shorten(model)))
     }
 
+    /// Every version that is loaded.
+    pub fn versions(&self) -> impl Iterator<Item = &Arc<ServedVersion>> {
+        self.models.values().flat_map(|model| model.versions.values().map(|(_, version)| version))
+    }
+
     /// The model of a founding endpoint that names none: the default one, else the only one.
     pub fn only_model(&self) -> Option<&ModelName> {
         self.default_model.as_ref().or_else(|| {

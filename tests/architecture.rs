@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("onnx", &["model", "tensor"]),
     ("booster", &["json", "model", "tensor"]),
     ("format", &["booster", "model", "onnx"]),
-    ("score", &[]),
+    ("score", &["stats"]),
     ("stats", &[]),
     ("experiment", &["json", "model", "score", "stats", "tensor"]),
     ("drift", &["model", "stats", "tensor"]),

@@ -49,6 +49,8 @@ mod native;
 mod outcomes;
 #[path = "it/overload.rs"]
 mod overload;
+#[path = "it/performance.rs"]
+mod performance;
 #[path = "it/prediction_log.rs"]
 mod prediction_log;
 #[path = "it/process.rs"]

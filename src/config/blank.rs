@@ -62,6 +62,7 @@ impl Config {
             monitor: Monitor {
                 max_bytes: 0,
                 drift: false,
+                performance: false,
                 learn_rows: 0,
                 window_rows: 0,
                 max_rows_per_s: 0,

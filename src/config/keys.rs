@@ -153,6 +153,9 @@ pub const KEYS: &[Key] = keys! {
     /// Whether features and predictions are watched: broken data and drift, each named with its feature
     /// (docs/monitoring.md).
     live monitor.drift = true => plain!(monitor.drift);
+    /// Whether predictions of every version wait for their actuals, so that it can be told how good they are
+    /// (docs/monitoring.md). It takes as much as an experiment does; without it, only those wait that take part in one.
+    live monitor.performance = false => plain!(monitor.performance);
     /// Rows that a version's reference is learned from, from its first request on.
     restart monitor.learn_rows = 2000 in 200..=100_000 => plain!(monitor.learn_rows);
     /// Rows of the window that is compared with the reference, the latest.

@@ -109,8 +109,8 @@ impl fmt::Display for Step {
     }
 }
 
-/// `30s`, `10m`, `2h` or `1d`.
-fn time(text: &str) -> Option<Duration> {
+/// `30s`, `10m`, `2h` or `1d`; none for another text, and for more than 400 days.
+pub fn time(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let seconds = match unit {
         's' => 1,

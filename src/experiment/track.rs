@@ -70,10 +70,4 @@ impl Track {
     pub fn propensity(&self, variant: usize) -> f32 {
         self.experiment.variants[variant].slots.width() as f32 / assign::SLOTS as f32
     }
-
-    /// What a unit is called in sums and receipts: a hash of its own, which says nothing of its slot.
-    #[inline]
-    pub fn unit(&self, unit: &str) -> u64 {
-        assign::unit(&self.experiment.salt, unit)
-    }
 }

@@ -2,6 +2,7 @@
 
 mod drift;
 mod experiments;
+mod performance;
 mod verbs;
 
 use std::convert::Infallible;
@@ -121,6 +122,9 @@ impl Port {
                 if let Some(seen) = drift::asked(&path, request.uri().query().unwrap_or_default()) =>
             {
                 drift::answer(&self.gateway, seen).await
+            }
+            (&Method::GET, _) if let Some(model) = path.strip_prefix("/performance/") => {
+                performance::answer(&self.gateway, model, request.uri().query().unwrap_or_default()).await
             }
             (&Method::GET, _) if let Some(name) = experiments::reported(&path) => {
                 experiments::report(&self.gateway, name).await

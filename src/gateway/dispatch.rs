@@ -243,11 +243,8 @@ fn predict(
     Ok(Call::Predict(Box::new(Prediction {
         version: version.clone(),
         arm: target.arm.cloned(),
-        part: target.part.map(|(track, enrolled)| Part {
-            track: track.clone(),
-            enrolled,
-            receipt: head.receipt.clone().is_some_and(|range| &work.input[range] == b"1"),
-        }),
+        part: target.part.map(|(track, enrolled)| Part { track: track.clone(), enrolled }),
+        receipt: head.receipt.clone().is_some_and(|range| &work.input[range] == b"1"),
         form,
         policy: Policy {
             max_rows: settings.max_rows(&version.model),

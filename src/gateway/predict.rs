@@ -49,6 +49,8 @@ pub(super) struct Prediction {
     pub(super) mirror: Option<(Arc<Mirror>, Option<u64>)>,
     /// Whether it stands in for one that failed.
     pub(super) fell_back: bool,
+    /// Whether the client asked for a receipt.
+    pub(super) receipt: bool,
     /// Whether heavy runs are for a lane.
     pub(super) light_only: bool,
     /// What the answer of another server begins with.
@@ -59,8 +61,6 @@ pub(super) struct Prediction {
 pub(super) struct Part {
     pub(super) track: Arc<Track>,
     pub(super) enrolled: Enrolled,
-    /// Whether the client asked for a receipt.
-    pub(super) receipt: bool,
 }
 
 /// How the body is to be read, and so how the answer is written.
@@ -156,13 +156,13 @@ impl Prediction {
             Ok(Err(RunError::Input(message))) => {
                 // What one variant takes and another does not is harm.
                 self.keep(Outcome::ClientError, Some("invalid_input"), work, runner);
-                self.record(None, work, runner, ran);
+                self.record(false, work, runner, ran);
                 return Some(self.fail(work, 400, "invalid_input", &message, Outcome::ClientError));
             }
             Ok(Err(RunError::Engine(message))) => {
                 tracing::warn!(model = %version.model, version = version.version.get(), %message, "the engine failed");
                 self.keep(Outcome::Error, Some("engine_failed"), work, runner);
-                self.record(None, work, runner, ran);
+                self.record(false, work, runner, ran);
                 let answer = self.engine_failed(work, ran);
                 return self.instead(answer, work, runner, wanted);
             }
@@ -170,7 +170,7 @@ impl Prediction {
                 runner.metrics.panics.inc();
                 tracing::error!(model = %version.model, version = version.version.get(), "the engine panicked");
                 self.keep(Outcome::Error, Some("engine_failed"), work, runner);
-                self.record(None, work, runner, ran);
+                self.record(false, work, runner, ran);
                 let answer = self.engine_failed(work, ran);
                 return self.instead(answer, work, runner, wanted);
             }
@@ -224,15 +224,7 @@ impl Prediction {
                 log.send(*logged, &mut work.request.inputs, &mut work.outputs, Hand::Over);
             }
         }
-        self.record(
-            wanted
-                .then(|| work.outputs.get(version.prediction))
-                .flatten()
-                .map(|output| Predictions::of(output, &version.signature.outputs[version.prediction])),
-            work,
-            runner,
-            done,
-        );
+        self.record(wanted, work, runner, done);
         if wanted && self.mirror.is_some() {
             self.reflect(work);
         }
@@ -285,40 +277,75 @@ impl Prediction {
         }
     }
 
-    /// Tells the monitor, once, of a request that takes part in an experiment, and signs a receipt where one is wanted;
-    /// without predictions the variant failed it.
+    /// Tells the monitor, once, of a request that takes part in an experiment or whose predictions wait for actuals, and
+    /// signs a receipt where one is wanted; one that was not `answered` the variant failed.
     #[inline]
     pub(super) fn record(
         &mut self,
-        predictions: Option<Predictions>,
+        answered: bool,
         work: &mut Workspace,
         runner: &mut Runner,
         ended: Instant,
     ) {
-        let Some(Part { track, enrolled, receipt }) = self.part.take() else { return };
-        let Enrolled { variant, slot, unit } = enrolled;
-        let at = runner.recorder.millis(self.arrived);
-        let id = monitor::request_id(&work.request.id);
-        let failed = predictions.is_none();
-        let predictions = predictions.unwrap_or_default();
-        if receipt && !failed && runner.receipts.is_on() {
-            let receipt = Receipt {
-                phase: u64::from_str_radix(&track.phase, 16).unwrap_or(0),
-                variant: variant as u8,
-                version: if self.remote().is_some() { 0 } else { self.version.version.get() },
-                slot,
-                unit,
-                id,
-                at,
-                propensity: track.propensity(variant),
-                predictions: predictions.clone(),
-                model: self.version.model.to_string(),
-            };
-            work.receipt.clear();
-            runner.receipts.push(&receipt, &mut work.receipt);
+        let part = self.part.take();
+        if part.is_some() || (answered && self.version.watch.remembers()) {
+            self.tell(part, answered, work, runner, ended);
         }
-        let (variant, seconds) = (variant as u8, (ended - self.arrived).as_secs_f64());
-        runner.recorder.record(Record { track, unit, id, at, seconds, predictions, slot, variant, failed });
+    }
+
+    fn tell(
+        &self,
+        part: Option<Part>,
+        answered: bool,
+        work: &mut Workspace,
+        runner: &mut Runner,
+        ended: Instant,
+    ) {
+        let (track, enrolled) = part.map(|part| (part.track, part.enrolled)).unzip();
+        let Enrolled { variant, slot, unit } = enrolled.unwrap_or_default();
+        let local = self.remote().is_none();
+        if track.is_none() && !local {
+            return;
+        }
+        let output = work.outputs.get(self.version.prediction).filter(|_| answered);
+        let signature = &self.version.signature;
+        let record = Record {
+            unit,
+            id: monitor::request_id(&work.request.id),
+            at: runner.recorder.millis(self.arrived),
+            seconds: (ended - self.arrived).as_secs_f32(),
+            version: if local { self.version.watch.id } else { 0 },
+            predictions: output.map_or_else(Predictions::default, |output| {
+                Predictions::of(output, signature, self.version.prediction)
+            }),
+            slot,
+            variant: variant as u8,
+            failed: output.is_none(),
+            track,
+        };
+        if self.receipt && !record.failed && runner.receipts.is_on() {
+            self.sign(&record, work, runner);
+        }
+        runner.recorder.record(record);
+    }
+
+    #[cold]
+    fn sign(&self, record: &Record, work: &mut Workspace, runner: &Runner) {
+        let track = record.track.as_deref();
+        let receipt = Receipt {
+            phase: track.map_or(0, |track| u64::from_str_radix(&track.phase, 16).unwrap_or(0)),
+            variant: record.variant,
+            version: if self.remote().is_some() { 0 } else { self.version.version.get() },
+            slot: record.slot,
+            unit: record.unit,
+            id: record.id,
+            at: record.at,
+            propensity: track.map_or(1.0, |track| track.propensity(record.variant.into())),
+            predictions: record.predictions.clone(),
+            model: self.version.model.to_string(),
+        };
+        work.receipt.clear();
+        runner.receipts.push(&receipt, &mut work.receipt);
     }
 
     #[cold]

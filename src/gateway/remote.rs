@@ -90,7 +90,7 @@ impl Prediction {
                     if let Some((outcome, code)) = failed(&failure) {
                         self.keep(outcome, Some(code), work, &mut w.runner);
                     }
-                    self.record(None, work, &mut w.runner, now);
+                    self.record(false, work, &mut w.runner, now);
                 });
                 let answer = self.remote_failed(work, &failure);
                 if self.fall_back(now) { None } else { Some(answer) }

@@ -89,13 +89,24 @@ impl<'a> Target<'a> {
     #[cold]
     pub(super) fn failed(self, arrived: Instant) {
         let Some((track, Enrolled { variant, slot, unit })) = self.part else { return };
-        let (track, variant) = (track.clone(), variant as u8);
+        let (track, version, variant) = (Some(track.clone()), 0, variant as u8);
         let predictions = Predictions::default();
         worker::with(|worker| {
             let recorder = &mut worker.runner.recorder;
             let at = recorder.millis(arrived);
             let (id, seconds, failed) = (0, 0.0, true);
-            recorder.record(Record { track, unit, id, at, seconds, predictions, slot, variant, failed });
+            recorder.record(Record {
+                track,
+                version,
+                unit,
+                id,
+                at,
+                seconds,
+                predictions,
+                slot,
+                variant,
+                failed,
+            });
         });
     }
 

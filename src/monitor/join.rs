@@ -1,9 +1,10 @@
 //! An actual meets its prediction.
 
-use crate::experiment::Predicted;
-use crate::experiment::sums::{Cell, Place, Sums, bucket};
-
 use super::pending::Waiting;
+use super::performance::{Performance, Row};
+use super::record::Record;
+use crate::experiment::sums::{Cell, Place, Sums, bucket};
+use crate::experiment::{Predicted, Track};
 
 /// What became of an outcome; the label `result` of `sidegate_outcomes_total` and the status in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,29 +54,60 @@ impl Joined {
 }
 
 /// Counts what was predicted as long as nothing else is known, where the absence of an outcome is one.
-pub(super) fn expect(waiting: &Waiting, sums: &mut Sums, now: u64) {
-    let track = &waiting.track;
-    let arms = track.layout.of_unit(waiting.variant.into(), waiting.slot);
-    let place = Place { arms: &arms, bucket: bucket(waiting.unit), at: waiting.at };
+pub(super) fn expect(track: &Track, record: &Record, sums: &mut Sums, now: u64) {
+    let arms = track.layout.of_unit(record.variant.into(), record.slot);
+    let place = Place { arms: &arms, bucket: bucket(record.unit), at: record.at };
     if let Some(series) = track.labelled {
-        sums.add_late(place, series, Cell { weight: waiting.predictions.rows().len() as f64, sum: 0.0 }, now);
+        sums.add_late(place, series, Cell { weight: record.predictions.rows().len() as f64, sum: 0.0 }, now);
     }
     let Some(default) = track.experiment.plan.default_label else { return };
-    for predicted in waiting.predictions.rows() {
-        each_score(waiting, *predicted, default, |series, value| {
+    for predicted in record.predictions.rows() {
+        each_score(track, *predicted, default, |series, value| {
             sums.add_late(place, series, Cell { weight: 1.0, sum: value }, now);
         });
     }
 }
 
-/// Counts the actual of a row.
-pub(super) fn join(waiting: &mut Waiting, row: usize, actual: f64, sums: &mut Sums, now: u64) -> Joined {
+/// Counts the actual of a row: in the version's performance, and in the `sums` of an experiment that it takes part in.
+pub(super) fn join(
+    waiting: &mut Waiting,
+    row: usize,
+    actual: f64,
+    sums: Option<&mut Sums>,
+    performance: &mut Performance,
+    now: u64,
+) -> Joined {
     let Some(predicted) = waiting.predictions.rows().get(row).copied() else { return Joined::Invalid };
     let before = waiting.actuals.as_ref().and_then(|actuals| actuals[row]);
     if before == Some(actual) {
         return Joined::Duplicate;
     }
-    let track = waiting.track.clone();
+    let at = waiting.at;
+    let mut kept =
+        performance.revise(waiting.version, Row { at, predicted, own: waiting.own }, before, actual, now);
+    if let (Some(track), Some(sums)) = (waiting.track.clone(), sums) {
+        // An experiment does not wait as long, and says so.
+        kept = score(&track, waiting, predicted, before, actual, sums, now);
+    }
+    let rows = waiting.predictions.rows().len();
+    waiting.actuals.get_or_insert_with(|| vec![None; rows].into())[row] = Some(actual);
+    match (kept, before) {
+        (false, _) => Joined::Late,
+        (true, Some(_)) => Joined::Corrected,
+        (true, None) => Joined::Ok,
+    }
+}
+
+/// Counts an actual in the sums of an experiment; false where its horizon is over.
+fn score(
+    track: &Track,
+    waiting: &Waiting,
+    predicted: Predicted,
+    before: Option<f64>,
+    actual: f64,
+    sums: &mut Sums,
+    now: u64,
+) -> bool {
     let arms = track.layout.of_unit(waiting.variant.into(), waiting.slot);
     let place = Place { arms: &arms, bucket: bucket(waiting.unit), at: waiting.at };
     let mut late = false;
@@ -85,23 +117,18 @@ pub(super) fn join(waiting: &mut Waiting, row: usize, actual: f64, sums: &mut Su
     // What counted so far is taken out: another actual, or the one that is assumed where none comes.
     let assumed = before.or(track.experiment.plan.default_label);
     if let Some(assumed) = assumed {
-        each_score(waiting, predicted, assumed, |series, value| {
+        each_score(track, predicted, assumed, |series, value| {
             late |= !sums.add_late(place, series, Cell { weight: -1.0, sum: -value }, now);
         });
     }
-    each_score(waiting, predicted, actual, |series, value| {
+    each_score(track, predicted, actual, |series, value| {
         late |= !sums.add_late(place, series, Cell { weight: 1.0, sum: value }, now);
     });
-    if late {
-        return Joined::Late;
-    }
-    let rows = waiting.predictions.rows().len();
-    waiting.actuals.get_or_insert_with(|| vec![None; rows].into())[row] = Some(actual);
-    if before.is_some() { Joined::Corrected } else { Joined::Ok }
+    !late
 }
 
-fn each_score(waiting: &Waiting, predicted: Predicted, actual: f64, mut take: impl FnMut(usize, f64)) {
-    for (series, score) in &waiting.track.scores {
+fn each_score(track: &Track, predicted: Predicted, actual: f64, mut take: impl FnMut(usize, f64)) {
+    for (series, score) in &track.scores {
         if let Some(value) = score.value(predicted, actual) {
             take(*series, value);
         }

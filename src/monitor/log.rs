@@ -113,6 +113,8 @@ pub struct Noted {
     pub row: Option<usize>,
     /// What was true.
     pub actual: Option<f64>,
+    /// The same, where it is a class by its name.
+    pub class: Option<String>,
     /// The experiment and the unit in it.
     pub unit: Option<(String, u64)>,
     /// What that did, and how much.
@@ -196,7 +198,9 @@ impl Log {
     /// Leaves outcomes that came together; how many are to be logged.
     pub(super) fn outcomes(&self, noted: Vec<Noted>) -> usize {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let one = |noted: &Noted| size_of::<Noted>() + text(&noted.id) + text(&noted.model) + 64;
+        let one = |noted: &Noted| {
+            size_of::<Noted>() + text(&noted.id) + text(&noted.model) + text(&noted.class) + 64
+        };
         let (count, bytes) = (noted.len(), OVERHEAD + noted.iter().map(one).sum::<usize>());
         if count == 0 {
             return 0;

@@ -46,10 +46,18 @@ pub(super) struct Item {
 /// An actual.
 #[derive(Debug)]
 pub(super) enum Actual {
-    Number(f64),
-    Flag(bool),
+    One(One),
     /// Row by row, [`MAX_ROWS`] at most.
-    Rows(Vec<Option<f64>>),
+    Rows(Vec<Option<One>>),
+}
+
+/// One row's actual.
+#[derive(Debug)]
+pub(super) enum One {
+    /// A number; true and false are 1 and 0.
+    Number(f64),
+    /// A class, as the model calls it.
+    Class(String),
 }
 
 impl<'de> Deserialize<'de> for Actual {
@@ -65,23 +73,27 @@ impl<'de> Visitor<'de> for ActualVisitor {
     type Value = Actual;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a number, true or false, or a list of them for up to {MAX_ROWS} rows")
+        write!(f, "a number, true or false, a class, or a list of them for up to {MAX_ROWS} rows")
     }
 
     fn visit_bool<E: Error>(self, flag: bool) -> Result<Actual, E> {
-        Ok(Actual::Flag(flag))
+        Ok(Actual::One(One::Number(f64::from(flag))))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Actual, E> {
-        Ok(Actual::Number(number))
+        Ok(Actual::One(One::Number(number)))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Actual, E> {
-        Ok(Actual::Number(number as f64))
+        Ok(Actual::One(One::Number(number as f64)))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Actual, E> {
-        Ok(Actual::Number(number as f64))
+        Ok(Actual::One(One::Number(number as f64)))
+    }
+
+    fn visit_str<E: Error>(self, class: &str) -> Result<Actual, E> {
+        Ok(Actual::One(One::Class(class.into())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Actual, A::Error> {
@@ -90,20 +102,16 @@ impl<'de> Visitor<'de> for ActualVisitor {
             if rows.len() == MAX_ROWS {
                 return Err(A::Error::invalid_length(MAX_ROWS + 1, &self));
             }
-            rows.push(row.map(|One(number)| number));
+            rows.push(row);
         }
         Ok(Actual::Rows(rows))
     }
 }
 
-/// One row's actual.
-struct One(f64);
-
 impl<'de> Deserialize<'de> for One {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Actual::deserialize(deserializer)? {
-            Actual::Number(number) => Ok(Self(number)),
-            Actual::Flag(flag) => Ok(Self(f64::from(flag))),
+            Actual::One(one) => Ok(one),
             Actual::Rows(_) => Err(D::Error::custom("a row has one actual")),
         }
     }

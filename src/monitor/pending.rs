@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::record::Predictions;
+use super::record::{Predictions, Record};
 use crate::experiment::Track;
 
 /// Most predictions of a generation: few enough that its index stays in a core's cache while it fills.
@@ -20,13 +20,18 @@ const MAX_SPENT: usize = 200_000;
 /// A prediction and what is known of its actuals.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    pub(super) track: Arc<Track>,
+    /// The experiment that it takes part in.
+    pub(super) track: Option<Arc<Track>>,
+    /// The number of the version that predicted; 0 where nobody knows.
+    pub(super) version: u32,
     /// The hash of its request's id, or of its receipt.
     pub(super) id: u64,
     pub(super) unit: u64,
     pub(super) at: u64,
     pub(super) slot: u32,
     pub(super) variant: u8,
+    /// Whether this process predicted it, not only somebody's receipt says so.
+    pub(super) own: bool,
     pub(super) predictions: Predictions,
     /// Row by row; none while there is none.
     pub(super) actuals: Option<Box<[Option<f64>]>>,
@@ -140,6 +145,12 @@ impl Pending {
 // === impl Waiting ===
 
 impl Waiting {
+    /// Of a request whose predictions wait.
+    pub(super) fn of(record: Record) -> Self {
+        let Record { track, version, unit, id, at, slot, variant, predictions, .. } = record;
+        Self { track, version, id, unit, at, slot, variant, own: true, predictions, actuals: None }
+    }
+
     /// What it takes, with an actual for every row.
     fn bytes(&self) -> usize {
         let rows = self.predictions.rows();
@@ -156,9 +167,7 @@ mod tests {
 
     fn waiting(track: &Arc<Track>, n: u64, id: u64) -> Waiting {
         let record = record(track, n, n);
-        let (unit, at, slot, variant) = (record.unit, record.at, record.slot, record.variant);
-        let track = record.track;
-        Waiting { track, id, unit, at, slot, variant, predictions: record.predictions, actuals: None }
+        Waiting { id, ..Waiting::of(record) }
     }
 
     #[test]

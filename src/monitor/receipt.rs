@@ -11,13 +11,15 @@ use crate::experiment::Predicted;
 /// The first byte of the body.
 const FORMAT: u8 = 1;
 const TAG_BYTES: usize = 16;
+/// The phase in receipts of answers that took part in no experiment.
+pub(super) const NO_PHASE: u64 = 0;
 /// What keys of this use are derived for.
 const CONTEXT: &str = "sidegate 2026-11 receipt of a prediction";
 
 /// What a receipt says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// The phase of the experiment.
+    /// The phase of the experiment; 0 where there is none.
     pub phase: u64,
     /// The variant, by its number.
     pub variant: u8,

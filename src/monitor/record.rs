@@ -1,11 +1,11 @@
-//! What a worker tells of one answered request that takes part in an experiment.
+//! What a worker tells of one answered request that takes part in an experiment, or whose predictions wait for actuals.
 
 use std::sync::Arc;
 
 use crate::experiment::sums::Outputs;
 use crate::experiment::{Predicted, Track};
-use crate::model::TensorSpec;
-use crate::tensor::Tensor;
+use crate::model::Signature;
+use crate::tensor::{Data, Tensor};
 
 /// Rows of one request whose predictions are kept for their actuals.
 pub(super) const MAX_ROWS: usize = 256;
@@ -13,8 +13,10 @@ pub(super) const MAX_ROWS: usize = 256;
 /// One request. It fits a line of the cache, since thousands of them wait.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The experiment and what its variants meant.
-    pub track: Arc<Track>,
+    /// The experiment and what its variants meant; none of a request that takes part in none.
+    pub track: Option<Arc<Track>>,
+    /// The number of the version that predicted; 0 where it is another server's.
+    pub version: u32,
     /// The hash that stands for the unit.
     pub unit: u64,
     /// The hash of its id.
@@ -22,7 +24,7 @@ pub struct Record {
     /// When it had been read, in milliseconds since 1970.
     pub at: u64,
     /// How long it took.
-    pub seconds: f64,
+    pub seconds: f32,
     /// What was predicted.
     pub predictions: Predictions,
     /// The slot that chose the variant.
@@ -57,15 +59,20 @@ struct Many {
 
 impl Predictions {
     /// Reads them from the output that the model predicts with: one number a row is a number or a label, two are the
-    /// probabilities of 0 and 1, more are the scores of labels, of which the largest counts.
-    pub fn of(output: &Tensor, spec: &TensorSpec) -> Self {
+    /// probabilities of 0 and 1, more are the scores of labels, of which the largest counts. A text is the label of that
+    /// name.
+    pub fn of(output: &Tensor, signature: &Signature, prediction: usize) -> Self {
         let rows = output.rows();
         let width = output.data.len().checked_div(rows).unwrap_or(0);
-        let number = |row: usize, column: usize| output.data.number(row * width + column).unwrap_or(f64::NAN);
+        let labels = signature.labels(prediction);
+        let number = |row: usize, column: usize| match &output.data {
+            Data::Bytes(texts) => named(texts.get(row * width + column), labels),
+            data => data.number(row * width + column).unwrap_or(f64::NAN),
+        };
         let row = |row: usize| match width {
             1 => Predicted::Value(number(row, 0)),
             2 if output.data.datatype().is_float() => Predicted::Probability(number(row, 1)),
-            _ => Predicted::Value(largest(width, |column| number(row, column), spec)),
+            _ => Predicted::Value(largest(width, |column| number(row, column), labels)),
         };
         (0..if width == 0 { 0 } else { rows }).map(row).collect()
     }
@@ -109,25 +116,37 @@ impl FromIterator<Predicted> for Predictions {
     }
 }
 
+/// The label that a text names: its number, else its position.
+#[cold]
+fn named(text: Option<&[u8]>, labels: &[String]) -> f64 {
+    let named = |label: &String| text.is_some_and(|text| text == label.as_bytes());
+    labels.iter().position(named).map_or(f64::NAN, |at| labels[at].parse().unwrap_or(at as f64))
+}
+
 /// The label of the largest of some scores: its number, else its position.
-fn largest(width: usize, score: impl Fn(usize) -> f64, spec: &TensorSpec) -> f64 {
+fn largest(width: usize, score: impl Fn(usize) -> f64, labels: &[String]) -> f64 {
     let best = (0..width).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(0);
     if score(best).is_nan() {
         return f64::NAN;
     }
-    let label = spec.labels.as_ref().and_then(|labels| labels.get(best)?.parse().ok());
+    let label = labels.get(best).and_then(|label| label.parse().ok());
     label.unwrap_or(best as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::{Data, Datatype};
+    use crate::model::TensorSpec;
+    use crate::tensor::Datatype;
+
+    fn spec(labels: Option<&[&str]>) -> TensorSpec {
+        let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
+        TensorSpec { name: "p".into(), datatype: Datatype::Fp32, shape: vec![-1], labels }
+    }
 
     fn of(shape: &[usize], data: Data, labels: Option<&[&str]>) -> Vec<Predicted> {
-        let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
-        let spec = TensorSpec { name: "p".into(), datatype: Datatype::Fp32, shape: vec![-1], labels };
-        Predictions::of(&Tensor::new(shape, data), &spec).rows().to_vec()
+        let signature = Signature { inputs: Vec::new(), outputs: vec![spec(labels)] };
+        Predictions::of(&Tensor::new(shape, data), &signature, 0).rows().to_vec()
     }
 
     #[test]
@@ -139,6 +158,10 @@ mod tests {
         assert_eq!(of(&[1, 3], Data::Fp64(vec![0.2, 0.7, 0.1]), None), [Value(1.0)]);
         assert_eq!(of(&[1, 3], Data::Fp64(vec![0.2, 0.7, 0.1]), Some(&["10", "20", "30"])), [Value(20.0)]);
         assert_eq!(of(&[0, 3], Data::Fp64(vec![]), None), []);
+        let texts = || Data::Bytes(["b", "a", "c"].iter().collect());
+        let found = format!("{:?}", of(&[3], texts(), Some(&["a", "b"])));
+        assert_eq!(found, "[Value(1.0), Value(0.0), Value(NaN)]");
+        assert_eq!(of(&[3], texts(), Some(&["c", "b", "a"]))[2], Value(0.0));
     }
 
     #[test]
@@ -147,8 +170,8 @@ mod tests {
             (0..300).map(|row| if row == 299 { f64::NAN } else { f64::from(row / 2) }).collect();
         let mut all = Outputs::default();
         values.iter().for_each(|value| all.push(*value));
-        let spec = TensorSpec { name: "p".into(), datatype: Datatype::Fp64, shape: vec![-1], labels: None };
-        let found = Predictions::of(&Tensor::new(&[300], Data::Fp64(values)), &spec);
+        let signature = Signature { inputs: Vec::new(), outputs: vec![spec(None)] };
+        let found = Predictions::of(&Tensor::new(&[300], Data::Fp64(values)), &signature, 0);
         assert_eq!((found.rows().len(), found.outputs()), (MAX_ROWS, all));
     }
 }

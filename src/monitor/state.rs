@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 use super::fleet::view;
 use super::join::expect;
 use super::log::Log;
-use super::now;
 use super::pending::{Pending, Waiting};
+use super::performance::Performance;
 use super::published::{self, FORMAT, Header, Stored};
 use super::publisher::{Earlier, Job, Publisher};
 use super::receipt::Receipts;
 use super::record::Record;
 use super::webhook::Webhook;
+use super::{Judged, now};
 use crate::config::Config;
 use crate::experiment::analysis::Report;
 use crate::experiment::pairwise::Pairs;
@@ -57,6 +58,7 @@ pub(super) struct State {
     told_dropped: u64,
     /// By phase.
     phases: Phases,
+    performance: Performance,
     pending: Pending,
     told_evicted: u64,
     publisher: Option<Publisher>,
@@ -119,6 +121,7 @@ impl State {
             dropped,
             told_dropped: 0,
             phases: Phases::default(),
+            performance: Performance::default(),
             pending: Pending::new(max_bytes),
             told_evicted: 0,
             publisher,
@@ -131,16 +134,19 @@ impl State {
 
     /// Counts an answered request.
     pub(super) fn count(&mut self, record: Record) {
-        let now = record.at;
-        let phase = phase(&mut self.phases, &record.track, now);
-        phase.expose(&record);
-        if record.predictions.rows().is_empty() || record.track.scores.is_empty() {
-            return;
+        let (now, rows) = (record.at, record.predictions.rows().len());
+        let mut waits = self.performance.predicted(record.version, now, rows);
+        if let Some(track) = &record.track {
+            let phase = phase(&mut self.phases, track, now);
+            phase.expose(track, &record);
+            if rows > 0 && !track.scores.is_empty() {
+                expect(track, &record, &mut phase.sums, now);
+                waits = true;
+            }
         }
-        let Record { track, unit, id, at, slot, variant, predictions, .. } = record;
-        let waiting = Waiting { track, id, unit, at, slot, variant, predictions, actuals: None };
-        expect(&waiting, &mut phase.sums, now);
-        self.pending.insert(waiting);
+        if waits {
+            self.pending.insert(Waiting::of(record));
+        }
     }
 
     /// Counts what shadows predicted.
@@ -155,6 +161,8 @@ impl State {
         let evicted = self.pending.evicted;
         self.metrics.pending_evicted.inc_by(evicted - std::mem::replace(&mut self.told_evicted, evicted));
         let config = self.config.load_full();
+        self.performance.follow(&self.serving.snapshot.load(), config.monitor.performance, &self.metrics);
+        self.performance.tell(&self.metrics, now);
         let current: Vec<Arc<Track>> = self.current();
         for track in &current {
             let phase = phase(&mut self.phases, track, now);
@@ -286,6 +294,14 @@ impl State {
         }
     }
 
+    /// How good a model's predictions are; see [`Performance::report`].
+    pub(super) fn performance(&mut self, asked: &Judged, now: u64) -> Option<Value> {
+        // A version that was loaded just now is known.
+        let on = self.config.load().monitor.performance;
+        self.performance.follow(&self.serving.snapshot.load(), on, &self.metrics);
+        self.performance.report(&asked.model, asked.version, asked.window, now)
+    }
+
     /// What is known of an experiment: this process's sums, what they say, and what follows.
     pub(super) fn report(&mut self, name: &str, now: u64) -> Option<Value> {
         let snapshot = self.serving.snapshot.load_full();
@@ -374,8 +390,7 @@ impl Phase {
         }
     }
 
-    fn expose(&mut self, record: &Record) {
-        let track = &record.track;
+    fn expose(&mut self, track: &Track, record: &Record) {
         let arms = track.layout.of_unit(record.variant.into(), record.slot);
         let place = Place { arms: &arms, bucket: bucket(record.unit), at: record.at };
         if self.seen.len() >= MAX_SEEN {
@@ -393,21 +408,21 @@ impl Phase {
                 }
             }
         }
-        let outputs = record.predictions.outputs();
+        let (outputs, seconds) = (record.predictions.outputs(), f64::from(record.seconds));
         for arm in &arms {
             let tally = &mut sums.arms[*arm];
             tally.requests += 1;
             // What fails at once is no fast answer.
             if !record.failed {
-                tally.latency.push(record.seconds);
-                tally.seconds.add(place.bucket, Cell { weight: 1.0, sum: record.seconds });
+                tally.latency.push(seconds);
+                tally.seconds.add(place.bucket, Cell { weight: 1.0, sum: seconds });
             }
             sums.add_outputs(*arm, place.bucket, &outputs, self.last[*arm]);
             self.last[*arm] = outputs.ends().map(|[_, last]| last).or(self.last[*arm]);
         }
         sums.add(place, track.errors, Cell { weight: 1.0, sum: f64::from(record.failed) });
         if let Some(latency) = track.latency.filter(|_| !record.failed) {
-            sums.add(place, latency, Cell { weight: 1.0, sum: record.seconds });
+            sums.add(place, latency, Cell { weight: 1.0, sum: seconds });
         }
     }
 

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::drift::{Change, Drift};
 use crate::metrics::{Metrics, Score};
 use crate::model::{ModelName, Version};
-use crate::serving::{ServedVersion, Serving, Snapshot};
+use crate::serving::{ServedVersion, Serving};
 
 /// Features of a version whose drift is a series: those with the largest effects, and twice as many with an alert.
 const SERIES: usize = 50;
@@ -101,7 +101,7 @@ impl Watchers {
     fn follow(&mut self, now: u64) {
         let snapshot = self.serving.snapshot.load_full();
         let on = self.config.load().monitor.drift;
-        let served = served(&snapshot).filter(|_| on);
+        let served = snapshot.versions().filter(|_| on);
         let numbers: HashMap<u32, Arc<ServedVersion>> =
             served.map(|version| (version.watch.id, version.clone())).collect();
         let gone: Vec<u32> = self.watched.keys().copied().filter(|id| !numbers.contains_key(id)).collect();
@@ -188,10 +188,6 @@ impl Watchers {
         };
         self.watched.get(&version.watch.id)
     }
-}
-
-fn served(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<ServedVersion>> {
-    snapshot.models.values().flat_map(|model| model.versions.values().map(|(_, version)| version))
 }
 
 fn tell(metrics: &Metrics, webhook: &Webhook, version: &ServedVersion, change: &Change) {

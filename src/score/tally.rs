@@ -33,13 +33,18 @@ impl Tally {
 
     /// Takes a row.
     pub fn push(&mut self, truth: usize, predicted: usize) {
+        self.add(truth, predicted, 1);
+    }
+
+    /// Takes rows that are alike.
+    pub fn add(&mut self, truth: usize, predicted: usize, rows: u64) {
         let highest = truth.max(predicted);
         if highest >= self.classes.len() {
             self.classes.resize(highest + 1, Counts::default());
         }
-        self.classes[truth].truth += 1;
-        self.classes[predicted].predicted += 1;
-        self.classes[truth].both += u64::from(truth == predicted);
+        self.classes[truth].truth += rows;
+        self.classes[predicted].predicted += rows;
+        self.classes[truth].both += if truth == predicted { rows } else { 0 };
     }
 
     /// Takes the rows of another.

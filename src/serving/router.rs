@@ -54,7 +54,7 @@ pub struct Routed<'a> {
 }
 
 /// A unit that takes part in an experiment.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Enrolled {
     /// Its variant.
     pub variant: usize,
@@ -168,7 +168,7 @@ impl Router {
             return None;
         }
         let unit = enrolled.map(|enrolled| enrolled.unit);
-        let named = || request.value(&experiment.unit).map(|unit| self.track.unit(&unit));
+        let named = || request.value(&experiment.unit).map(|unit| experiment.place(&unit).1);
         Some((mirror, unit.or_else(named)))
     }
 

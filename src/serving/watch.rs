@@ -1,7 +1,7 @@
 //! What the monitor wants to see of a version.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use crate::drift::{Layout, Reference};
 
@@ -20,6 +20,8 @@ pub struct Watch {
     /// Every how many requests one is shown; 0: none.
     every: AtomicU32,
     requests: AtomicU32,
+    /// Whether what it predicts waits for what comes.
+    remembers: AtomicBool,
 }
 
 // === impl Watch ===
@@ -34,6 +36,7 @@ impl Watch {
             reference: reference.map(Arc::new),
             every: AtomicU32::new(0),
             requests: AtomicU32::new(0),
+            remembers: AtomicBool::new(false),
         }
     }
 
@@ -50,6 +53,17 @@ impl Watch {
     /// Asks for every so many requests.
     pub fn ask(&self, every: u32) {
         self.every.store(every, Relaxed);
+    }
+
+    /// Whether its predictions are told, for their actuals.
+    #[inline]
+    pub fn remembers(&self) -> bool {
+        self.remembers.load(Relaxed)
+    }
+
+    /// Asks for its predictions, or for none.
+    pub fn remember(&self, on: bool) {
+        self.remembers.store(on, Relaxed);
     }
 
     /// What was asked for.

@@ -63,14 +63,17 @@ class Sky:
     def send(self, rows: int, edit=lambda row: row) -> float:
         """Returns when the last answer was there."""
         for _ in range(rows // ROWS):
-            data = [value for _ in range(ROWS) for value in edit(flight(self.rng))]
-            body = {"inputs": [{"name": "input", "shape": [ROWS, 8], "datatype": "FP32", "data": data}]}
+            body = self.body(ROWS, edit)
             asked = time.monotonic()
             answer = self.session.post(f"{self.server.url}/v2/models/flight-delay/infer", json=body)
             assert answer.status_code == 200, answer.text
             self.slowest = max(self.slowest, time.monotonic() - asked)
             time.sleep(ROWS / RATE)
         return time.time()
+
+    def body(self, rows: int, edit=lambda row: row) -> dict:
+        data = [value for _ in range(rows) for value in edit(flight(self.rng))]
+        return {"inputs": [{"name": "input", "shape": [rows, 8], "datatype": "FP32", "data": data}]}
 
     def alerts(self) -> set[tuple[str, str]]:
         """Feature and kind of those that /metrics has."""
@@ -110,6 +113,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             [monitor]
             webhook_url = "{receiver.url}/events"
             webhook_token_file = "{folder / "token"}"
+            performance = true
             [experiments.halves]
             model = "wine"
             unit = "header:x-user"
@@ -203,6 +207,14 @@ def test_every_panel_of_the_dashboard_shows_something(watched: Watched, folder: 
     for user in range(20):
         headers = {"x-user": str(user)}
         assert sky.session.post(f"{server.url}/v2/models/wine/infer", json=wine, headers=headers).status_code == 200
+    # What comes true of the last flights, a second later.
+    answers = [sky.session.post(f"{server.url}/v2/models/flight-delay/infer", json=sky.body(ROWS)).json() for _ in range(4)]
+    time.sleep(1)
+    actuals = [
+        {"id": answer["id"], "actual": [value + sky.rng.gauss(0, 5) for value in answer["outputs"][0]["data"]]}
+        for answer in answers
+    ]
+    assert sky.session.post(f"{server.url}/actuals", json=actuals).json()["counts"] == {"ok": 4}
     assert sky.session.post(f"{server.url}/actuals", json={"id": "nobody", "actual": 1}).status_code in (200, 202)
     board = dashboard(folder)
     queries = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", [])]

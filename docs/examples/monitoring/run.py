@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A wind that rises and a unit that changes, on a real sidecar with the shipped model of flight delays.
+"""A wind that rises, a unit that changes, and what became of flights, on a real sidecar with the shipped model of delays.
 
     python3 docs/examples/monitoring/run.py [path/to/sidegate]
 
@@ -33,15 +33,30 @@ def flight(rng):
     ]
 
 
+def ask(address, path, body):
+    request = urllib.request.Request(f"http://{address}{path}", json.dumps(body).encode(), {"content-type": "application/json"})
+    return json.load(urllib.request.urlopen(request))
+
+
 def send(address, rng, rows, edit=lambda row: row):
+    """Returns the answers."""
+    answers = []
     for _ in range(rows // ROWS):
         data = [value for _ in range(ROWS) for value in edit(flight(rng))]
         inputs = [{"name": "input", "shape": [ROWS, 8], "datatype": "FP32", "data": data}]
-        url = f"http://{address}/v2/models/flight-delay/infer"
-        request = urllib.request.Request(url, json.dumps({"inputs": inputs}).encode(), {"content-type": "application/json"})
-        urllib.request.urlopen(request).read()
+        answers.append(ask(address, "/v2/models/flight-delay/infer", {"inputs": inputs}))
         # As many as are looked at.
         time.sleep(ROWS / 2000)
+    return answers
+
+
+def lands(address, rng, answers):
+    """Says what became of half of them: as predicted, give or take ten minutes."""
+    flown = rng.sample(answers, len(answers) // 2)
+    actuals = [
+        {"id": answer["id"], "actual": [value + rng.gauss(0, 10) for value in answer["outputs"][0]["data"]]} for answer in flown
+    ]
+    ask(address, "/actuals", actuals)
 
 
 def does(line, folder):
@@ -60,18 +75,21 @@ def metres(row):
 def main():
     rng = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
-        words = [SIDEGATE, "serve", "--registry", str(ROOT / "models"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
+        (pathlib.Path(folder) / "sidegate.toml").write_text("monitor.performance = true\n")
+        words = [SIDEGATE, "serve", "--config", "sidegate.toml", "--registry", str(ROOT / "models"), "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"]
         server = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         addresses = dict(part.split("=") for part in server.stdout.readline().split()[1:])
         http, admin = addresses["http"], f"--admin {addresses['admin']}"
         time.sleep(2)
-        send(http, rng, 6000)
+        answers = send(http, rng, 6000)
         send(http, rng, 1500, windy)
         time.sleep(1)
         does(f"drift report flight-delay {admin}", folder)
         send(http, rng, 200, metres)
         time.sleep(1)
         does(f"drift ls {admin}", folder)
+        lands(http, rng, answers)
+        does(f"performance flight-delay {admin}", folder)
         server.terminate()
 
 

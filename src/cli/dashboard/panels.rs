@@ -146,8 +146,18 @@ pub(super) const SECTIONS: &[Section] = &[
                 ],
             ),
             panel(
+                "Model Accuracy",
+                (Lines, "percentunit", 12),
+                "The share of right classes among the last hour's predictions that have an actual; of numbers, R² (the share of \
+                 their variance that is predicted).",
+                &[Query(
+                    "avg by (version) (model_accuracy{MODEL}) or avg by (version) (sidegate_performance{MODEL,metric=\"r2\"})",
+                    "{{version}}",
+                )],
+            ),
+            panel(
                 "Data Drift Score",
-                (Lines, "none", 24),
+                (Lines, "none", 12),
                 "How far features, and `prediction`, are from their reference: KS of numbers, χ² of categories. Of the features that differ most.",
                 &[Query("max by (version, feature) (data_drift_score{MODEL})", "{{feature}} {{version}}")],
             ),
@@ -250,12 +260,41 @@ pub(super) const SECTIONS: &[Section] = &[
     },
     Section {
         title: "Outcomes",
-        panels: &[panel(
-            "Outcomes",
-            (Lines, "cps", 24),
-            "What was posted, of all models, by what became of it.",
-            &[Query("sum by (result) (rate(sidegate_outcomes_total{ALL}[$__rate_interval]))", "{{result}}")],
-        )],
+        panels: &[
+            panel(
+                "Performance",
+                (Lines, "none", 12),
+                "Metrics of the last hour's predictions that have an actual; each sidecar knows its own (monitor.performance).",
+                &[Query(
+                    "avg by (version, metric) (sidegate_performance{MODEL,metric!=\"mean_error\"})",
+                    "{{metric}} {{version}}",
+                )],
+            ),
+            panel(
+                "Label coverage",
+                (Lines, "percentunit", 12),
+                "The share of the last hour's predictions that has an actual.",
+                &[Query("avg by (version) (sidegate_label_coverage_ratio{MODEL})", "{{version}}")],
+            ),
+            panel(
+                "Label delay",
+                (Lines, "s", 12),
+                "From the last hour's predictions to their actuals, of those that came; of the slowest sidecar.",
+                &[Query(
+                    "max by (version, quantile) (sidegate_label_delay_seconds{MODEL})",
+                    "{{version}} quantile {{quantile}}",
+                )],
+            ),
+            panel(
+                "Outcomes",
+                (Lines, "cps", 12),
+                "What was posted, of all models, by what became of it.",
+                &[Query(
+                    "sum by (result) (rate(sidegate_outcomes_total{ALL}[$__rate_interval]))",
+                    "{{result}}",
+                )],
+            ),
+        ],
     },
     Section {
         title: "Experiments of these sidecars",

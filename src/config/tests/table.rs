@@ -64,6 +64,7 @@ level = "trace"
 [monitor]
 max_bytes = 70000
 drift = false
+performance = true
 learn_rows = 300
 window_rows = 128
 max_rows_per_s = 7

@@ -265,6 +265,7 @@ pub(super) fn push_outcome(out: &mut Vec<u8>, noted: &Noted, redact: &[Redaction
         None => null(out),
     }
     number(out, "actual", noted.actual);
+    text(out, "class", noted.class.as_deref());
     text(out, "experiment", noted.unit.as_ref().map(|(experiment, _)| experiment.as_str()));
     text(out, "unit", noted.unit.as_ref().map(|(_, unit)| hex(*unit)).as_deref());
     text(out, "metric", noted.metric.as_ref().map(|(metric, _)| metric.as_str()));

@@ -1,10 +1,10 @@
 //! Outcomes as the prediction log keeps them: whatever can be understood, whether or not an experiment waits for it.
 
-use super::outcomes::happened;
+use super::outcomes::{happened, model};
 use super::{State, request_id};
 use crate::monitor::join::Joined;
 use crate::monitor::log::{Log, Noted};
-use crate::monitor::outcome::{Actual, Item};
+use crate::monitor::outcome::{Actual, Item, One};
 
 /// Bytes of the longest id that a request can have; names of models are shorter.
 const MAX_TEXT: usize = 256;
@@ -29,11 +29,11 @@ impl State {
         if let Some(unit) = &item.unit {
             return self.note_unit(log, item, unit, &whole, noted);
         }
-        let (key, model) = match (&item.id, &item.receipt) {
+        let (key, of) = match (&item.id, &item.receipt) {
             (Some(id), _) => {
                 let key = request_id(id.as_bytes());
                 // Who does not say of which model it is may mean one that is not to be logged.
-                let known = || Some(self.pending.get_mut(key)?.track.experiment.model.to_string());
+                let known = || Some(model(self.pending.get_mut(key)?, &self.performance)?.to_string());
                 (key, item.model.clone().or_else(known))
             }
             (None, Some(receipt)) => {
@@ -43,22 +43,21 @@ impl State {
             }
             (None, None) => return,
         };
-        if !log.wants_outcome(model.as_deref(), Some(key)) {
+        if !log.wants_outcome(of.as_deref(), Some(key)) {
             return;
         }
-        let row = |row: usize, actual: f64| Noted {
-            key: Some(key),
-            model: model.clone(),
-            row: Some(row),
-            actual: Some(actual),
-            ..whole.clone()
+        let row = |row: usize, actual: &One| {
+            let (actual, class) = match actual {
+                One::Number(number) => (Some(*number), None),
+                One::Class(class) => (None, Some(class.chars().take(MAX_TEXT).collect())),
+            };
+            Noted { key: Some(key), model: of.clone(), row: Some(row), actual, class, ..whole.clone() }
         };
         match &item.actual {
             None => {}
-            Some(Actual::Number(number)) => noted.push(row(item.row.unwrap_or(0), *number)),
-            Some(Actual::Flag(flag)) => noted.push(row(item.row.unwrap_or(0), f64::from(*flag))),
+            Some(Actual::One(actual)) => noted.push(row(item.row.unwrap_or(0), actual)),
             Some(Actual::Rows(rows)) => {
-                let known = rows.iter().enumerate().filter_map(|(at, actual)| Some((at, (*actual)?)));
+                let known = rows.iter().enumerate().filter_map(|(at, actual)| Some((at, actual.as_ref()?)));
                 noted.extend(known.map(|(at, actual)| row(at, actual)));
             }
         }
@@ -74,7 +73,7 @@ impl State {
             if meant && measured && log.wants_outcome(Some(model), None) {
                 noted.push(Noted {
                     model: Some(model.to_owned()),
-                    unit: Some((experiment.name.to_string(), track.unit(unit))),
+                    unit: Some((experiment.name.to_string(), track.experiment.place(unit).1)),
                     metric: Some((metric.clone(), value)),
                     ..whole.clone()
                 });

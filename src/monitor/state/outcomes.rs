@@ -1,21 +1,32 @@
 //! Outcomes find what they belong to: by the id of a request, a receipt, or a unit.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{State, phase, request_id};
+use super::{Performance, State, phase, request_id};
+use crate::experiment::Track;
 use crate::experiment::sums::{Cell, Place, bucket};
+use crate::model::{ModelName, shorten};
 use crate::monitor::join::{Joined, join};
-use crate::monitor::outcome::{Actual, Form, Item, items};
+use crate::monitor::outcome::{Actual, Form, Item, One, items};
 use crate::monitor::pending::Waiting;
-use crate::monitor::receipt::{Invalid, Receipt};
+use crate::monitor::receipt::{Invalid, NO_PHASE, Receipt};
 
 /// Numbers as large as this leave no others in a sum, and the squares of larger ones none at all.
 const MAX_NUMBER: f64 = 1e100;
 
 /// Outcomes that are handed to the log together.
 const NOTED: usize = 1024;
+
+/// The model whose prediction waits.
+pub(super) fn model<'a>(waiting: &'a Waiting, performance: &'a Performance) -> Option<&'a ModelName> {
+    match &waiting.track {
+        Some(track) => Some(&track.experiment.model),
+        None => performance.model(waiting.version),
+    }
+}
 
 fn countable(number: f64) -> bool {
     number.abs() <= MAX_NUMBER
@@ -84,10 +95,12 @@ impl State {
             (Some(id), None, None) => {
                 let id = request_id(id.as_bytes());
                 let known = self.pending.get_mut(id).is_some_and(|waiting| {
-                    item.model.as_ref().is_none_or(|model| *model == *waiting.track.experiment.model.as_str())
+                    let model = model(waiting, &self.performance);
+                    item.model.as_ref().is_none_or(|named| model.is_some_and(|model| named == model.as_str()))
                 });
-                let unmatched = "no prediction with this id waits here: it took part in no experiment that measures \
-                                 predictions, was answered by another process, or too long ago; send the answer's receipt";
+                let unmatched = "no prediction with this id waits here: it was answered by another process or too long ago \
+                                 (send the answer's receipt), or nobody wanted its actual: it took part in no experiment that \
+                                 measures predictions, and monitor.performance was off";
                 if known { self.actual(id, item, now) } else { Err((Joined::Unmatched, unmatched.into())) }
             }
             (None, Some(receipt), None) => {
@@ -121,43 +134,60 @@ impl State {
         if self.pending.is_spent(hash) {
             return Err((Joined::Duplicate, String::new()));
         }
+        let version = self.performance.find(&receipt.model, receipt.version);
+        let foreign = |text: &str| (Joined::Foreign, text.to_owned());
+        let track = match (receipt.phase, version) {
+            (NO_PHASE, Some(_)) => None,
+            (NO_PHASE, None) => return Err(foreign("the receipt is of a version that is not known here")),
+            _ => Some(self.track(&receipt).ok_or_else(|| {
+                foreign("the receipt is of an experiment, or of versions, that are not on here")
+            })?),
+        };
+        if let Some(track) = &track {
+            phase(&mut self.phases, track, now);
+        }
+        let Receipt { variant, slot, unit, at, predictions, .. } = receipt;
+        let (id, version) = (hash, version.unwrap_or(0));
+        let waiting =
+            Waiting { track, version, id, unit, at, slot, variant, own: false, predictions, actuals: None };
+        self.pending.insert(waiting);
+        Ok(hash)
+    }
+
+    /// The experiment that a receipt is of.
+    fn track(&self, receipt: &Receipt) -> Option<Arc<Track>> {
         let name = format!("{:016x}", receipt.phase);
         let known = self.phases.get(&name).map(|phase| phase.track.clone());
         let track = known.or_else(|| self.current().into_iter().find(|track| track.phase == name));
-        let Some(track) =
-            track.filter(|track| usize::from(receipt.variant) < track.experiment.variants.len())
-        else {
-            let text = "the receipt is of an experiment, or of versions, that are not on here";
-            return Err((Joined::Foreign, text.into()));
-        };
-        phase(&mut self.phases, &track, now);
-        let Receipt { variant, slot, unit, at, predictions, .. } = receipt;
-        self.pending.insert(Waiting { track, id: hash, unit, at, slot, variant, predictions, actuals: None });
-        Ok(hash)
+        track.filter(|track| usize::from(receipt.variant) < track.experiment.variants.len())
     }
 
     fn actual(&mut self, id: u64, item: &Item, now: u64) -> Result<Joined, (Joined, String)> {
         let invalid = |text: String| (Joined::Invalid, text);
         let Some(waiting) = self.pending.get_mut(id) else { return Ok(Joined::Unmatched) };
         let rows = waiting.predictions.rows().len();
+        let (version, performance) = (waiting.version, &self.performance);
+        let number = |one: &One| match one {
+            One::Number(number) => Ok(*number),
+            One::Class(text) => performance
+                .class_of(version, text)
+                .ok_or_else(|| invalid(format!("the model has no class `{}`", shorten(text)))),
+        };
         let actuals: Vec<(usize, f64)> = match &item.actual {
             None => {
                 return Err(invalid(
-                    "`actual` is missing: a number, true or false, or a list of all rows".into(),
+                    "`actual` is missing: a number, true or false, a class, or a list of all rows".into(),
                 ));
             }
             Some(Actual::Rows(list)) if list.len() != rows => {
                 return Err(invalid(format!("`actual` has {} values for {rows} rows", list.len())));
             }
             Some(Actual::Rows(list)) => {
-                list.iter().enumerate().filter_map(|(row, actual)| Some((row, (*actual)?))).collect()
+                let known = list.iter().enumerate().filter_map(|(row, actual)| Some((row, actual.as_ref()?)));
+                known.map(|(row, actual)| Ok((row, number(actual)?))).collect::<Result<_, _>>()?
             }
-            Some(one) => {
-                let number = match one {
-                    Actual::Flag(flag) => f64::from(*flag),
-                    Actual::Number(number) => *number,
-                    Actual::Rows(_) => f64::NAN,
-                };
+            Some(Actual::One(one)) => {
+                let number = number(one)?;
                 match item.row {
                     None if rows > 1 => {
                         return Err(invalid(format!(
@@ -172,11 +202,15 @@ impl State {
         if actuals.iter().any(|(_, actual)| !countable(*actual)) {
             return Err(invalid("`actual` is no number that can be added up".into()));
         }
-        let phase = phase(&mut self.phases, &waiting.track, now);
-        phase.sums.mature(now);
+        let track = waiting.track.clone();
+        let mut phase = track.map(|track| phase(&mut self.phases, &track, now));
+        if let Some(phase) = &mut phase {
+            phase.sums.mature(now);
+        }
         let mut worst = Joined::Duplicate;
         for (row, actual) in actuals {
-            match join(waiting, row, actual, &mut phase.sums, now) {
+            let sums = phase.as_deref_mut().map(|phase| &mut phase.sums);
+            match join(waiting, row, actual, sums, &mut self.performance, now) {
                 Joined::Late => return Err((Joined::Late, "the prediction's horizon is over".into())),
                 Joined::Duplicate => {}
                 Joined::Ok if worst == Joined::Corrected => {}
@@ -203,10 +237,9 @@ impl State {
             }
             let Some((series, _)) = track.outcomes.iter().find(|(_, name)| name == metric) else { continue };
             measured = true;
-            let slot = experiment.slot(unit);
+            let (slot, hash) = experiment.place(unit);
             let Some(variant) = experiment.variant_of(slot) else { continue };
             let Some(phase) = self.phases.get_mut(&track.phase) else { continue };
-            let hash = track.unit(unit);
             if experiment.enrol_slot(unit) >= coverage.slots() {
                 continue;
             }

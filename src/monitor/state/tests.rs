@@ -55,7 +55,8 @@ pub(in crate::monitor) fn record(track: &Arc<Track>, n: u64, at: u64) -> Record 
     let predictions = std::iter::once(Predicted::Probability(probability(n))).collect();
     let (variant, slot) = ((unit >> 9 & 1) as u8, (unit >> 9 & 1) as u32 * 600_000);
     let id = request_id(format!("id-{n}").as_bytes());
-    Record { track: track.clone(), variant, slot, unit, at, seconds: 1e-3, failed: false, id, predictions }
+    let track = Some(track.clone());
+    Record { track, version: 0, variant, slot, unit, at, seconds: 1e-3, failed: false, id, predictions }
 }
 
 fn post(state: &mut State, items: &[Value], now: u64) -> Value {

@@ -121,8 +121,9 @@ fn the_lines_are_those_of_the_fixture() {
         status: "not_enrolled",
         ..Noted::default()
     };
+    let class = Noted { actual: None, class: Some("yes".into()), ..actual.clone() };
     let mut out = Vec::new();
-    for (noted, redact) in [(&actual, &[][..]), (&unit, &[]), (&actual, &["id"])] {
+    for (noted, redact) in [(&actual, &[][..]), (&unit, &[]), (&actual, &["id"]), (&class, &[])] {
         push_outcome(&mut out, noted, &redactions(redact));
     }
     let lines = String::from_utf8(out).unwrap();

@@ -1,0 +1,208 @@
+//! One version's predictions held against what came.
+
+use serde_json::{Map, Value, json};
+
+use super::panes::{Pane, Times};
+use crate::experiment::Predicted;
+use crate::model::{ModelName, Signature, Version};
+use crate::score::{Pair, Task};
+
+/// Classes that are told apart; the rest are one.
+const CLASSES: usize = 62;
+/// The rest as what came, and as what was predicted where that is another one of them.
+const OTHER: u8 = 62;
+const ANOTHER: u8 = 63;
+
+/// What is known of a version.
+pub(super) struct Followed {
+    pub(super) model: ModelName,
+    pub(super) version: Version,
+    /// Whether it is loaded.
+    pub(super) loaded: bool,
+    /// When something of it came last.
+    pub(super) touched: u64,
+    task: Task,
+    /// Of its classes, where it names them.
+    labels: Vec<String>,
+    /// Classes so far; their places are their numbers in sums.
+    classes: Vec<f64>,
+    times: Times,
+}
+
+// === impl Followed ===
+
+impl Followed {
+    /// A version that predicts with one of its outputs.
+    pub(super) fn new(model: &ModelName, version: Version, signature: &Signature, prediction: usize) -> Self {
+        let output = signature.outputs.get(prediction);
+        let labels = signature.labels(prediction).to_vec();
+        let width = output.and_then(|output| output.shape.get(1)).copied().unwrap_or(1);
+        let number = output.is_some_and(|output| output.datatype.is_float()) && width.abs() == 1;
+        Self {
+            model: model.clone(),
+            version,
+            loaded: true,
+            touched: 0,
+            task: if number && labels.is_empty() { Task::Regression } else { Task::Classification },
+            labels,
+            classes: Vec::new(),
+            times: Times::new(),
+        }
+    }
+
+    /// The number that stands for a class, as predictions have it: that which it is, else its place.
+    pub(super) fn class_of(&self, text: &str) -> Option<f64> {
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        let place = self.labels.iter().position(|label| label == text);
+        match place {
+            Some(place) => number(text).or(Some(place as f64)),
+            None => number(text),
+        }
+    }
+
+    /// Counts rows that were predicted.
+    pub(super) fn predicted(&mut self, at: u64, rows: u64) {
+        self.touched = self.touched.max(at);
+        self.times.at(at, at, |pane| pane.predictions += rows);
+    }
+
+    /// Counts an actual in place of what was known `before`; false where it is too long ago for any window.
+    pub(super) fn revise(&mut self, row: Row, before: Option<f64>, actual: f64, now: u64) -> bool {
+        let (old, new) =
+            (before.map(|before| self.pair(row.predicted, before)), self.pair(row.predicted, actual));
+        self.touched = self.touched.max(now);
+        self.times.at(row.at, now, |pane| {
+            match old {
+                Some(old) => pane.sums.take_back(old),
+                None => {
+                    pane.delays.push(now.saturating_sub(row.at));
+                    pane.labelled += u64::from(row.own);
+                }
+            }
+            pane.sums.add(new);
+        })
+    }
+
+    fn pair(&mut self, predicted: Predicted, actual: f64) -> Pair {
+        match predicted {
+            Predicted::Probability(probability) => {
+                let named = |label: &String| label.parse() == Ok(actual);
+                let second = self.labels.iter().position(named).map_or(actual != 0.0, |place| place == 1);
+                Pair::Scored { truth: second, probability }
+            }
+            Predicted::Value(predicted) if self.task == Task::Regression => {
+                Pair::Numbers { truth: actual, predicted }
+            }
+            Predicted::Value(predicted) => {
+                let truth = self.class(actual);
+                let class = self.class(predicted);
+                let another = truth == OTHER && class == OTHER && actual != predicted;
+                Pair::Classes { truth, predicted: if another { ANOTHER } else { class } }
+            }
+        }
+    }
+
+    fn class(&mut self, number: f64) -> u8 {
+        let same = |class: &f64| *class == number || (class.is_nan() && number.is_nan());
+        let known = self.classes.iter().position(same);
+        match known {
+            Some(place) => place as u8,
+            None if self.classes.len() < CLASSES => {
+                self.classes.push(number);
+                (self.classes.len() - 1) as u8
+            }
+            None => OTHER,
+        }
+    }
+
+    /// A class as people know it.
+    fn name(&self, class: u8) -> String {
+        let Some(number) = self.classes.get(usize::from(class)) else { return "other".into() };
+        let place = (number.fract() == 0.0 && *number >= 0.0).then_some(*number as usize);
+        let named =
+            place.and_then(|place| self.labels.get(place)).filter(|label| label.parse::<f64>().is_err());
+        named.cloned().unwrap_or_else(|| number.to_string())
+    }
+
+    /// The sum of a window.
+    pub(super) fn window(&self, window: u64, now: u64) -> Pane {
+        self.times.window(window, now)
+    }
+
+    /// What is known of a window up to now.
+    pub(super) fn report(&self, window: u64, now: u64) -> Value {
+        let sum = self.window(window, now);
+        let mut told = summary(&sum);
+        told.insert("window_seconds".into(), (window / 1000).into());
+        told.insert(
+            "label_delay_seconds".into(),
+            json!({"p50": sum.delays.quantile(0.5), "p95": sum.delays.quantile(0.95)}),
+        );
+        if sum.sums.undefined > 0 {
+            told.insert("not_finite".into(), sum.sums.undefined.into());
+        }
+        let mut cells: Vec<(u8, u8, u64)> = sum.sums.confusion.cells().collect();
+        if !cells.is_empty() && cells.len() <= 4096 {
+            let binary = sum.sums.curve.calibration();
+            let number = |class: u8| self.classes.get(usize::from(class)).copied().unwrap_or(f64::INFINITY);
+            if binary.is_empty() {
+                // Numbers of classes are those of their coming.
+                let order = |cell: &(u8, u8, u64)| [number(cell.0), number(cell.1)];
+                cells.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
+            }
+            let name = |class: u8| if binary.is_empty() { self.name(class) } else { class.to_string() };
+            let cells = cells.iter().map(|(truth, predicted, rows)| {
+                json!({"truth": name(*truth), "predicted": name(*predicted), "rows": rows})
+            });
+            told.insert("confusion".into(), cells.collect());
+            if !binary.is_empty() {
+                let groups = binary.iter().map(|group| {
+                    json!({"from": group.from, "to": group.to, "rows": group.rows, "predicted": group.predicted,
+                        "observed": group.observed})
+                });
+                told.insert("calibration".into(), groups.collect());
+            }
+        }
+        let panes = self.times.panes(window, now).map(|(start, pane)| {
+            let mut told = summary(pane);
+            told.insert("from".into(), super::time(start).into());
+            told.remove("intervals");
+            Value::from(told)
+        });
+        told.insert("over_time".into(), panes.collect());
+        told.into()
+    }
+
+    pub(super) fn task(&self) -> &'static str {
+        self.task.name()
+    }
+}
+
+/// Metrics by name, with their intervals; those that nothing is known of are not there.
+fn summary(pane: &Pane) -> Map<String, Value> {
+    let mut told = Map::new();
+    let status = if pane.sums.rows == 0 { "insufficient_data" } else { "ok" };
+    told.insert("status".into(), status.into());
+    told.insert("predictions".into(), pane.predictions.into());
+    told.insert("sample_size".into(), pane.sums.rows.into());
+    let coverage = (pane.predictions > 0).then(|| pane.labelled as f64 / pane.predictions as f64);
+    told.insert("label_coverage".into(), coverage.into());
+    let mut intervals = Map::new();
+    for estimate in pane.sums.estimates() {
+        told.insert(estimate.name.into(), estimate.value.into());
+        if let Some(ends) = estimate.interval {
+            intervals.insert(estimate.name.into(), ends.to_vec().into());
+        }
+    }
+    told.insert("intervals".into(), intervals.into());
+    told
+}
+
+/// A row of a prediction.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::monitor) struct Row {
+    pub(in crate::monitor) at: u64,
+    pub(in crate::monitor) predicted: Predicted,
+    /// Whether this process predicted it, not only somebody's receipt says so.
+    pub(in crate::monitor) own: bool,
+}
