@@ -255,6 +255,8 @@ pub struct Monitor {
     pub learn_rows: usize,
     /// Rows of the window that is compared with it.
     pub window_rows: u64,
+    /// Seconds that it reaches back instead; 0: it is of rows.
+    pub window_seconds: u64,
     /// Rows a second of each version that are looked at.
     pub max_rows_per_s: u64,
     /// False alarms of a version in thirty days.

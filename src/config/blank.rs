@@ -65,6 +65,7 @@ impl Config {
                 performance: false,
                 learn_rows: 0,
                 window_rows: 0,
+                window_seconds: 0,
                 max_rows_per_s: 0,
                 false_alarms: 0,
                 webhook_url: None,

@@ -160,6 +160,8 @@ pub const KEYS: &[Key] = keys! {
     restart monitor.learn_rows = 2000 in 200..=100_000 => plain!(monitor.learn_rows);
     /// Rows of the window that is compared with the reference, the latest.
     restart monitor.window_rows = 2048 in 64..=1_000_000 => plain!(monitor.window_rows);
+    /// Seconds that the window reaches back, whatever the rows. 0 = monitor.window_rows.
+    restart monitor.window_seconds = 0 in 0..=2_678_400 => plain!(monitor.window_seconds);
     /// Rows a second of each version that are looked at; of more, every second, third and so on request.
     live monitor.max_rows_per_s = 2000 in 1..=1_000_000 => plain!(monitor.max_rows_per_s);
     /// False alarms of drift that a version may raise in thirty days, on average.

@@ -49,6 +49,23 @@ impl Stream {
     }
 }
 
+#[test]
+fn a_window_by_time_has_the_panes_of_its_time_whatever_they_hold() {
+    let mut stream = Stream(9);
+    let reference = reference(&mut stream);
+    let mut window = Window::timed(&reference, 4);
+    let total = |window: &Window| window.total(&reference).rows;
+    for rows in [300, 0, 5] {
+        (0..rows).for_each(|_| assert!(!window.push(&reference, &stream.row(|_| ())), "rows close nothing"));
+        assert!(window.close(&reference));
+    }
+    assert_eq!(total(&window), 305);
+    assert!(window.close(&reference) && total(&window) == 305);
+    assert!(window.close(&reference) && total(&window) == 5, "the first pane is too old");
+    (0..4).for_each(|_| assert!(window.close(&reference)));
+    assert_eq!(total(&window), 0);
+}
+
 fn reference(stream: &mut Stream) -> Reference {
     let layout = layout();
     let mut learner = Learner::new(&layout, 2000);

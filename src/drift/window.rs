@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::reference::{Reference, Shape};
 
-/// Rows of a pane that is closed because its time is over.
+/// Rows of a pane that is closed because its time is over, where rows count.
 const MIN_PANE: u64 = 64;
 
 /// Rows by cell, feature by feature. Counts of the same reference add up, in any order, to the same.
@@ -61,7 +61,10 @@ impl Default for Tally {
 pub struct Window {
     open: Counts,
     closed: VecDeque<Counts>,
+    /// Rows after which a pane is closed.
     pane_rows: u64,
+    /// Rows without which none is.
+    least: u64,
     panes: usize,
 }
 
@@ -181,7 +184,18 @@ impl Tally {
 impl Window {
     /// Of up to `panes` panes of `pane_rows` rows.
     pub fn new(reference: &Reference, pane_rows: u64, panes: usize) -> Self {
-        Self { open: Counts::new(reference), closed: VecDeque::new(), pane_rows, panes }
+        let least = MIN_PANE.min(pane_rows);
+        Self { open: Counts::new(reference), closed: VecDeque::new(), pane_rows, least, panes }
+    }
+
+    /// Of up to `panes` panes that are closed when their time is over, whatever they hold.
+    pub fn timed(reference: &Reference, panes: usize) -> Self {
+        Self { open: Counts::new(reference), closed: VecDeque::new(), pane_rows: u64::MAX, least: 0, panes }
+    }
+
+    /// How many panes it has at most, without the open one.
+    pub const fn panes(&self) -> usize {
+        self.panes
     }
 
     /// Counts a row; true when that closed a pane.
@@ -199,10 +213,10 @@ impl Window {
         full
     }
 
-    /// Closes the open pane, as when its time is over; one with few rows stays open, so that a window has enough of them.
-    /// Whether it did.
+    /// Closes the open pane, as when its time is over. Where rows count, one with few stays open, so that a window has
+    /// enough of them. Whether it did.
     pub fn close(&mut self, reference: &Reference) -> bool {
-        if self.open.rows < MIN_PANE.min(self.pane_rows) {
+        if self.open.rows < self.least {
             return false;
         }
         if self.closed.len() == self.panes {

@@ -34,10 +34,22 @@ pub(super) struct Plan {
     pub(super) learn_rows: usize,
     /// Rows of a window.
     pub(super) window_rows: u64,
+    /// Milliseconds of a window instead; 0: rows count.
+    pub(super) window_millis: u64,
     /// False alarms that a version may raise in thirty days.
     pub(super) false_alarms: f64,
     /// Bytes that may be taken.
     pub(super) max_bytes: usize,
+}
+
+impl Plan {
+    /// How long a pane is at most.
+    fn pane_millis(&self, window: &Window) -> u64 {
+        match self.window_millis {
+            0 => PANE_MILLIS,
+            millis => (millis / window.panes() as u64).max(1),
+        }
+    }
 }
 
 /// A watched version.
@@ -66,6 +78,8 @@ enum State {
 struct Watching {
     reference: Arc<Reference>,
     window: Window,
+    /// The latest rows, where panes of the window are of any length.
+    recent: Option<Window>,
     /// None where there is no room for it.
     changes: Option<Changes>,
     /// When the latest pane was closed, and evaluations.
@@ -130,7 +144,10 @@ impl Watcher {
                 }
             }
             State::Watching(watching) => {
-                let Watching { reference, window, changes, closed_at, due, .. } = &mut **watching;
+                let Watching { reference, window, recent, changes, closed_at, due, .. } = &mut **watching;
+                if let Some(recent) = recent {
+                    recent.push(reference, row);
+                }
                 let closed = match changes {
                     Some(changes) => {
                         let open = changes.open();
@@ -151,17 +168,26 @@ impl Watcher {
     /// Looks, where something is due; what became of alerts.
     pub(super) fn look(&mut self, plan: Plan, now: u64) -> Vec<Change> {
         let State::Watching(watching) = &mut self.state else { return Vec::new() };
-        let Watching { reference, window, changes: detector, closed_at, evaluated_at, due, latest } =
+        let Watching { reference, window, recent, changes: detector, closed_at, evaluated_at, due, latest } =
             &mut **watching;
-        if now.saturating_sub(*closed_at) >= PANE_MILLIS && window.close(reference) {
+        let length = plan.pane_millis(window);
+        if plan.window_millis == 0 && now.saturating_sub(*closed_at) >= length && window.close(reference) {
             (*closed_at, *due) = (now, true);
+        }
+        if plan.window_millis > 0 {
+            // After a long silence every pane is an old one.
+            let over = now.saturating_sub(*closed_at) / length;
+            (0..over.min(window.panes() as u64 + 1)).for_each(|_| *due |= window.close(reference));
+            *closed_at += over * length;
         }
         // Rows that were looked at are no news, however often one looks.
         if std::mem::replace(&mut self.looked, self.rows) == self.rows {
             return Vec::new();
         }
         let mut changes = Vec::new();
-        if let Some(problems) = quality::problems(reference, &window.last(reference, 2)) {
+        if let Some(problems) =
+            quality::problems(reference, &recent.as_ref().unwrap_or(window).last(reference, 2))
+        {
             let found: Vec<Found> = problems.iter().map(broken).collect();
             changes = self.alerts.take(PROBLEMS, &found, now);
             self.problems = problems;
@@ -176,7 +202,7 @@ impl Watcher {
         }
         if std::mem::take(due) {
             // Evaluations as far apart as these come so often in thirty days that each may be wrong so seldom.
-            let apart = now.saturating_sub(*evaluated_at).clamp(1, PANE_MILLIS) as f64;
+            let apart = now.saturating_sub(*evaluated_at).clamp(1, length) as f64;
             // Features and the prediction share what the detector leaves.
             let alpha = (plan.false_alarms * (1.0 - SHARE) * apart / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05);
             *evaluated_at = now;
@@ -215,7 +241,8 @@ impl Watcher {
             State::Learning(learner) => self.version.watch.layout.words() * learner.seen() * size_of::<u32>(),
             State::Watching(watching) => {
                 let detector = watching.changes.as_ref().map_or(0, Changes::bytes);
-                watching.window.bytes() + reference_bytes(&watching.reference) + detector
+                let recent = watching.recent.as_ref().map_or(0, Window::bytes);
+                watching.window.bytes() + recent + reference_bytes(&watching.reference) + detector
             }
             State::TooLarge => 0,
         }
@@ -293,7 +320,9 @@ fn watching(reference: Arc<Reference>, plan: Plan, pace: Pace, now: u64) -> Stat
         .map(|window| (window, Some(detector)));
     let alone = || window(&reference, plan, left).map(|window| (window, None));
     let Some((window, changes)) = beside.or_else(alone) else { return State::TooLarge };
+    let recent = || Window::new(&reference, (plan.window_rows / PANES as u64).max(1), 1);
     State::Watching(Box::new(Watching {
+        recent: (plan.window_millis > 0).then(recent),
         window,
         changes,
         reference,
@@ -307,8 +336,10 @@ fn watching(reference: Arc<Reference>, plan: Plan, pace: Pace, now: u64) -> Stat
 fn window(reference: &Reference, plan: Plan, room: usize) -> Option<Window> {
     let sizes =
         std::iter::successors(Some(PANES), |panes| Some(panes / 2)).take_while(|panes| *panes >= MIN_PANES);
-    let mut windows =
-        sizes.map(|panes| Window::new(reference, (plan.window_rows / panes as u64).max(1), panes));
+    let mut windows = sizes.map(|panes| match plan.window_millis {
+        0 => Window::new(reference, (plan.window_rows / panes as u64).max(1), panes),
+        _ => Window::timed(reference, panes),
+    });
     windows.find(|window| window.bytes() <= room)
 }
 

@@ -91,6 +91,7 @@ impl Watchers {
         Plan {
             learn_rows: monitor.learn_rows,
             window_rows: monitor.window_rows,
+            window_millis: 1000 * monitor.window_seconds,
             false_alarms: monitor.false_alarms as f64,
             // What is left of the budget is for each alike: none takes it all.
             max_bytes: monitor.max_bytes / 2 / versions.max(1),

@@ -54,8 +54,12 @@ impl Flights {
 }
 
 fn start() -> Server {
-    let text = "monitor.max_rows_per_s = 1000000\nmonitor.learn_rows = 1024\nmonitor.window_rows = 1024";
-    let server = Setup::with(&["flight-delay"]).config(text).start();
+    start_with("")
+}
+
+fn start_with(more: &str) -> Server {
+    let text = "monitor.max_rows_per_s = 1000000\nmonitor.learn_rows = 1024\nmonitor.window_rows = 1024\n";
+    let server = Setup::with(&["flight-delay"]).config(&format!("{text}{more}")).start();
     let all = || server.admin().get("/drift").ok()["versions"].clone();
     wait("the version to be watched", SOON, || (all()[0]["state"] == "learning").then_some(()));
     server
@@ -126,6 +130,22 @@ fn a_shift_is_an_alert_on_its_feature_and_nowhere_else() {
     assert!(told(&["drift", "report", "flight-delay", "--html", "page.html"]).contains("DRIFT"));
     let page = std::fs::read_to_string(folder.path().join("page.html")).unwrap();
     assert_eq!(page.matches("<svg").count(), 9, "{page}");
+}
+
+#[test]
+fn a_window_by_time_forgets_and_still_names_what_is_broken_at_once() {
+    let server = start_with("monitor.window_seconds = 2\n");
+    let mut flights = Flights(3);
+    learned(&server, &mut flights);
+    let rows = || report(&server)["window_rows"].as_u64();
+    flights.send(&server, 30, |_| ());
+    wait("an evaluation of all of them", SOON, || rows().filter(|rows| *rows >= 1500));
+    std::thread::sleep(Duration::from_millis(2500));
+    flights.send(&server, 2, |_| ());
+    wait("the first to be forgotten", SOON, || rows().filter(|rows| *rows <= 130));
+    flights.send(&server, 2, |row| row[1] *= 1000.0);
+    let distance = ("distance".to_owned(), "unit".to_owned());
+    wait("the alert", Duration::from_secs(5), || alerts(&server).contains(&distance).then_some(()));
 }
 
 #[test]

@@ -67,6 +67,7 @@ drift = false
 performance = true
 learn_rows = 300
 window_rows = 128
+window_seconds = 60
 max_rows_per_s = 7
 false_alarms_per_30_days = 3
 webhook_url = "http://h/e"
