@@ -182,7 +182,7 @@ pub enum Command {
     /// Post outcomes from a file: actuals by id or receipt, or what units did
     #[command(after_help = outcomes::EXAMPLES)]
     Outcomes(OutcomesArgs),
-    /// Decide the experiments of many sidecars, once for all
+    /// Decide the experiments of many sidecars, and look at their features, once for all
     #[command(after_help = monitor::EXAMPLES)]
     Monitor(MonitorArgs),
     /// Say which rule or slot of an experiment decides about a request

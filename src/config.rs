@@ -261,6 +261,8 @@ pub struct Monitor {
     pub max_rows_per_s: u64,
     /// False alarms of a version in thirty days.
     pub false_alarms: u64,
+    /// How often windows are published; zero: never.
+    pub publish_interval: Duration,
     /// Where changes of alerts are posted.
     pub webhook_url: Option<WebhookUrl>,
     /// File of the bearer token for it.

@@ -5,6 +5,7 @@
 
 mod changes;
 pub mod fleet;
+pub mod fleet_drift;
 mod join;
 pub mod log;
 mod outcome;
@@ -53,6 +54,7 @@ pub use shadow::{Answered, Shadows};
 use state::State;
 pub use state::request_id;
 pub use tap::{Tap, Taps};
+pub use watcher::{DRIFTS, alpha};
 use watchers::Watchers;
 use webhook::Webhook;
 
@@ -239,9 +241,12 @@ impl Monitor {
         let mut taps = Taps::default();
         let ends = (0..callers).map(|_| End { recorder: records.recorder(), tap: taps.tap() }).collect();
         let (webhook, webhook_thread) = Webhook::start(&config.load(), &metrics)?;
-        let watchers = Watchers::new(taps, config.clone(), serving.clone(), metrics.clone(), webhook.clone());
+        let mut watchers =
+            Watchers::new(taps, config.clone(), serving.clone(), metrics.clone(), webhook.clone());
         let counts = metrics.clone();
-        let mut state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), publisher);
+        let experiments = publisher.clone().filter(|_| !config.load().trials.publish_interval.is_zero());
+        let mut state = State::new(config, serving, metrics, receipts, loader, dropped.clone(), experiments);
+        watchers.publisher = publisher.map(|publisher| (publisher, state.replica.clone()));
         state.webhook = webhook;
         state.log.clone_from(&log);
         let beside = Beside { publisher: thread, webhook: webhook_thread, shadow, log: writer, ends };
@@ -310,6 +315,8 @@ impl Monitor {
             Ask::Compared(track, pairs) => self.state.compared(&track, &pairs),
             Ask::Earlier(phase, earlier) => self.state.recall(&phase, &earlier),
             Ask::Stop => {
+                self.watchers.publish_windows(now(), true);
+                self.watchers.publisher = None;
                 self.state.close(now());
                 return ControlFlow::Break(());
             }

@@ -1,4 +1,6 @@
-//! `sidegate monitor`: decides the experiments of many sidecars, once for all.
+//! `sidegate monitor`: decides the experiments of many sidecars, and looks at their features, once for all.
+
+mod features;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use crate::config::{self, Config, Sources};
 use crate::experiment::{Experiment, Mode};
 use crate::monitor::{fleet, now};
 use crate::registry::writer::Writer;
+use features::Features;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +25,8 @@ Examples:
 
 The configuration has the experiments that the sidecars have. They publish with experiments.publish_interval_ms. What is decided is kept in the registry; with mode = \"auto\" it
 goes into the model's model.json, which sidecars follow within one look of theirs, and a variant that won is promoted.
+With monitor.publish_interval_ms they publish windows of features too, of versions that came with a profile.json; those of
+all are added up and held against it.
 A hold (sidegate registry hold) is respected. Several monitors do no harm: what one decided, the others find.";
 
 /// Flags of `sidegate monitor`.
@@ -54,12 +59,15 @@ pub(super) fn run(args: &MonitorArgs) -> ExitCode {
 
 fn watch(args: &MonitorArgs) -> Result<(), Failure> {
     let config = configuration(args.writer.place.config.clone())?;
-    if config.experiments.is_empty() {
+    let publishes = !config.monitor.publish_interval.is_zero();
+    if config.experiments.is_empty() && !publishes {
         return Err(Failure::Usage(
-            "the configuration has no experiment that is enabled: [experiments.NAME]".into(),
+            "the configuration has no experiment that is enabled, [experiments.NAME], and sidecars with it publish no \
+             windows of features, monitor.publish_interval_ms"
+                .into(),
         ));
     }
-    if config.trials.only_replica {
+    if config.trials.only_replica && !config.experiments.is_empty() {
         return Err(Failure::Usage(
             "experiments.only_replica is set, so that a sidecar decides by itself; unset it where there are several, and for \
              this monitor"
@@ -68,7 +76,21 @@ fn watch(args: &MonitorArgs) -> Result<(), Failure> {
     }
     let (writer, key) = (writer(&args.writer)?, key(args.key.as_deref())?);
     let mut last: Vec<String> = vec![String::new(); config.experiments.len()];
+    let budget = Some(config.monitor.false_alarms as f64).filter(|_| !args.once);
+    let mut features = publishes.then(|| Features::new(budget));
     loop {
+        if let Some(features) = &mut features {
+            match features.look(writer.store(), now()) {
+                Err(failure) if args.once => return Err(failure),
+                Err(failure) => complain(&format!("sidegate: windows of features: {failure}\n")),
+                Ok(seen) => {
+                    for (line, view) in seen {
+                        let line = if args.json { Some(view.to_string()) } else { line };
+                        line.iter().for_each(|line| say(&format!("{line}\n")));
+                    }
+                }
+            }
+        }
         for (experiment, last) in config.experiments.iter().zip(&mut last) {
             let (line, value) = match look(&writer, experiment, key.as_ref()) {
                 Ok(found) => found,

@@ -45,7 +45,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
         Ok(store) => Registry::new(store, cache.clone()),
         Err(error) => return super::runtime_error(&error),
     };
-    let publishes = !config.trials.publish_interval.is_zero();
+    let publishes = !(config.trials.publish_interval.is_zero() && config.monitor.publish_interval.is_zero());
     let publish = publishes.then(|| store::open(&config.registry, 2)).transpose();
     // It has a back-off of its own too.
     let place = config.prediction_log.url.clone();

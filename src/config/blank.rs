@@ -68,6 +68,7 @@ impl Config {
                 window_seconds: 0,
                 max_rows_per_s: 0,
                 false_alarms: 0,
+                publish_interval: Duration::ZERO,
                 webhook_url: None,
                 webhook_token_file: None,
             },

@@ -166,6 +166,10 @@ pub const KEYS: &[Key] = keys! {
     live monitor.max_rows_per_s = 2000 in 1..=1_000_000 => plain!(monitor.max_rows_per_s);
     /// False alarms of drift that a version may raise in thirty days, on average.
     live monitor.false_alarms_per_30_days = 1 in 1..=10_000 => plain!(monitor.false_alarms);
+    /// Milliseconds between two times that windows of versions which came with their reference are published to the registry,
+    /// for `sidegate monitor` to put together; it takes a right to write below `_drift/`. 0 = never.
+    restart monitor.publish_interval_ms = 0 in 0..=86_400_000
+        => duration!(monitor.publish_interval, from_millis, as_millis);
     /// URL that hears of every alert that is raised or over, and of decisions of experiments, as CloudEvents by POST
     /// (docs/monitoring.md), such as "http://alerts:8080/events". "" = none.
     restart monitor.webhook_url = "" => plain!(monitor.webhook_url);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::compare::{Drift, Evaluation};
+
 /// Evaluations in a row that a finding has to last before it is told.
 const RAISE: u32 = 2;
 /// Evaluations in a row without it before it is over.
@@ -65,6 +67,51 @@ struct State {
     seen: u32,
     gone: u32,
     alert: Option<Alert>,
+}
+
+// === impl Found ===
+
+impl Found {
+    /// What an evaluation found of every feature and of the prediction.
+    pub fn all(evaluation: &Evaluation) -> Vec<Self> {
+        let features = evaluation.features.iter().map(|drift| (drift, "drift"));
+        let prediction = evaluation.prediction.iter().map(|drift| (drift, "prediction_drift"));
+        features.chain(prediction).filter_map(|(drift, kind)| drifted(drift, kind)).collect()
+    }
+}
+
+fn drifted(drift: &Drift, kind: &'static str) -> Option<Found> {
+    if drift.status != "ok" {
+        // What cannot be compared is not over.
+        let detail = format!("there is too little to compare: {}", drift.status);
+        return Some(Found { feature: drift.feature.clone(), kind, level: 0.99, at_once: false, detail });
+    }
+    // Below its threshold it may still keep an alert on; without a p-value small enough it is nothing.
+    let sure = drift.p_adjusted.is_some_and(|p| p < 0.05);
+    let level = if drift.beyond { drift.effect.max(1.0) } else { drift.effect.min(0.99) };
+    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
+    sure.then(|| Found {
+        feature: drift.feature.clone(),
+        kind,
+        level,
+        at_once: false,
+        detail: match drift.ks {
+            Some(ks) => format!(
+                "KS {ks:.3}, PSI {}, Jensen-Shannon {}, mean shifted by {} standard deviations, p {:.1e}",
+                number(drift.psi.map(|psi| psi.value)),
+                number(drift.js),
+                number(drift.mean_shift),
+                drift.p_adjusted.unwrap_or(1.0)
+            ),
+            None => format!(
+                "Cramér's V {}, PSI {}, Jensen-Shannon {}, p {:.1e}",
+                number(drift.cramers_v),
+                number(drift.psi.map(|psi| psi.value)),
+                number(drift.js),
+                drift.p_adjusted.unwrap_or(1.0)
+            ),
+        },
+    })
 }
 
 // === impl Alerts ===

@@ -48,15 +48,23 @@ impl Counted {
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
         let read: Self =
             serde_json::from_slice(bytes).map_err(|error| format!("it cannot be read: {error}"))?;
+        read.checked()
+    }
+
+    /// Itself, where it holds together.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn checked(self) -> Result<Self, String> {
         let holds = |(cells, profile): (&Vec<u32>, &super::Profile)| {
             let sum: u64 = cells.iter().map(|count| u64::from(*count)).sum();
-            cells.len() == profile.cells() && sum == read.window.rows
+            cells.len() == profile.cells() && sum == self.window.rows
         };
-        let (cells, profiles) = (&read.window.cells, &read.reference.features);
+        let (cells, profiles) = (&self.window.cells, &self.reference.features);
         if cells.len() != profiles.len() || !cells.iter().zip(profiles).all(holds) {
             return Err("its counts do not fit its reference".into());
         }
-        Ok(read)
+        Ok(self)
     }
 
     /// Adds what another replica counted.

@@ -1,4 +1,4 @@
-//! Puts what is known of experiments into the registry, and reads what was put there before: on a thread that may wait.
+//! Puts what is known of experiments and features into the registry, and reads what was put there before: on a thread that may wait.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -25,7 +25,8 @@ pub(super) enum Job {
     Earlier { experiment: String, phase: String },
 }
 
-/// The way to the publisher; it ends, after its last job, when this is dropped.
+/// The way to the publisher; it ends, after its last job, when the last of these is dropped.
+#[derive(Clone)]
 pub(super) struct Publisher(Sender<Job>);
 
 /// What was published of a phase.
@@ -90,7 +91,7 @@ fn run(store: &dyn Store, jobs: &Receiver<Job>, asks: &Sender<Ask>) {
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "what is known of experiments is not published; it is tried again");
+                    tracing::warn!(%error, "what is known is not published; it is tried again");
                 }
                 true
             }

@@ -66,7 +66,7 @@ pub(super) struct State {
     /// Where outcomes are kept too.
     pub(super) log: Option<Log>,
     /// A name that no other process has.
-    replica: String,
+    pub(super) replica: String,
     published: u64,
 }
 

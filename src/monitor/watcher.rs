@@ -21,7 +21,7 @@ const MONTH_MILLIS: f64 = 30.0 * 86_400_000.0;
 /// What the detector decides on.
 const CHANGES: &[&str] = &["change"];
 /// Kinds of alerts that an evaluation decides on.
-const DRIFTS: &[&str] = &["drift", "prediction_drift", "constant"];
+pub const DRIFTS: &[&str] = &["drift", "prediction_drift", "constant"];
 /// Those of broken data.
 const PROBLEMS: &[&str] = &["missing", "infinite", "unseen_category", "unit", "range"];
 /// Fewer rows are no reference.
@@ -203,14 +203,11 @@ impl Watcher {
         if std::mem::take(due) {
             // Evaluations as far apart as these come so often in thirty days that each may be wrong so seldom.
             let apart = now.saturating_sub(*evaluated_at).clamp(1, length) as f64;
-            // Features and the prediction share what the detector leaves.
-            let alpha = (plan.false_alarms * (1.0 - SHARE) * apart / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05);
+            let alpha = alpha(plan.false_alarms * (1.0 - SHARE), apart);
             *evaluated_at = now;
             let total = window.total(reference);
             let evaluation = evaluate(reference, &total, Limits { alpha });
-            let drifting = |kind| move |drift: &Drift| drifted(drift, kind);
-            let mut found: Vec<Found> = evaluation.features.iter().filter_map(drifting("drift")).collect();
-            found.extend(evaluation.prediction.as_ref().and_then(drifting("prediction_drift")));
+            let mut found = Found::all(&evaluation);
             found.extend(
                 quality::stuck(reference, &total)
                     .iter()
@@ -295,11 +292,11 @@ impl Watcher {
     }
 
     /// The reference and the window, cell by cell.
-    pub(super) fn profile(&self) -> Option<Value> {
+    pub(super) fn counted(&self) -> Option<Counted> {
         let State::Watching(watching) = &self.state else { return None };
         let Watching { reference, window, .. } = &**watching;
         let (model, version) = (self.version.model.as_str(), self.version.version.to_string());
-        serde_json::to_value(Counted::of(model, version, reference, window)).ok()
+        Some(Counted::of(model, version, reference, window))
     }
 }
 
@@ -343,43 +340,15 @@ fn window(reference: &Reference, plan: Plan, room: usize) -> Option<Window> {
     windows.find(|window| window.bytes() <= room)
 }
 
+/// The chance that an evaluation may be wrong by, of so many false alarms in thirty days, as far apart as these come.
+/// Features and the prediction share it.
+pub fn alpha(false_alarms: f64, apart_millis: f64) -> f64 {
+    (false_alarms * apart_millis / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05)
+}
+
 fn reference_bytes(reference: &Reference) -> usize {
     // Edges or hashes, and counts.
     2 * reference.cells() * size_of::<u64>()
-}
-
-fn drifted(drift: &Drift, kind: &'static str) -> Option<Found> {
-    if drift.status != "ok" {
-        // What cannot be compared is not over.
-        let detail = format!("there is too little to compare: {}", drift.status);
-        return Some(Found { feature: drift.feature.clone(), kind, level: 0.99, at_once: false, detail });
-    }
-    // Below its threshold it may still keep an alert on; without a p-value small enough it is nothing.
-    let sure = drift.p_adjusted.is_some_and(|p| p < 0.05);
-    let level = if drift.beyond { drift.effect.max(1.0) } else { drift.effect.min(0.99) };
-    let number = |number: Option<f64>| number.map_or_else(|| "-".to_owned(), |number| format!("{number:.3}"));
-    sure.then(|| Found {
-        feature: drift.feature.clone(),
-        kind,
-        level,
-        at_once: false,
-        detail: match drift.ks {
-            Some(ks) => format!(
-                "KS {ks:.3}, PSI {}, Jensen-Shannon {}, mean shifted by {} standard deviations, p {:.1e}",
-                number(drift.psi.map(|psi| psi.value)),
-                number(drift.js),
-                number(drift.mean_shift),
-                drift.p_adjusted.unwrap_or(1.0)
-            ),
-            None => format!(
-                "Cramér's V {}, PSI {}, Jensen-Shannon {}, p {:.1e}",
-                number(drift.cramers_v),
-                number(drift.psi.map(|psi| psi.value)),
-                number(drift.js),
-                drift.p_adjusted.unwrap_or(1.0)
-            ),
-        },
-    })
 }
 
 fn broken(problem: &Problem) -> Found {

@@ -7,6 +7,8 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 
+use super::fleet_drift::Published;
+use super::publisher::{Job, Publisher};
 use super::tap::Taps;
 use super::watcher::{Plan, Watcher};
 use super::webhook::Webhook;
@@ -14,6 +16,7 @@ use crate::config::Config;
 use crate::drift::{Change, Drift};
 use crate::metrics::{Metrics, Score};
 use crate::model::{ModelName, Version};
+use crate::registry::layout;
 use crate::serving::{ServedVersion, Serving};
 
 /// Features of a version whose drift is a series: those with the largest effects, and twice as many with an alert.
@@ -32,6 +35,9 @@ pub(super) struct Watchers {
     watched: HashMap<u32, Watcher>,
     told_dropped: u64,
     rated_at: u64,
+    /// Where windows are published, and the name of this process there.
+    pub(super) publisher: Option<(Publisher, String)>,
+    published_at: u64,
 }
 
 // === impl Watchers ===
@@ -53,6 +59,8 @@ impl Watchers {
             watched: HashMap::new(),
             told_dropped: 0,
             rated_at: 0,
+            publisher: None,
+            published_at: 0,
         }
     }
 
@@ -82,6 +90,21 @@ impl Watchers {
             self.rated_at = now;
             self.rate(seconds);
             self.publish();
+        }
+        self.publish_windows(now, false);
+    }
+
+    /// Publishes the window of every version whose reference came with it: those of other replicas add to it.
+    pub(super) fn publish_windows(&mut self, now: u64, closed: bool) {
+        let interval = self.config.load().monitor.publish_interval.as_millis() as u64;
+        let due = interval > 0 && (closed || now.saturating_sub(self.published_at) >= interval);
+        let Some((publisher, replica)) = self.publisher.as_ref().filter(|_| due) else { return };
+        self.published_at = now;
+        for watcher in self.watched.values().filter(|watcher| watcher.version.watch.reference.is_some()) {
+            let Some(counted) = watcher.counted().filter(|counted| counted.window.rows > 0) else { continue };
+            let key = layout::drift_window(&counted.model, &counted.version, replica);
+            let published = Published::new(replica, now, closed, counted);
+            publisher.submit(Job::Put(key, published.to_bytes()));
         }
     }
 
@@ -177,7 +200,7 @@ impl Watchers {
 
     /// The reference and the window of that version.
     pub(super) fn profile(&self, model: &ModelName, version: Option<Version>) -> Option<Value> {
-        self.of(model, version)?.profile()
+        serde_json::to_value(self.of(model, version)?.counted()?).ok()
     }
 
     fn of(&self, model: &ModelName, version: Option<Version>) -> Option<&Watcher> {

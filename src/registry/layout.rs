@@ -86,6 +86,24 @@ pub fn experiment_standing(name: &str, phase: &str) -> String {
     format!("_experiments/{name}/{phase}/standing.json")
 }
 
+/// Where what replicas see of features is published.
+pub const DRIFT: &str = "_drift";
+
+/// That of a model, version by version.
+pub fn drift_model(model: &str) -> String {
+    format!("{DRIFT}/{model}")
+}
+
+/// That of a version, replica by replica.
+pub fn drift_version(model: &str, version: &str) -> String {
+    format!("{DRIFT}/{model}/{version}")
+}
+
+/// What one replica sees.
+pub fn drift_window(model: &str, version: &str, replica: &str) -> String {
+    format!("{DRIFT}/{model}/{version}/{replica}.json")
+}
+
 /// A segment of the predictions of a model, in a log of predictions, which is no registry and has a place of its own.
 pub fn logged_predictions(model: &str, day: &str, name: &str) -> String {
     format!("predictions/{model}/{day}/{name}.ndjson.zst")

@@ -232,3 +232,65 @@ fn a_reference_that_comes_with_a_version_is_used_from_its_first_row() {
     let sum: Value = serde_json::from_slice(&one).unwrap();
     assert_eq!(rows(&sum), rows(&shown) + rows(&more));
 }
+
+#[test]
+fn what_replicas_see_is_put_together() {
+    let first = start();
+    let mut flights = Flights(7);
+    learned(&first, &mut flights);
+    let folder = tempfile::tempdir().unwrap();
+    let does = |args: &[&str]| {
+        let output = run(folder.path(), args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let admin = first.output().split("admin=").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    does(&["drift", "profile", "flight-delay", "--out", "profile.json", "--admin", &admin]);
+    // With its manifest, which names the columns.
+    let model = super::harness::shipped("flight-delay").join("1");
+    let model = model.to_str().unwrap();
+    std::fs::create_dir(folder.path().join("models")).unwrap();
+    does(&[
+        "registry",
+        "register",
+        "flight-delay",
+        model,
+        "--profile",
+        "profile.json",
+        "--registry",
+        "models",
+    ]);
+    let text =
+        "monitor.max_rows_per_s = 1000000\nmonitor.window_rows = 1024\nmonitor.publish_interval_ms = 200\n";
+    std::fs::write(folder.path().join("sidegate.toml"), text).unwrap();
+    let registry = folder.path().join("models");
+    let replicas: Vec<Server> =
+        (0..3).map(|_| Setup::new().only_config(text).registry(registry.to_str().unwrap()).start()).collect();
+    for replica in &replicas {
+        wait("the version to be watched", SOON, || {
+            let known = replica.admin().get("/drift").ok();
+            (known["versions"][0]["state"] == "watching").then_some(())
+        });
+        // No one of them sees enough of it by itself.
+        flights.send(replica, 2, |row| row[5] = 5.0 + row[5] * 0.8);
+    }
+    let look = ["monitor", "--once", "--json", "--registry", "models", "--config", "sidegate.toml"];
+    let seen = wait("all rows", SOON, || {
+        let text = does(&look);
+        let seen: Value = serde_json::from_str(text.lines().next()?).ok()?;
+        (seen["window_rows"] == 3 * 2 * 64).then_some(seen)
+    });
+    assert_eq!(
+        (&seen["model"], &seen["processes"], &seen["problems"]),
+        (&json!("flight-delay"), &json!(3), &json!([]))
+    );
+    let drifting: Vec<&str> =
+        seen["drifting"].as_array().unwrap().iter().map(|one| one["feature"].as_str().unwrap()).collect();
+    assert_eq!(drifting, [WIND], "{seen}");
+    // Who ends says so, and is no part of it any more.
+    replicas[0].signal("TERM");
+    wait("the rows of two", SOON, || {
+        let seen: Value = serde_json::from_str(does(&look).lines().next()?).ok()?;
+        (seen["window_rows"] == 2 * 2 * 64).then_some(())
+    });
+}

@@ -70,6 +70,7 @@ window_rows = 128
 window_seconds = 60
 max_rows_per_s = 7
 false_alarms_per_30_days = 3
+publish_interval_ms = 4000
 webhook_url = "http://h/e"
 webhook_token_file = "w"
 
