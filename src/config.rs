@@ -41,7 +41,7 @@ mod tests;
 
 pub use bucket::{Endpoint, Region};
 pub use changes::{Change, changes};
-pub use choice::{EngineChoice, LogFormat, LogLevel, ModelCheck, PathStyle, TrialLoad};
+pub use choice::{EngineChoice, LogFormat, LogLevel, ModelCheck, PathStyle, SegmentFormat, TrialLoad};
 pub use demands::{ModelChecks, PredictionRange};
 pub use key::Key;
 pub use keys::KEYS;
@@ -280,6 +280,8 @@ pub struct PredictionLog {
     pub sample: Share,
     /// What is written as null.
     pub redact: Vec<Redaction>,
+    /// What segments are.
+    pub format: SegmentFormat,
     /// Bytes of what waits to be written.
     pub max_bytes: usize,
     /// Bytes of lines after which a segment is closed.

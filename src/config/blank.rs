@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     Admin, Auth, Config, Engine, EngineChoice, Http, Limits, Log, LogFormat, LogLevel, Memory, Metrics,
     ModelChecks, ModelConfig, Monitor, Ops, PathStyle, PredictionLog, Registry, RegistryUrl, Search,
-    Shutdown, TrialLoad, Trials,
+    SegmentFormat, Shutdown, TrialLoad, Trials,
 };
 use crate::experiment::{Definition, Share};
 
@@ -77,6 +77,7 @@ impl Config {
                 models: None,
                 sample: Share::ALL,
                 redact: Vec::new(),
+                format: SegmentFormat::Ndjson,
                 max_bytes: 0,
                 segment_bytes: 0,
                 segment_time: Duration::ZERO,

@@ -10,7 +10,7 @@ use super::key::BY_URL;
 use super::machine::Machine;
 use super::prediction_log::is_among_models;
 use super::problem::{self, Origin};
-use super::{Config, ModelCheck, ModelConfig};
+use super::{Config, ModelCheck, ModelConfig, SegmentFormat};
 use crate::experiment::{Problem, conflicts};
 
 /// `sockaddr_un` has room for this and a final NUL (unix(7)).
@@ -199,6 +199,10 @@ impl Check<'_> {
                 "{log} is among the models of {registry}: name a place of its own, or a folder there that begins with `_`"
             );
             self.report(&["prediction_log.url", "registry.url"], text);
+        }
+        if self.config.prediction_log.format == SegmentFormat::Parquet && !cfg!(feature = "parquet") {
+            let text = "this build writes no Parquet; use one made with `--features parquet`, or \"ndjson\"";
+            self.report(&["prediction_log.format"], text.into());
         }
     }
 

@@ -93,6 +93,13 @@ choices! {
         /// Never.
         Off = "off",
     }
+    /// What segments of the prediction log are.
+    SegmentFormat {
+        /// Lines of JSON, compressed by zstd.
+        Ndjson = "ndjson",
+        /// Columns, in builds with the feature `parquet`.
+        Parquet = "parquet",
+    }
     /// How log lines look.
     LogFormat {
         /// For people.

@@ -188,6 +188,9 @@ pub const KEYS: &[Key] = keys! {
     /// What is logged as null: names of columns, inputs and outputs, of one model as "MODEL:NAME"; "*" for all inputs, "id"
     /// for ids as well.
     live prediction_log.redact = [] => plain!(prediction_log.redact);
+    /// What segments are: "ndjson", lines compressed by zstd, or "parquet", which only a build with the feature parquet
+    /// writes.
+    live prediction_log.format = "ndjson" => plain!(prediction_log.format);
     /// Bytes of memory for requests and segments that wait to be written; what finds no room is dropped, which is counted.
     live prediction_log.max_bytes = 33_554_432 in 1_048_576..=68_719_476_736 => plain!(prediction_log.max_bytes);
     /// Bytes of lines after which a segment is closed, before they are compressed.

@@ -4,6 +4,8 @@
 //! what finds no room is dropped and counted. One thread at idle priority makes lines of it ([`mod@line`]), gathers them
 //! ([`segment`]) and writes whole segments to a store of their own ([`writer`]). Off, it costs a look at an `Option`.
 
+#[cfg(feature = "parquet")]
+mod columns;
 mod line;
 mod segment;
 mod writer;

@@ -106,12 +106,12 @@ pub fn drift_window(model: &str, version: &str, replica: &str) -> String {
 
 /// A segment of the predictions of a model, in a log of predictions, which is no registry and has a place of its own.
 pub fn logged_predictions(model: &str, day: &str, name: &str) -> String {
-    format!("predictions/{model}/{day}/{name}.ndjson.zst")
+    format!("predictions/{model}/{day}/{name}")
 }
 
 /// A segment of outcomes in such a log.
 pub fn logged_outcomes(day: &str, name: &str) -> String {
-    format!("outcomes/{day}/{name}.ndjson.zst")
+    format!("outcomes/{day}/{name}")
 }
 
 /// An object that is written and deleted to see whether a store keeps to conditions.

@@ -1,11 +1,13 @@
 """The prediction log of a real sidegate, read by DuckDB, pandas and polars, as docs/prediction-log.md says."""
 
 import contextlib
+import datetime
 import json
 import math
 import pathlib
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 
@@ -17,7 +19,7 @@ import pytest
 import requests
 import zstandard
 
-from sidegate import ROOT, Server
+from sidegate import ROOT, Server, binary, environment
 
 FEATURES = ["dep_delay", "distance", "planned_minutes", "hour", "weekday", "wind_speed", "precip", "visib"]
 # What stands for an infinity.
@@ -26,8 +28,13 @@ FORMATS = ROOT / "tests/fixtures/formats"
 PAGE = (ROOT / "docs/prediction-log.md").read_text()
 
 
-def snippets(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+# What the page says to put in place of what, where segments are Parquet.
+AS_PARQUET = [
+    (r"'(log/\S+)\.ndjson\.zst'", r"read_parquet('\1.parquet', union_by_name = true)"),
+    (r"pd\.read_json\(file, .*?\)", "pd.read_parquet(file)"),
+    (r"pl\.read_ndjson\(file, .*?\)", "pl.read_parquet(file)"),
+    (r"\.ndjson\.zst", ".parquet"),
+]
 
 
 def unpacked(file: pathlib.Path) -> bytes:
@@ -41,11 +48,23 @@ def unpacked(file: pathlib.Path) -> bytes:
 class Log:
     """What was sent and answered: a row for each row, by id and position."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, format: str) -> None:
         self.folder = folder
+        self.format = format
+        self.ending = {"ndjson": ".ndjson.zst", "parquet": ".parquet"}[format]
         self.rows: dict[tuple[str, int], tuple[list[float | None], float | None]] = {}
         self.actuals: dict[tuple[str, int], float] = {}
         self.failed: set[str] = set()
+
+    def fitted(self, text: str) -> str:
+        """What reads lines, for the format of this log."""
+        for lines, parquet in AS_PARQUET if self.format == "parquet" else []:
+            text = re.sub(lines, parquet, text)
+        return text
+
+    def snippets(self, language: str) -> list[str]:
+        """Those of the page."""
+        return [self.fitted(text) for text in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)]
 
 
 def flight(number: int) -> list[float | None]:
@@ -61,11 +80,24 @@ def written(server: Server) -> float:
     return float(found.group(1)) if found else 0.0
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
+def writes_parquet() -> bool:
+    """Whether the program was built with the feature."""
+    command = [binary(), "check"]
+    env = environment() | {"SIDEGATE_PREDICTION_LOG__FORMAT": "parquet"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    refused = "--features parquet" in done.stdout + done.stderr
+    assert done.returncode == (1 if refused else 0), done.stdout + done.stderr
+    return not refused
+
+
+@pytest.fixture(scope="module", params=["ndjson", "parquet"])
+def log(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
     """Three hundred requests of one to three rows, their outcomes, and penguins with texts."""
-    log = Log(tmp_path_factory.mktemp("log"))
+    log = Log(tmp_path_factory.mktemp("log"), request.param)
+    if log.format == "parquet" and not writes_parquet():
+        pytest.skip("the program was built without the feature parquet")
     settings = {
+        "prediction_log.format": log.format,
         "prediction_log.url": log.folder / "log",
         "prediction_log.segment_ms": 150,
         "prediction_log.redact": "flight-delay:hour,sex",
@@ -109,26 +141,30 @@ def golden_penguins() -> dict:
 
 
 def raw(log: Log, pattern: str) -> list[dict]:
-    """The lines themselves, by Python's own reader."""
+    """The lines themselves, by Python's own reader, or the rows."""
     lines = []
     for file in sorted(log.folder.glob(f"log/{pattern}")):
-        lines += [json.loads(line) for line in unpacked(file).splitlines()]
+        if log.format == "parquet":
+            lines += pl.read_parquet(file).to_dicts()
+        else:
+            lines += [json.loads(line) for line in unpacked(file).splitlines()]
     return lines
 
 
 def by_duckdb(log: Log) -> dict:
     columns = ", ".join(f"unnest(inputs.{name})" for name in FEATURES if name != "hour")
-    found = duckdb.sql(
-        f"SELECT id, row + unnest(range(rows)), {columns}, unnest(outputs.variable)"
-        f" FROM read_ndjson('{log.folder}/log/predictions/flight-delay/*/*.ndjson.zst')"
-    ).fetchall()
+    with contextlib.chdir(log.folder):
+        found = duckdb.sql(
+            f"SELECT id, row + unnest(range(rows)), {columns}, unnest(outputs.variable)"
+            + log.fitted(" FROM 'log/predictions/flight-delay/*/*.ndjson.zst'")
+        ).fetchall()
     return {(id, row): (values[:-1], values[-1]) for id, row, *values in found}
 
 
 def by_pandas(log: Log) -> dict:
     space: dict = {}
     with contextlib.chdir(log.folder):
-        exec(snippets("python")[0], space)
+        exec(log.snippets("python")[0], space)
     ids = space["requests"][["key", "id"]].drop_duplicates().set_index("key").id
     rows = space["rows"]
     assert "hour" not in rows
@@ -142,7 +178,7 @@ def by_pandas(log: Log) -> dict:
 def by_polars(log: Log) -> dict:
     space: dict = {}
     with contextlib.chdir(log.folder):
-        exec(snippets("python")[1], space)
+        exec(log.snippets("python")[1], space)
     ids = dict(space["requests"].select("key", "id").iter_rows())
     names = [name for name in FEATURES if name != "hour"]
     rows = space["rows"].select("key", "row", *names, "variable")
@@ -166,8 +202,8 @@ def test_every_reader_finds_what_was_sent_and_answered(log: Log, reader) -> None
 
 
 def test_there_are_several_segments_and_their_lines_are_of_the_format(log: Log) -> None:
-    files = list(log.folder.glob("log/predictions/flight-delay/*/*.ndjson.zst"))
-    assert len(files) > 1
+    files = list(log.folder.glob("log/predictions/flight-delay/*/*"))
+    assert len(files) > 1 and all(file.name.endswith(log.ending) for file in files)
     lines = raw(log, "predictions/flight-delay/*/*")
     assert {line["format"] for line in lines} == {1}
     known = json.loads((FORMATS / "predictions.ndjson").read_text().splitlines()[0])
@@ -189,19 +225,20 @@ def test_texts_are_kept_and_redacted_ones_are_not(log: Log) -> None:
 def test_outcomes_join_the_same_by_every_reader(log: Log) -> None:
     wanted = len(log.actuals), 2.0
     with contextlib.chdir(log.folder):
-        tables = [duckdb.sql(text) for text in snippets("sql") if not text.startswith("COPY")]
+        tables = [duckdb.sql(text) for text in log.snippets("sql") if not text.startswith("COPY")]
         [(version, rows, rmse)] = tables[2].fetchall()
         assert (version, rows, rmse) == ("1", *wanted)
         space: dict = {}
-        exec(snippets("python")[0], space)
+        exec(log.snippets("python")[0], space)
         read = space["read"]
         outcomes = pd.concat(map(read, sorted(map(str, pathlib.Path("log/outcomes").glob("*/*")))), ignore_index=True)
         last = outcomes.sort_values("t", kind="stable").groupby(["key", "row"]).actual.last().reset_index()
         joined = space["rows"].merge(last, on=["key", "row"])
         assert (len(joined), round(((joined.variable - joined.actual) ** 2).mean() ** 0.5, 3)) == wanted
-        exec(snippets("python")[1], space)
+        exec(log.snippets("python")[1], space)
         files = sorted(pathlib.Path("log/outcomes").glob("*/*"))
-        outcomes = pl.concat([pl.read_ndjson(file, infer_schema_length=None) for file in files], how="diagonal_relaxed")
+        read = eval(log.fitted("lambda file: pl.read_ndjson(file, infer_schema_length=None)"))
+        outcomes = pl.concat(map(read, files), how="diagonal_relaxed")
         last = outcomes.group_by("key", "row", maintain_order=True).agg(pl.col("actual").sort_by("t", maintain_order=True).last())
         joined = space["rows"].join(last, on=["key", "row"])
         rmse = joined.select(((pl.col("variable") - pl.col("actual")) ** 2).mean().sqrt()).item()
@@ -210,7 +247,7 @@ def test_outcomes_join_the_same_by_every_reader(log: Log) -> None:
 
 def test_every_query_of_the_page_runs_and_parquet_has_the_same(log: Log) -> None:
     with contextlib.chdir(log.folder):
-        for text in snippets("sql"):
+        for text in log.snippets("sql"):
             table = duckdb.sql(text)
             if table is not None and not text.startswith("COPY"):
                 assert table.fetchall(), text
@@ -232,6 +269,47 @@ def test_every_format_that_was_ever_written_is_read(tmp_path: pathlib.Path) -> N
         assert by_duckdb == count - 1 == (by_pandas.key == "e6c632b61e964e1f").sum()
         for line, row in zip(lines, by_polars.iter_rows(named=True), strict=True):
             assert all(row[field] == value for field, value in line.items() if not isinstance(value, dict))
+
+
+def plain(value: object) -> object:
+    """What a reader made of a value, as Python's json would have it."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime.datetime):
+        return value.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return None if pd.isna(value) else value
+
+
+def parquet_by_duckdb(file: pathlib.Path) -> list[dict]:
+    table = duckdb.sql(f"FROM '{file}'")
+    return [dict(zip(table.columns, row, strict=True)) for row in table.fetchall()]
+
+
+def parquet_by_pandas(file: pathlib.Path) -> list[dict]:
+    return pd.read_parquet(file).to_dict("records")
+
+
+def parquet_by_polars(file: pathlib.Path) -> list[dict]:
+    return pl.read_parquet(file).to_dicts()
+
+
+@pytest.mark.parametrize("reader", [parquet_by_duckdb, parquet_by_pandas, parquet_by_polars])
+@pytest.mark.parametrize("name", ["predictions", "outcomes"])
+def test_every_reader_finds_the_values_of_lines_in_parquet(name: str, reader) -> None:
+    lines = [json.loads(line) for line in (FORMATS / f"{name}.ndjson").read_text().splitlines()]
+    rows = plain(reader(FORMATS / f"{name}.parquet"))
+    assert len(rows) == len(lines)
+    for row, line in zip(rows, lines, strict=True):
+        assert row.keys() == line.keys()
+        for field, value in line.items():
+            found = row[field]
+            if isinstance(value, dict):
+                # These lines are of several models, each with inputs of its own.
+                assert all(item is None for key, item in found.items() if key not in value)
+                found = {key: found[key] for key in value}
+            assert found == value, field
 
 
 def test_a_killed_process_leaves_whole_segments(tmp_path: pathlib.Path) -> None:

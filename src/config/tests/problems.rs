@@ -164,6 +164,17 @@ fn variables_of_models_name_exactly_one() {
 }
 
 #[test]
+fn parquet_is_refused_by_a_build_that_does_not_write_it() {
+    let file = "[prediction_log]\nformat = \"parquet\"";
+    if cfg!(feature = "parquet") {
+        assert_eq!(load_file(file).unwrap().prediction_log.format, SegmentFormat::Parquet);
+    } else {
+        let problem = "c.toml:2: prediction_log.format: this build writes no Parquet; use one made with `--features parquet`, or \"ndjson\"";
+        refused(Layers { file, ..Layers::default() }, &[problem]);
+    }
+}
+
+#[test]
 fn one_file_is_served_without_set_up() {
     let dir = tempfile::tempdir().unwrap();
     let model = dir.path().join("my model.onnx");

@@ -79,6 +79,7 @@ url = "log"
 models = ["a"]
 sample = "5%"
 redact = ["name", "b.c:age"]
+format = "ndjson"
 max_bytes = 2_000_000
 segment_bytes = 70000
 segment_ms = 100
@@ -160,8 +161,8 @@ fn the_committed_file_loads_to_the_defaults_also_when_uncommented() {
 #[test]
 fn every_key_reaches_a_field_of_its_own() {
     let (old, new) = (Config::defaults(&NO_LIMITS), load_file(OTHER).unwrap());
-    // `slots` and `weights` exclude each other, as do `coverage` and `canary`.
-    let excluded = ["experiments.NAME.weights", "experiments.NAME.canary"];
+    // `slots` and `weights` exclude each other, as do `coverage` and `canary`. Not every build writes Parquet.
+    let excluded = ["experiments.NAME.weights", "experiments.NAME.canary", "prediction_log.format"];
     let all = KEYS.iter().filter(|key| !excluded.contains(&key.path));
     let expected: Vec<String> = all.map(|key| key.path.replace("NAME", "b.c")).collect();
     let changed = changes(&old, &new);
@@ -171,11 +172,17 @@ fn every_key_reaches_a_field_of_its_own() {
     let stepped =
         OTHER.replace("canary = []", "canary = [\"1% for 1h\", \"5%\"]").replace("coverage = ", "#");
     assert!(changes(&new, &load_file(&stepped).unwrap()).iter().any(|c| c.key.ends_with(".canary")));
+    if cfg!(feature = "parquet") {
+        let parquet = load_file(&OTHER.replace("format = \"ndjson\"", "format = \"parquet\"")).unwrap();
+        let format = Change { key: "prediction_log.format".into(), restart: false };
+        assert_eq!(changes(&new, &parquet), [format]);
+    }
     assert_eq!(changes(&new, &new), []);
     // One key at a time changes just that key: no two share a field.
     // Some cannot be set alone: they name models or need another key.
     let alone = |key: &Key| {
-        key.family().is_none() && !["registry.models", "registry.require_signature"].contains(&key.path)
+        let not_alone = ["registry.models", "registry.require_signature", "prediction_log.format"];
+        key.family().is_none() && !not_alone.contains(&key.path)
     };
     for key in KEYS.iter().filter(|key| alone(key)) {
         let line = OTHER.lines().find(|line| line.starts_with(&format!("{} = ", key.name())));

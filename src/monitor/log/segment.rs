@@ -1,7 +1,7 @@
 //! Segments of the prediction log: lines that are gathered until there are enough of them, then compressed as one.
 //!
 //! Lines are held as they are and compressed in one frame when a segment is closed: one compressor serves all models,
-//! and every reader takes a file of one frame.
+//! and every reader takes a file of one frame. Only then they become Parquet, where that is asked for.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use super::line::moment;
+use crate::config::SegmentFormat;
 use crate::registry::layout;
 
 /// What a segment holds.
@@ -91,7 +92,7 @@ impl Segments {
         self.open.keys().next().cloned()
     }
 
-    /// Takes one out, with the key that it is written under.
+    /// Takes one out, with the key that it is written under but for its ending.
     pub(super) fn close(&mut self, kind: &Kind) -> Option<(Open, String)> {
         let open = self.open.remove(kind)?;
         self.closed += 1;
@@ -115,11 +116,26 @@ impl Open {
         self.lines.len()
     }
 
-    /// Compresses it.
-    pub(super) fn compress(&self, key: String) -> Segment {
-        // The only level of this encoder that compresses.
-        let mut bytes = compress_to_vec(self.lines.as_slice(), CompressionLevel::Fastest);
+    /// Makes a file of it, whose format its key ends with.
+    pub(super) fn pack(&self, key: &str, format: SegmentFormat) -> Segment {
+        let (ending, mut bytes) = match format {
+            #[cfg(feature = "parquet")]
+            SegmentFormat::Parquet => match super::columns::parquet(&self.lines) {
+                Ok(bytes) => ("parquet", bytes),
+                Err(error) => {
+                    tracing::warn!(key, %error, "a segment of the prediction log cannot be Parquet, and is written as lines");
+                    self.compress()
+                }
+            },
+            // Configurations that ask for Parquet are refused where it was left out.
+            _ => self.compress(),
+        };
         bytes.shrink_to_fit();
-        Segment { key, bytes, records: self.records }
+        Segment { key: format!("{key}.{ending}"), bytes, records: self.records }
+    }
+
+    fn compress(&self) -> (&'static str, Vec<u8>) {
+        // The only level of this encoder that compresses.
+        ("ndjson.zst", compress_to_vec(self.lines.as_slice(), CompressionLevel::Fastest))
     }
 }

@@ -1,5 +1,7 @@
 //! What is logged, what is not, and that nothing is lost unseen.
 
+#[cfg(feature = "parquet")]
+mod columns;
 mod lines;
 
 use std::collections::BTreeMap;

@@ -187,7 +187,7 @@ impl Writer {
 
     fn close(&mut self, kind: &Kind) {
         let Some((open, key)) = self.segments.close(kind) else { return };
-        let segment = open.compress(key);
+        let segment = open.pack(&key, self.config.load().prediction_log.format);
         self.held.exchange(segment.bytes.len(), open.bytes());
         self.waiting.push_back(segment);
     }
