@@ -54,7 +54,6 @@ pub use shadow::{Answered, Shadows};
 use state::State;
 pub use state::request_id;
 pub use tap::{Tap, Taps};
-pub use watcher::{DRIFTS, alpha};
 use watchers::Watchers;
 use webhook::Webhook;
 

@@ -34,8 +34,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let header = lines.next().ok_or("the file is empty")??;
     let version = ServedVersion::of(header.split(',').skip(1));
     // Defaults of the configuration, but for the reference.
-    let plan =
-        Plan { learn_rows: rows.parse()?, window_rows: 2048, false_alarms: 1.0, max_bytes: usize::MAX };
+    let plan = Plan {
+        learn_rows: rows.parse()?,
+        window_rows: 2048,
+        window_millis: 0,
+        false_alarms: 1.0,
+        max_bytes: usize::MAX,
+    };
     let mut watcher = Watcher::new(Arc::new(version), plan);
     let mut out = std::io::stdout().lock();
     let mut row = Vec::new();

@@ -72,6 +72,9 @@ struct State {
 // === impl Found ===
 
 impl Found {
+    /// Kinds of alerts that an evaluation decides on.
+    pub const DRIFTS: &[&str] = &["drift", "prediction_drift", "constant"];
+
     /// What an evaluation found of every feature and of the prediction.
     pub fn all(evaluation: &Evaluation) -> Vec<Self> {
         let features = evaluation.features.iter().map(|drift| (drift, "drift"));

@@ -6,12 +6,22 @@ use super::reference::{Profile, Reference, Shape};
 use super::window::{Counts, Tally};
 use crate::stats::{Lack, MIN_WINDOW, chi2, divergence, ks, multiplicity};
 
+const MONTH_MILLIS: f64 = 30.0 * 86_400_000.0;
+
 /// What a difference has to be to count.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// The chance, per evaluation, of calling something drifted that has not; p-values are adjusted for the number of
     /// features (Benjamini-Hochberg).
     pub alpha: f64,
+}
+
+impl Limits {
+    /// Of evaluations as many milliseconds apart, of which so many in thirty days may be wrong. Features and the prediction
+    /// share them.
+    pub fn of(false_alarms: f64, apart: f64) -> Self {
+        Self { alpha: (false_alarms * apart / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05) }
+    }
 }
 
 /// The least effects that count, each of its own kind: with a million rows every p-value is 0.

@@ -20,8 +20,6 @@ const PANE_MILLIS: u64 = 60_000;
 const MONTH_MILLIS: f64 = 30.0 * 86_400_000.0;
 /// What the detector decides on.
 const CHANGES: &[&str] = &["change"];
-/// Kinds of alerts that an evaluation decides on.
-pub const DRIFTS: &[&str] = &["drift", "prediction_drift", "constant"];
 /// Those of broken data.
 const PROBLEMS: &[&str] = &["missing", "infinite", "unseen_category", "unit", "range"];
 /// Fewer rows are no reference.
@@ -203,17 +201,17 @@ impl Watcher {
         if std::mem::take(due) {
             // Evaluations as far apart as these come so often in thirty days that each may be wrong so seldom.
             let apart = now.saturating_sub(*evaluated_at).clamp(1, length) as f64;
-            let alpha = alpha(plan.false_alarms * (1.0 - SHARE), apart);
+            let limits = Limits::of(plan.false_alarms * (1.0 - SHARE), apart);
             *evaluated_at = now;
             let total = window.total(reference);
-            let evaluation = evaluate(reference, &total, Limits { alpha });
+            let evaluation = evaluate(reference, &total, limits);
             let mut found = Found::all(&evaluation);
             found.extend(
                 quality::stuck(reference, &total)
                     .iter()
                     .map(|stuck| Found { at_once: false, ..broken(stuck) }),
             );
-            changes.extend(self.alerts.take(DRIFTS, &found, now));
+            changes.extend(self.alerts.take(Found::DRIFTS, &found, now));
             *latest = Some(evaluation);
         }
         changes
@@ -338,12 +336,6 @@ fn window(reference: &Reference, plan: Plan, room: usize) -> Option<Window> {
         _ => Window::timed(reference, panes),
     });
     windows.find(|window| window.bytes() <= room)
-}
-
-/// The chance that an evaluation may be wrong by, of so many false alarms in thirty days, as far apart as these come.
-/// Features and the prediction share it.
-pub fn alpha(false_alarms: f64, apart_millis: f64) -> f64 {
-    (false_alarms * apart_millis / MONTH_MILLIS / 2.0).clamp(1e-12, 0.05)
 }
 
 fn reference_bytes(reference: &Reference) -> usize {

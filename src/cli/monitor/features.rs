@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::cli::failure::Failure;
 use crate::drift::{Alerts, Found, Limits};
 use crate::monitor::fleet_drift::{Together, gather};
-use crate::monitor::{DRIFTS, alpha};
 use crate::registry::store::Store;
 
 /// The chance that a single look is wrong by.
@@ -53,15 +52,16 @@ impl Features {
         if apart == 0 {
             return None;
         }
-        let limit = self.budget.map_or(ONCE, |budget| alpha(budget, apart.min(60_000) as f64));
-        let found = Found::all(&counted.evaluate(Limits { alpha: limit }));
+        let once = Limits { alpha: ONCE };
+        let limits = self.budget.map_or(once, |budget| Limits::of(budget, apart.min(60_000) as f64));
+        let found = Found::all(&counted.evaluate(limits));
         let on: Vec<(String, String)> = match self.budget {
             None => {
                 let beyond = found.iter().filter(|one| one.level >= 1.0);
                 beyond.map(|one| (one.feature.clone(), one.detail.clone())).collect()
             }
             Some(_) => {
-                seen.alerts.take(DRIFTS, &found, now);
+                seen.alerts.take(Found::DRIFTS, &found, now);
                 let alerts = seen.alerts.on();
                 alerts.iter().map(|alert| (alert.feature.clone(), alert.detail.clone())).collect()
             }
