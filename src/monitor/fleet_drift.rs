@@ -99,9 +99,9 @@ fn put_together(store: &dyn Store, folder: &str, now: u64) -> Result<Option<Toge
     for key in keys {
         let Some(bytes) = store.read(&key, MAX_BYTES, None)?.bytes() else { continue };
         let one = match Published::read(&bytes) {
-            Ok(one) if !one.closed && one.at + NOW_MILLIS >= now => one,
+            Ok(one) if !one.closed && one.at.saturating_add(NOW_MILLIS) >= now => one,
             Ok(one) => {
-                if one.at + GONE_MILLIS < now {
+                if one.at.saturating_add(GONE_MILLIS) < now {
                     // Who may not delete leaves it to others.
                     drop(store.delete(&key));
                 }
