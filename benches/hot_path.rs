@@ -19,7 +19,7 @@ use sidegate::experiment::{Definition, Given, Predicted, Ruling, Track};
 use sidegate::format::Format;
 use sidegate::gateway::http::{Answer, Scan, find_end, parse, write_head};
 use sidegate::metrics::{Metrics, Outcome, VersionLabels};
-use sidegate::model::{Signature, TensorSpec, Version};
+use sidegate::model::{Labels, Signature, TensorSpec, Version};
 use sidegate::monitor::{Hand, Log, Logged, Predictions, Receipt, Receipts, Record, Records, Taps};
 use sidegate::protocol::oip::{AnswerHead, decode, encode};
 use sidegate::protocol::{Policy, Request};
@@ -261,6 +261,7 @@ fn experiment() {
     let mut recorder = records.recorder();
     let spec = TensorSpec { name: "y".into(), datatype: Datatype::Fp32, shape: vec![-1, 1], labels: None };
     let signature = Signature { inputs: Vec::new(), outputs: vec![spec] };
+    let labels = Labels::of(&signature, 0);
     let output = Tensor::new(&[1, 1], Data::Fp32(vec![0.5]));
     let requests: Vec<Given> = (0..1000)
         .map(|unit| Given { headers: vec![("x-user".into(), format!("user-{unit:08}"))], ..Given::default() })
@@ -271,7 +272,7 @@ fn experiment() {
             let decision = track.experiment.decide_under(&ruling, request);
             let (slot, unit) = decision.unit.expect("everybody is enrolled");
             let variant = decision.variant.expect("every slot is somebody's");
-            let predictions = Predictions::of(black_box(&output), &signature, 0);
+            let predictions = Predictions::of(black_box(&output), &labels);
             let id = sidegate::monitor::request_id(b"0192f3a4-0000-7000-8000-000000000000");
             let (track, version, at) = (Some(track.clone()), 1, recorder.millis(Instant::now()));
             let (seconds, variant, failed) = (1e-5, variant as u8, false);
@@ -355,6 +356,7 @@ fn prediction_log() {
         created: None,
         columns: Vec::new(),
         prediction: 0,
+        labels: Labels::default(),
         answer_prefix: Vec::new(),
         load_time: Duration::ZERO,
         memory_bytes: 0,

@@ -2,12 +2,16 @@
 //!
 //! Everything here is parsed once at the edge and trusted afterwards.
 
+mod labels;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use labels::Labels;
 
 use crate::tensor::Datatype;
 
@@ -306,12 +310,6 @@ impl fmt::Display for Selector {
 // === impl Signature ===
 
 impl Signature {
-    /// What classes are called by an output, or else by another that has a column for each; empty where none does.
-    pub fn labels(&self, output: usize) -> &[String] {
-        let own = self.outputs.get(output).and_then(|output| output.labels.as_deref());
-        own.or_else(|| self.outputs.iter().find_map(|output| output.labels.as_deref())).unwrap_or_default()
-    }
-
     /// Says how `next` differs in names, types or ranks, which clients would notice; `None` when it does not.
     ///
     /// Extents may vary: they are hints, and a request that does not fit is refused by itself.

@@ -29,7 +29,7 @@ use arc_swap::ArcSwap;
 use crate::engine::{EngineKind, Session};
 use crate::format::Format;
 use crate::metrics::{Outcome, VersionLabels, VersionMetrics};
-use crate::model::{ModelName, Selector, Signature, Stage, Version};
+use crate::model::{Labels, ModelName, Selector, Signature, Stage, Version};
 use crate::registry::digest::Digest;
 use router::{Arm, Router};
 use status::Status;
@@ -89,6 +89,8 @@ pub struct ServedVersion {
     pub columns: Vec<String>,
     /// Index of the output that `/predict` answers with.
     pub prediction: usize,
+    /// What it calls its classes.
+    pub labels: Labels,
     /// `{"model_name":"…","model_version":"…"`: the start of every OIP answer.
     pub answer_prefix: Vec<u8>,
     /// How long loading took.

@@ -19,6 +19,7 @@ pub mod mann_whitney;
 pub mod moments;
 pub mod multiplicity;
 pub mod ratio;
+pub mod reversible;
 pub mod sequential;
 pub mod share;
 pub mod special;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use bins::Edges;
 pub use moments::{Joint, Moments};
+pub use reversible::Reversible;
 
 /// Fewer values in a window than this say too little for a report.
 pub const MIN_WINDOW: usize = 50;

@@ -98,7 +98,8 @@ impl Counts {
         let mut first = 0;
         for ((profile, word), tally) in reference.features.iter().zip(row).zip(&mut self.tallies) {
             let cell = first + profile.cell(*word);
-            self.cells[cell] += 1;
+            // A window by time may hold more than there are numbers for.
+            self.cells[cell] = self.cells[cell].saturating_add(1);
             also(cell);
             first += profile.cells();
             match tally.word {
@@ -124,7 +125,10 @@ impl Counts {
     /// Adds what another has counted with the same reference.
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
-        self.cells.iter_mut().zip(&other.cells).for_each(|(known, more)| *known += more);
+        self.cells
+            .iter_mut()
+            .zip(&other.cells)
+            .for_each(|(known, more)| *known = known.saturating_add(*more));
         self.tallies.iter_mut().zip(&other.tallies).for_each(|(known, more)| known.merge(more));
     }
 

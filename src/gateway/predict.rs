@@ -308,16 +308,14 @@ impl Prediction {
             return;
         }
         let output = work.outputs.get(self.version.prediction).filter(|_| answered);
-        let signature = &self.version.signature;
+        let labels = &self.version.labels;
         let record = Record {
             unit,
             id: monitor::request_id(&work.request.id),
             at: runner.recorder.millis(self.arrived),
             seconds: (ended - self.arrived).as_secs_f32(),
             version: if local { self.version.watch.id } else { 0 },
-            predictions: output.map_or_else(Predictions::default, |output| {
-                Predictions::of(output, signature, self.version.prediction)
-            }),
+            predictions: output.map_or_else(Predictions::default, |output| Predictions::of(output, labels)),
             slot,
             variant: variant as u8,
             failed: output.is_none(),

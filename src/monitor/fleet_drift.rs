@@ -97,8 +97,15 @@ fn put_together(store: &dyn Store, folder: &str, now: u64) -> Result<Option<Toge
     keys.sort();
     let (mut all, mut problems): (Option<Together>, Vec<String>) = (None, Vec::new());
     for key in keys {
-        let Some(bytes) = store.read(&key, MAX_BYTES, None)?.bytes() else { continue };
-        let one = match Published::read(&bytes) {
+        let one = match store.read(&key, MAX_BYTES, None) {
+            Ok(read) => match read.bytes() {
+                Some(bytes) => Published::read(&bytes),
+                None => continue,
+            },
+            // One of them says nothing about the others.
+            Err(error) => Err(error.to_string()),
+        };
+        let one = match one {
             Ok(one) if !one.closed && one.at.saturating_add(NOW_MILLIS) >= now => one,
             Ok(one) => {
                 if one.at.saturating_add(GONE_MILLIS) < now {

@@ -1,7 +1,7 @@
 //! An actual meets its prediction.
 
-use super::pending::Waiting;
-use super::performance::{Performance, Row};
+use super::pending::{Actual, Waiting};
+use super::performance::{Performance, Revised, Row};
 use super::record::Record;
 use crate::experiment::sums::{Cell, Place, Sums, bucket};
 use crate::experiment::{Predicted, Track};
@@ -72,29 +72,33 @@ pub(super) fn expect(track: &Track, record: &Record, sums: &mut Sums, now: u64) 
 pub(super) fn join(
     waiting: &mut Waiting,
     row: usize,
-    actual: f64,
+    value: f64,
     sums: Option<&mut Sums>,
     performance: &mut Performance,
     now: u64,
 ) -> Joined {
     let Some(predicted) = waiting.predictions.rows().get(row).copied() else { return Joined::Invalid };
     let before = waiting.actuals.as_ref().and_then(|actuals| actuals[row]);
-    if before == Some(actual) {
-        return Joined::Duplicate;
+    if before.is_some_and(|before| before.value == value) {
+        return if before.is_some_and(|before| before.late) { Joined::Late } else { Joined::Duplicate };
     }
-    let at = waiting.at;
-    let mut kept =
-        performance.revise(waiting.version, Row { at, predicted, own: waiting.own }, before, actual, now);
+    // Who did not count it has nothing to take back.
+    let counted = before.filter(|before| before.counted).map(|before| before.value);
+    let told = Row { at: waiting.at, predicted, own: waiting.own };
+    let performed = performance.revise(waiting.version, told, counted, value, now);
+    let mut late = performed == Revised::Late;
     if let (Some(track), Some(sums)) = (waiting.track.clone(), sums) {
+        let before = before.map(|before| before.value);
         // An experiment does not wait as long, and says so.
-        kept = score(&track, waiting, predicted, before, actual, sums, now);
+        late = !score(&track, waiting, predicted, before, value, sums, now);
     }
     let rows = waiting.predictions.rows().len();
+    let actual = Actual { value, counted: performed == Revised::Counted, late };
     waiting.actuals.get_or_insert_with(|| vec![None; rows].into())[row] = Some(actual);
-    match (kept, before) {
-        (false, _) => Joined::Late,
-        (true, Some(_)) => Joined::Corrected,
-        (true, None) => Joined::Ok,
+    match (late, before) {
+        (true, _) => Joined::Late,
+        (false, Some(_)) => Joined::Corrected,
+        (false, None) => Joined::Ok,
     }
 }
 

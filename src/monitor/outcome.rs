@@ -6,6 +6,8 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, SeqAccess, Visitor
 use serde_json::value::RawValue;
 
 use super::record::MAX_ROWS;
+use crate::experiment::Predicted;
+use crate::model::Labels;
 
 /// What a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,28 @@ pub(super) enum One {
     Number(f64),
     /// A class, as the model calls it.
     Class(String),
+}
+
+impl One {
+    /// The number that the prediction of a row is held against: of a probability the place of the class, 0 or 1, else the
+    /// class's number. None of a text that is neither a class nor a number.
+    pub(super) fn truth(&self, predicted: Predicted, names: Option<&Labels>) -> Option<f64> {
+        let number = match self {
+            Self::Number(number) => *number,
+            Self::Class(text) => {
+                match names.and_then(|names| Some(names.number(names.place(text.as_bytes())?))) {
+                    Some(number) => number,
+                    None => text.trim().parse().ok().filter(|number: &f64| number.is_finite())?,
+                }
+            }
+        };
+        match predicted {
+            Predicted::Value(_) => Some(number),
+            Predicted::Probability(_) => {
+                Some(names.and_then(|names| names.place_of(number)).map_or(number, |place| place as f64))
+            }
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Actual {

@@ -13,7 +13,7 @@ const GENERATION: usize = 8192;
 /// Bytes of a prediction: itself, and its place in the index, of which up to half is empty.
 const ENTRY_BYTES: usize = size_of::<Waiting>() + 2 * size_of::<(u64, u32)>();
 /// Bytes of an actual.
-const ACTUAL_BYTES: usize = size_of::<Option<f64>>();
+const ACTUAL_BYTES: usize = size_of::<Option<Actual>>();
 /// Predictions that are remembered, by hash alone, after they gave way with an actual.
 const MAX_SPENT: usize = 200_000;
 
@@ -30,11 +30,21 @@ pub(super) struct Waiting {
     pub(super) at: u64,
     pub(super) slot: u32,
     pub(super) variant: u8,
-    /// Whether this process predicted it, not only somebody's receipt says so.
+    /// Whether it is among the predictions that performance has counted.
     pub(super) own: bool,
     pub(super) predictions: Predictions,
     /// Row by row; none while there is none.
-    pub(super) actuals: Option<Box<[Option<f64>]>>,
+    pub(super) actuals: Option<Box<[Option<Actual>]>>,
+}
+
+/// What was true of a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Actual {
+    pub(super) value: f64,
+    /// Whether performance has counted it.
+    pub(super) counted: bool,
+    /// Whether it was too late for somebody.
+    pub(super) late: bool,
 }
 
 /// All of them, in generations that come and go as a whole: counting one touches no more memory than the latest has,
@@ -145,10 +155,10 @@ impl Pending {
 // === impl Waiting ===
 
 impl Waiting {
-    /// Of a request whose predictions wait.
-    pub(super) fn of(record: Record) -> Self {
+    /// Of a request whose predictions wait; `own` are those that performance has counted.
+    pub(super) fn of(record: Record, own: bool) -> Self {
         let Record { track, version, unit, id, at, slot, variant, predictions, .. } = record;
-        Self { track, version, id, unit, at, slot, variant, own: true, predictions, actuals: None }
+        Self { track, version, id, unit, at, slot, variant, own, predictions, actuals: None }
     }
 
     /// What it takes, with an actual for every row.
@@ -167,7 +177,7 @@ mod tests {
 
     fn waiting(track: &Arc<Track>, n: u64, id: u64) -> Waiting {
         let record = record(track, n, n);
-        Waiting { id, ..Waiting::of(record) }
+        Waiting { id, ..Waiting::of(record, false) }
     }
 
     #[test]
@@ -185,7 +195,8 @@ mod tests {
             }
             came += 1 + u64::from(n % 3 == 0);
             if n % 5 == 0 {
-                pending.get_mut(n).unwrap().actuals = Some(vec![Some(1.0)].into());
+                pending.get_mut(n).unwrap().actuals =
+                    Some(vec![Some(Actual { value: 1.0, counted: false, late: false })].into());
                 labelled += 1;
             }
             assert!(pending.bytes <= room * one);

@@ -1,11 +1,11 @@
 //! How good predictions are, by the actuals that come later: version by version, by when it was predicted.
 //!
-//! What is wrong about a window is revised as labels come; nothing is said of what nothing is known of.
+//! A window is revised as labels come; nothing is said of what nothing is known of.
 
 mod panes;
 mod version;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use foldhash::fast::RandomState;
 use serde_json::{Value, json};
@@ -13,13 +13,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::metrics::{Metrics, Performances};
-use crate::model::{ModelName, Version};
-use crate::serving::Snapshot;
+use crate::model::{Labels, ModelName, Version};
+use crate::serving::{ServedVersion, Snapshot};
 use version::Followed;
-pub(super) use version::Row;
+pub(super) use version::{Revised, Row};
 
 /// Versions that are not loaded any more, whose labels may come still.
 const MAX_GONE: usize = 32;
+/// Loads of versions that were loaded before, whose predictions may wait still.
+const MAX_AGAIN: usize = 1024;
 /// Windows that are told of where none is named, in milliseconds; the first is that of metrics.
 const WINDOWS: [u64; 3] = [panes::HOUR, 24 * panes::HOUR, panes::LONG];
 /// Between two times that metrics are worked out.
@@ -42,35 +44,58 @@ pub(super) struct Performance {
 impl Performance {
     /// Follows every version that is loaded, and asks for its predictions where it is `on`.
     pub(super) fn follow(&mut self, snapshot: &Snapshot, on: bool, metrics: &Metrics) {
-        self.on = on;
+        if std::mem::replace(&mut self.on, on) && !on {
+            self.versions.values().for_each(|known| forget(known, metrics));
+        }
         self.versions.values_mut().for_each(|known| known.loaded = false);
         for version in snapshot.versions() {
             version.watch.remember(on);
-            let same = |known: &Followed| (&known.model, known.version) == (&version.model, version.version);
-            let mut id = self.number(version.watch.id);
-            if !self.versions.contains_key(&id) {
-                // Loaded again, it goes on under the number that it had.
-                if let Some((before, _)) = self.versions.iter().find(|(_, known)| same(known)) {
-                    self.again.insert(id, *before);
-                    id = *before;
-                }
-            }
-            let known = self.versions.entry(id).or_insert_with(|| {
-                Followed::new(&version.model, version.version, &version.signature, version.prediction)
-            });
+            let id = self.place(version, metrics);
+            let known = self.versions.entry(id).or_insert_with(|| Followed::new(version));
             known.loaded = true;
         }
         let gone = || self.versions.iter().filter(|(_, known)| !known.loaded);
         if gone().count() > MAX_GONE
             && let Some(oldest) = gone().min_by_key(|(_, known)| known.touched).map(|(id, _)| *id)
-            && let Some(known) = self.versions.remove(&oldest)
         {
-            self.again.retain(|_, before| *before != oldest);
-            metrics.forget_performance(known.model.as_str(), &known.version.to_string());
+            self.remove(oldest, metrics);
+        }
+        if self.again.len() > MAX_AGAIN {
+            let loaded: HashSet<u32> = snapshot.versions().map(|version| version.watch.id).collect();
+            self.again.retain(|id, _| loaded.contains(id));
         }
     }
 
-    fn number(&self, id: u32) -> u32 {
+    /// The number of a version: loaded again, it goes on under that which it had; of other bytes it begins anew.
+    fn place(&mut self, version: &ServedVersion, metrics: &Metrics) -> u32 {
+        let id = self.number(version.watch.id);
+        if self.versions.contains_key(&id) {
+            return id;
+        }
+        match self.find(version.model.as_str(), version.version.get()) {
+            Some(before)
+                if self.versions.get(&before).is_some_and(|known| known.digest == version.digest) =>
+            {
+                self.again.insert(id, before);
+                before
+            }
+            Some(before) => {
+                self.remove(before, metrics);
+                id
+            }
+            None => id,
+        }
+    }
+
+    fn remove(&mut self, id: u32, metrics: &Metrics) {
+        self.again.retain(|_, before| *before != id);
+        if let Some(known) = self.versions.remove(&id) {
+            forget(&known, metrics);
+        }
+    }
+
+    /// The number under which a version is known.
+    pub(super) fn number(&self, id: u32) -> u32 {
         self.again.get(&id).copied().unwrap_or(id)
     }
 
@@ -85,12 +110,18 @@ impl Performance {
         true
     }
 
-    /// Counts an actual, in place of the one that was known `before`; false where it is too late for any window.
-    pub(super) fn revise(&mut self, id: u32, row: Row, before: Option<f64>, actual: f64, now: u64) -> bool {
-        match self.versions.get_mut(&self.number(id)) {
-            Some(known) if self.on => known.revise(row, before, actual, now),
-            _ => true,
-        }
+    /// Counts an actual, in place of the one that was counted `before`: also that of a prediction which waited for an
+    /// experiment alone, as there are none else while it is off.
+    pub(super) fn revise(
+        &mut self,
+        id: u32,
+        row: Row,
+        before: Option<f64>,
+        actual: f64,
+        now: u64,
+    ) -> Revised {
+        let known = self.versions.get_mut(&self.number(id));
+        known.map_or(Revised::No, |known| known.revise(row, before, actual, now))
     }
 
     /// What the number of a version stands for.
@@ -104,9 +135,10 @@ impl Performance {
         self.versions.iter().find(|(_, known)| named(known)).map(|(id, _)| *id)
     }
 
-    /// The number of a class that a version calls so.
-    pub(super) fn class_of(&self, id: u32, text: &str) -> Option<f64> {
-        self.versions.get(&self.number(id))?.class_of(text)
+    /// What a version calls its classes; where it is not known, any one of its model.
+    pub(super) fn names(&self, id: u32, model: Option<&ModelName>) -> Option<&Labels> {
+        let other = || self.versions.values().find(|known| model.is_some_and(|model| known.model == *model));
+        self.versions.get(&self.number(id)).or_else(other).map(|known| &known.names)
     }
 
     /// What is known of a model: of all its versions, or of one; over one window in milliseconds, or the usual ones.
@@ -157,13 +189,17 @@ impl Performance {
                 known.model.as_str(),
                 &known.version.to_string(),
                 &Performances {
-                    metrics: sum.sums.estimates().into_iter().map(metric).collect(),
+                    metrics: sum.sums.values().into_iter().map(metric).collect(),
                     coverage: (sum.predictions > 0).then(|| sum.labelled as f64 / sum.predictions as f64),
                     delays: [0.5, 0.95].map(|share| sum.delays.quantile(share)),
                 },
             );
         }
     }
+}
+
+fn forget(known: &Followed, metrics: &Metrics) {
+    metrics.forget_performance(known.model.as_str(), &known.version.to_string());
 }
 
 /// A moment in milliseconds since 1970, as RFC 3339.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::experiment::sums::Outputs;
 use crate::experiment::{Predicted, Track};
-use crate::model::Signature;
+use crate::model::Labels;
 use crate::tensor::{Data, Tensor};
 
 /// Rows of one request whose predictions are kept for their actuals.
@@ -59,12 +59,11 @@ struct Many {
 
 impl Predictions {
     /// Reads them from the output that the model predicts with: one number a row is a number or a label, two are the
-    /// probabilities of 0 and 1, more are the scores of labels, of which the largest counts. A text is the label of that
+    /// probabilities of 0 and 1, more are the scores of classes, of which the largest counts. A text is the class of that
     /// name.
-    pub fn of(output: &Tensor, signature: &Signature, prediction: usize) -> Self {
+    pub fn of(output: &Tensor, labels: &Labels) -> Self {
         let rows = output.rows();
         let width = output.data.len().checked_div(rows).unwrap_or(0);
-        let labels = signature.labels(prediction);
         let number = |row: usize, column: usize| match &output.data {
             Data::Bytes(texts) => named(texts.get(row * width + column), labels),
             data => data.number(row * width + column).unwrap_or(f64::NAN),
@@ -116,37 +115,32 @@ impl FromIterator<Predicted> for Predictions {
     }
 }
 
-/// The label that a text names: its number, else its position.
+/// The number of the class that a text names.
 #[cold]
-fn named(text: Option<&[u8]>, labels: &[String]) -> f64 {
-    let named = |label: &String| text.is_some_and(|text| text == label.as_bytes());
-    labels.iter().position(named).map_or(f64::NAN, |at| labels[at].parse().unwrap_or(at as f64))
+fn named(text: Option<&[u8]>, labels: &Labels) -> f64 {
+    text.and_then(|text| labels.place(text)).map_or(f64::NAN, |place| labels.number(place))
 }
 
-/// The label of the largest of some scores: its number, else its position.
-fn largest(width: usize, score: impl Fn(usize) -> f64, labels: &[String]) -> f64 {
+/// The number of the class with the largest of some scores.
+fn largest(width: usize, score: impl Fn(usize) -> f64, labels: &Labels) -> f64 {
     let best = (0..width).max_by(|a, b| score(*a).total_cmp(&score(*b))).unwrap_or(0);
-    if score(best).is_nan() {
-        return f64::NAN;
-    }
-    let label = labels.get(best).and_then(|label| label.parse().ok());
-    label.unwrap_or(best as f64)
+    if score(best).is_nan() { f64::NAN } else { labels.number(best) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TensorSpec;
+    use crate::model::{Signature, TensorSpec};
     use crate::tensor::Datatype;
 
-    fn spec(labels: Option<&[&str]>) -> TensorSpec {
+    fn classes(labels: Option<&[&str]>) -> Labels {
         let labels = labels.map(|labels| labels.iter().map(|label| (*label).to_owned()).collect());
-        TensorSpec { name: "p".into(), datatype: Datatype::Fp32, shape: vec![-1], labels }
+        let output = TensorSpec { name: "p".into(), datatype: Datatype::Fp32, shape: vec![-1], labels };
+        Labels::of(&Signature { inputs: Vec::new(), outputs: vec![output] }, 0)
     }
 
     fn of(shape: &[usize], data: Data, labels: Option<&[&str]>) -> Vec<Predicted> {
-        let signature = Signature { inputs: Vec::new(), outputs: vec![spec(labels)] };
-        Predictions::of(&Tensor::new(shape, data), &signature, 0).rows().to_vec()
+        Predictions::of(&Tensor::new(shape, data), &classes(labels)).rows().to_vec()
     }
 
     #[test]
@@ -170,8 +164,7 @@ mod tests {
             (0..300).map(|row| if row == 299 { f64::NAN } else { f64::from(row / 2) }).collect();
         let mut all = Outputs::default();
         values.iter().for_each(|value| all.push(*value));
-        let signature = Signature { inputs: Vec::new(), outputs: vec![spec(None)] };
-        let found = Predictions::of(&Tensor::new(&[300], Data::Fp64(values)), &signature, 0);
+        let found = Predictions::of(&Tensor::new(&[300], Data::Fp64(values)), &classes(None));
         assert_eq!((found.rows().len(), found.outputs()), (MAX_ROWS, all));
     }
 }

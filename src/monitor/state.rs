@@ -135,7 +135,8 @@ impl State {
     /// Counts an answered request.
     pub(super) fn count(&mut self, record: Record) {
         let (now, rows) = (record.at, record.predictions.rows().len());
-        let mut waits = self.performance.predicted(record.version, now, rows);
+        let own = self.performance.predicted(record.version, now, rows);
+        let mut waits = own;
         if let Some(track) = &record.track {
             let phase = phase(&mut self.phases, track, now);
             phase.expose(track, &record);
@@ -145,7 +146,7 @@ impl State {
             }
         }
         if waits {
-            self.pending.insert(Waiting::of(record));
+            self.pending.insert(Waiting::of(record, own));
         }
     }
 

@@ -309,15 +309,17 @@ fn by_name(features: &[Drift]) -> Value {
 /// A reference and a window, as large as fits.
 fn watching(reference: Arc<Reference>, plan: Plan, pace: Pace, now: u64) -> State {
     let detector = Changes::new(&reference, pace);
-    let left = plan.max_bytes.saturating_sub(reference_bytes(&reference));
+    let recent = || Window::new(&reference, (plan.window_rows / PANES as u64).max(1), 1);
+    let recent = (plan.window_millis > 0).then(recent);
+    let kept = reference_bytes(&reference) + recent.as_ref().map_or(0, Window::bytes);
+    let left = plan.max_bytes.saturating_sub(kept);
     // Rather a window of fewer panes than no detector.
     let beside = window(&reference, plan, left.saturating_sub(detector.bytes()))
         .map(|window| (window, Some(detector)));
     let alone = || window(&reference, plan, left).map(|window| (window, None));
     let Some((window, changes)) = beside.or_else(alone) else { return State::TooLarge };
-    let recent = || Window::new(&reference, (plan.window_rows / PANES as u64).max(1), 1);
     State::Watching(Box::new(Watching {
-        recent: (plan.window_millis > 0).then(recent),
+        recent,
         window,
         changes,
         reference,

@@ -13,7 +13,7 @@ pub struct Confusion(BTreeMap<(u8, u8), u64>);
 /// A metric of a tally, by name, and the ends that it cannot leave.
 type Metric = (&'static str, fn(&Tally) -> f64, [f64; 2]);
 
-const METRICS: &[Metric] = &[
+const METRICS: [Metric; 5] = [
     ("precision", |tally| tally.precision(Average::Weighted), [0.0, 1.0]),
     ("recall", |tally| tally.recall(Average::Weighted), [0.0, 1.0]),
     ("f1", |tally| tally.f1(Average::Weighted), [0.0, 1.0]),
@@ -41,33 +41,45 @@ impl Confusion {
         self.0.iter().map(|((truth, predicted), rows)| (*truth, *predicted, *rows))
     }
 
-    fn tally(&self, without: Option<(u8, u8)>) -> Tally {
+    fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        for (truth, predicted, rows) in self.cells() {
-            let rows = rows - u64::from(without == Some((truth, predicted)));
-            tally.add(truth.into(), predicted.into(), rows);
-        }
+        self.cells().for_each(|(truth, predicted, rows)| tally.add(truth.into(), predicted.into(), rows));
         tally
     }
 
+    fn accuracy(&self, rows: u64) -> Option<Estimate> {
+        let right = self.cells().filter(|(truth, predicted, _)| truth == predicted);
+        share("accuracy", right.map(|(.., rows)| rows).sum(), rows)
+    }
+
+    pub(super) fn values(&self) -> Vec<Estimate> {
+        let whole = self.tally();
+        let Some(accuracy) = self.accuracy(whole.rows()) else { return Vec::new() };
+        let value = |(name, metric, _): &Metric| Estimate { name, value: metric(&whole), interval: None };
+        std::iter::once(accuracy).chain(METRICS.iter().map(value)).collect()
+    }
+
     pub(super) fn estimates(&self) -> Vec<Estimate> {
-        let whole = self.tally(None);
-        let rows = whole.rows();
-        let hits =
-            self.cells().filter(|(truth, predicted, _)| truth == predicted).map(|(.., rows)| rows).sum();
-        let Some(accuracy) = share("accuracy", hits, rows) else { return Vec::new() };
-        let parts: Vec<(f64, Tally)> = self
+        let mut left = self.tally();
+        let rows = left.rows();
+        let Some(accuracy) = self.accuracy(rows) else { return Vec::new() };
+        let whole = METRICS.map(|(_, metric, _)| metric(&left));
+        // The jackknife (Efron and Stein, 1981), which leaves out each row once: those of a cell are alike.
+        let parts: Vec<(f64, [f64; METRICS.len()])> = self
             .cells()
-            .map(|(truth, predicted, rows)| (rows as f64, self.tally(Some((truth, predicted)))))
+            .map(|(truth, predicted, rows)| {
+                left.remove(truth.into(), predicted.into());
+                let values = METRICS.map(|(_, metric, _)| metric(&left));
+                left.add(truth.into(), predicted.into(), 1);
+                (rows as f64, values)
+            })
             .collect();
-        let others = METRICS.iter().map(|(name, metric, ends)| {
-            // The jackknife (Efron and Stein, 1981), which leaves out each row once: those of a cell are alike.
+        let others = METRICS.iter().enumerate().map(|(at, (name, _, ends))| {
             let n = rows as f64;
-            let left: Vec<(f64, f64)> = parts.iter().map(|(rows, part)| (*rows, metric(part))).collect();
-            let middle = left.iter().map(|(rows, value)| rows * value).sum::<f64>() / n;
-            let spread = left.iter().map(|(rows, value)| rows * (value - middle).powi(2)).sum::<f64>();
+            let middle = parts.iter().map(|(rows, values)| rows * values[at]).sum::<f64>() / n;
+            let spread: f64 = parts.iter().map(|(rows, values)| rows * (values[at] - middle).powi(2)).sum();
             let error = (rows > 1).then(|| (spread * (n - 1.0) / n).sqrt());
-            normal(name, metric(&whole), error, *ends)
+            normal(name, whole[at], error, *ends)
         });
         std::iter::once(accuracy).chain(others).collect()
     }

@@ -2,7 +2,7 @@
 
 use super::estimate::{Estimate, mean, normal};
 use super::sums::shift;
-use crate::stats::Moments;
+use crate::stats::Reversible;
 
 /// Bins of probabilities, equally wide.
 const BINS: usize = 1024;
@@ -14,8 +14,8 @@ const GROUPS: usize = 16;
 pub struct Curve {
     /// Rows of the first and of the second class; empty while there are none.
     bins: Vec<[u32; 2]>,
-    log_loss: Moments,
-    brier: Moments,
+    log_loss: Reversible,
+    brier: Reversible,
 }
 
 /// Rows with about the same probability.

@@ -1,6 +1,6 @@
 //! A metric of a sample, and where that of all that could have been sampled lies.
 
-use crate::stats::Moments;
+use crate::stats::Reversible;
 use crate::stats::tails::{norm_ppf, t_isf2};
 
 /// 1 − the confidence of intervals.
@@ -18,12 +18,13 @@ pub struct Estimate {
 }
 
 /// A mean, by Student's t; none of nothing.
-pub(super) fn mean(name: &'static str, of: &Moments) -> Option<Estimate> {
-    let interval = of.variance().ok().map(|variance| {
-        let half = t_isf2(ALPHA, (of.n - 1) as f64) * (variance / of.n as f64).sqrt();
-        [of.mean - half, of.mean + half]
+pub(super) fn mean(name: &'static str, of: &Reversible) -> Option<Estimate> {
+    let (n, value) = (of.n(), of.mean());
+    let interval = of.variance().map(|variance| {
+        let half = t_isf2(ALPHA, (n - 1) as f64) * (variance / n as f64).sqrt();
+        [value - half, value + half]
     });
-    (of.n > 0).then_some(Estimate { name, value: of.mean, interval })
+    (n > 0).then_some(Estimate { name, value, interval })
 }
 
 /// The root of a mean square: that of its ends.

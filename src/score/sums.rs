@@ -4,7 +4,10 @@
 use super::confusion::Confusion;
 use super::curve::Curve;
 use super::estimate::{Estimate, mean, root};
-use crate::stats::Moments;
+use crate::stats::Reversible;
+
+/// Errors and numbers as large as this are undefined: the squares of their squares are none.
+const LARGEST: f64 = 1e70;
 
 /// A prediction and what came.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +40,7 @@ pub enum Pair {
 pub struct Sums {
     /// Pairs.
     pub rows: u64,
-    /// Pairs without a number to hold against another, which are in no metric of numbers or probabilities.
+    /// Pairs without a number or a probability to hold against another, which are in no metric.
     pub undefined: u64,
     errors: Errors,
     /// Truth by prediction.
@@ -49,10 +52,10 @@ pub struct Sums {
 /// Prediction minus truth, its size and its square, and the truth.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Errors {
-    signed: Moments,
-    absolute: Moments,
-    squared: Moments,
-    truth: Moments,
+    signed: Reversible,
+    absolute: Reversible,
+    squared: Reversible,
+    truth: Reversible,
 }
 
 // === impl Sums ===
@@ -73,8 +76,8 @@ impl Sums {
         match pair {
             Pair::Numbers { truth, predicted } => {
                 let error = predicted - truth;
-                // The square of an error must be a number too.
-                if (error * error).is_finite() {
+                // The variance of squares must be a number too, and that of the truth.
+                if error.abs() < LARGEST && truth.abs() < LARGEST {
                     self.errors.count(truth, error, more);
                 } else {
                     step(&mut self.undefined, more);
@@ -82,8 +85,8 @@ impl Sums {
             }
             Pair::Classes { truth, predicted } => self.confusion.count(truth, predicted, more),
             Pair::Scored { truth, probability } => {
-                self.confusion.count(u8::from(truth), u8::from(probability >= 0.5), more);
                 if (0.0..=1.0).contains(&probability) {
+                    self.confusion.count(u8::from(truth), u8::from(probability >= 0.5), more);
                     self.curve.count(truth, probability, more);
                 } else {
                     step(&mut self.undefined, more);
@@ -105,6 +108,11 @@ impl Sums {
     pub fn estimates(&self) -> Vec<Estimate> {
         [self.confusion.estimates(), self.curve.estimates(), self.errors.estimates()].concat()
     }
+
+    /// The same, without the intervals of classes, which take as many steps as there are pairs of them times classes.
+    pub fn values(&self) -> Vec<Estimate> {
+        [self.confusion.values(), self.curve.estimates(), self.errors.estimates()].concat()
+    }
 }
 
 /// One more or one less.
@@ -113,7 +121,7 @@ pub(super) const fn step(count: &mut u64, more: bool) {
 }
 
 /// A value that comes, or goes again.
-pub(super) fn shift(moments: &mut Moments, value: f64, more: bool) {
+pub(super) fn shift(moments: &mut Reversible, value: f64, more: bool) {
     if more { moments.push(value) } else { moments.remove(value) }
 }
 
@@ -142,11 +150,12 @@ impl Errors {
 
     /// As scikit-learn has it: where the truth does not vary, 1 if it is met exactly, else 0.
     fn r2(&self) -> Option<Estimate> {
-        let value = match (self.truth.n, self.squared.mean == 0.0, self.truth.m2 == 0.0) {
+        let (squared, spread) = (self.squared.mean(), self.truth.deviations());
+        let value = match (self.truth.n(), squared == 0.0, spread == 0.0) {
             (0 | 1, ..) => return None,
             (_, true, true) => 1.0,
             (_, false, true) => 0.0,
-            (n, ..) => 1.0 - self.squared.mean * n as f64 / self.truth.m2,
+            (n, ..) => 1.0 - squared * n as f64 / spread,
         };
         Some(Estimate { name: "r2", value, interval: None })
     }

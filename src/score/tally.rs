@@ -47,6 +47,13 @@ impl Tally {
         self.classes[truth].both += if truth == predicted { rows } else { 0 };
     }
 
+    /// Takes back a row that was taken.
+    pub fn remove(&mut self, truth: usize, predicted: usize) {
+        self.classes[truth].truth -= 1;
+        self.classes[predicted].predicted -= 1;
+        self.classes[truth].both -= u64::from(truth == predicted);
+    }
+
     /// Takes the rows of another.
     pub fn merge(&mut self, other: &Self) {
         if other.classes.len() > self.classes.len() {

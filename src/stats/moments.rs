@@ -37,18 +37,6 @@ impl Moments {
         self.m2 += delta * (value - self.mean);
     }
 
-    /// Takes back one value that was taken.
-    pub fn remove(&mut self, value: f64) {
-        if self.n <= 1 {
-            *self = Self::default();
-            return;
-        }
-        let delta = value - self.mean;
-        self.n -= 1;
-        self.mean -= delta / self.n as f64;
-        self.m2 = (self.m2 - delta * (value - self.mean)).max(0.0);
-    }
-
     /// Takes what another has seen.
     #[inline]
     pub fn merge(&mut self, other: &Self) {

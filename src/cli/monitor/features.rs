@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::cli::complain;
 use crate::cli::failure::Failure;
 use crate::drift::{Alerts, Found, Limits};
 use crate::monitor::fleet_drift::{Together, gather};
@@ -41,11 +42,23 @@ impl Features {
         store: &dyn Store,
         now: u64,
     ) -> Result<Vec<(Option<String>, Value)>, Failure> {
-        Ok(gather(store, now)?.iter().filter_map(|one| self.look_at(one, now)).collect())
+        let found = gather(store, now)?;
+        let mut told: Vec<_> = found.iter().filter_map(|one| self.look_at(one, now)).collect();
+        self.seen.retain(|(model, version), _| {
+            let stays =
+                found.iter().any(|one| (&one.counted.model, &one.counted.version) == (model, version));
+            if !stays {
+                let line = format!("{model} {version}: nobody publishes a window of it any more");
+                told.push((Some(line), json!({"model": model, "version": version, "processes": 0})));
+            }
+            stays
+        });
+        Ok(told)
     }
 
     fn look_at(&mut self, one: &Together, now: u64) -> Option<(Option<String>, Value)> {
         let counted = &one.counted;
+        one.problems.iter().for_each(|problem| complain(&format!("sidegate: {problem}\n")));
         let seen = self.seen.entry((counted.model.clone(), counted.version.clone())).or_default();
         // Rows that were looked at are no news.
         let apart = one.at.saturating_sub(std::mem::replace(&mut seen.at, one.at));

@@ -120,9 +120,15 @@ impl Open {
     pub(super) fn pack(&self, key: &str, format: SegmentFormat) -> Segment {
         let (ending, mut bytes) = match format {
             #[cfg(feature = "parquet")]
-            SegmentFormat::Parquet => match super::columns::parquet(&self.lines) {
-                Ok(bytes) => ("parquet", bytes),
-                Err(error) => {
+            SegmentFormat::Parquet => match std::panic::catch_unwind(|| super::columns::parquet(&self.lines))
+            {
+                Ok(Ok(bytes)) => ("parquet", bytes),
+                // Whatever happens to them, lines are there.
+                failed => {
+                    let error = failed.map_or_else(
+                        |_| "a panic".into(),
+                        |made| made.err().map_or_else(String::new, |e| e.to_string()),
+                    );
                     tracing::warn!(key, %error, "a segment of the prediction log cannot be Parquet, and is written as lines");
                     self.compress()
                 }

@@ -102,7 +102,7 @@ pub(super) fn spec(name: &str, datatype: Datatype, shape: &[i64]) -> TensorSpec 
     TensorSpec { name: name.into(), datatype, shape: shape.to_vec(), labels: None }
 }
 
-pub(super) fn version(model: &str, signature: Signature, columns: &[&str]) -> Arc<ServedVersion> {
+pub(in crate::monitor) fn version(model: &str, signature: Signature, columns: &[&str]) -> Arc<ServedVersion> {
     let labels = VersionLabels { model, version: "7", stage: "None", engine: "trees", digest: "sha256:0" };
     let metrics = Metrics::new().unwrap();
     Arc::new(ServedVersion {
@@ -116,6 +116,7 @@ pub(super) fn version(model: &str, signature: Signature, columns: &[&str]) -> Ar
         created: None,
         columns: columns.iter().map(ToString::to_string).collect(),
         prediction: 0,
+        labels: crate::model::Labels::of(&signature, 0),
         answer_prefix: Vec::new(),
         load_time: Duration::ZERO,
         memory_bytes: 0,

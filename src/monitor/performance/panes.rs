@@ -72,11 +72,11 @@ impl Times {
         kept
     }
 
-    /// The panes that a window of so many milliseconds up to now is made of, with their starts.
+    /// The panes that a window of so many milliseconds up to now is made of, with their starts: the first of them whole.
     pub(super) fn panes(&self, window: u64, now: u64) -> impl Iterator<Item = (u64, &Pane)> {
         let panes = &self.0[usize::from(window > SHORT)];
-        let first = (now.saturating_sub(window) / panes.length + 1) * panes.length;
-        panes.panes.range(first.min(now)..=now).map(|(start, pane)| (*start, pane))
+        let first = now.saturating_sub(window) / panes.length * panes.length;
+        panes.panes.range(first..=now).map(|(start, pane)| (*start, pane))
     }
 
     /// The sum of a window.

@@ -4,8 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::panes::{Pane, Times};
 use crate::experiment::Predicted;
-use crate::model::{ModelName, Signature, Version};
-use crate::score::{Pair, Task};
+use crate::model::{Labels, ModelName, Version};
+use crate::registry::digest::Digest;
+use crate::score::{Estimate, Pair, Task};
+use crate::serving::ServedVersion;
 
 /// Classes that are told apart; the rest are one.
 const CLASSES: usize = 62;
@@ -17,13 +19,15 @@ const ANOTHER: u8 = 63;
 pub(super) struct Followed {
     pub(super) model: ModelName,
     pub(super) version: Version,
+    /// Of its model file.
+    pub(super) digest: Digest,
     /// Whether it is loaded.
     pub(super) loaded: bool,
     /// When something of it came last.
     pub(super) touched: u64,
     task: Task,
-    /// Of its classes, where it names them.
-    labels: Vec<String>,
+    /// What it calls its classes.
+    pub(super) names: Labels,
     /// Classes so far; their places are their numbers in sums.
     classes: Vec<f64>,
     times: Times,
@@ -32,31 +36,20 @@ pub(super) struct Followed {
 // === impl Followed ===
 
 impl Followed {
-    /// A version that predicts with one of its outputs.
-    pub(super) fn new(model: &ModelName, version: Version, signature: &Signature, prediction: usize) -> Self {
-        let output = signature.outputs.get(prediction);
-        let labels = signature.labels(prediction).to_vec();
+    pub(super) fn new(version: &ServedVersion) -> Self {
+        let output = version.signature.outputs.get(version.prediction);
         let width = output.and_then(|output| output.shape.get(1)).copied().unwrap_or(1);
         let number = output.is_some_and(|output| output.datatype.is_float()) && width.abs() == 1;
         Self {
-            model: model.clone(),
-            version,
+            model: version.model.clone(),
+            version: version.version,
+            digest: version.digest,
             loaded: true,
             touched: 0,
-            task: if number && labels.is_empty() { Task::Regression } else { Task::Classification },
-            labels,
+            task: if number && version.labels.is_empty() { Task::Regression } else { Task::Classification },
+            names: version.labels.clone(),
             classes: Vec::new(),
             times: Times::new(),
-        }
-    }
-
-    /// The number that stands for a class, as predictions have it: that which it is, else its place.
-    pub(super) fn class_of(&self, text: &str) -> Option<f64> {
-        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
-        let place = self.labels.iter().position(|label| label == text);
-        match place {
-            Some(place) => number(text).or(Some(place as f64)),
-            None => number(text),
         }
     }
 
@@ -66,30 +59,31 @@ impl Followed {
         self.times.at(at, at, |pane| pane.predictions += rows);
     }
 
-    /// Counts an actual in place of what was known `before`; false where it is too long ago for any window.
-    pub(super) fn revise(&mut self, row: Row, before: Option<f64>, actual: f64, now: u64) -> bool {
-        let (old, new) =
-            (before.map(|before| self.pair(row.predicted, before)), self.pair(row.predicted, actual));
+    /// Counts an actual in place of the one that was counted `before`.
+    pub(super) fn revise(&mut self, row: Row, before: Option<f64>, actual: f64, now: u64) -> Revised {
+        let old = before.and_then(|before| self.pair(row.predicted, before));
+        let new = self.pair(row.predicted, actual);
         self.touched = self.touched.max(now);
-        self.times.at(row.at, now, |pane| {
-            match old {
-                Some(old) => pane.sums.take_back(old),
-                None => {
-                    pane.delays.push(now.saturating_sub(row.at));
-                    pane.labelled += u64::from(row.own);
-                }
+        let kept = self.times.at(row.at, now, |pane| {
+            if old.is_none() && new.is_some() {
+                pane.delays.push(now.saturating_sub(row.at));
+                pane.labelled += u64::from(row.own);
             }
-            pane.sums.add(new);
-        })
+            old.into_iter().for_each(|old| pane.sums.take_back(old));
+            new.into_iter().for_each(|new| pane.sums.add(new));
+        });
+        match (kept, new) {
+            (_, None) => Revised::No,
+            (false, Some(_)) => Revised::Late,
+            (true, Some(_)) => Revised::Counted,
+        }
     }
 
-    fn pair(&mut self, predicted: Predicted, actual: f64) -> Pair {
-        match predicted {
-            Predicted::Probability(probability) => {
-                let named = |label: &String| label.parse() == Ok(actual);
-                let second = self.labels.iter().position(named).map_or(actual != 0.0, |place| place == 1);
-                Pair::Scored { truth: second, probability }
-            }
+    /// None where the two cannot be held against each other.
+    fn pair(&mut self, predicted: Predicted, actual: f64) -> Option<Pair> {
+        Some(match predicted {
+            Predicted::Probability(_) if actual != 0.0 && actual != 1.0 => return None,
+            Predicted::Probability(probability) => Pair::Scored { truth: actual == 1.0, probability },
             Predicted::Value(predicted) if self.task == Task::Regression => {
                 Pair::Numbers { truth: actual, predicted }
             }
@@ -99,7 +93,7 @@ impl Followed {
                 let another = truth == OTHER && class == OTHER && actual != predicted;
                 Pair::Classes { truth, predicted: if another { ANOTHER } else { class } }
             }
-        }
+        })
     }
 
     fn class(&mut self, number: f64) -> u8 {
@@ -118,10 +112,7 @@ impl Followed {
     /// A class as people know it.
     fn name(&self, class: u8) -> String {
         let Some(number) = self.classes.get(usize::from(class)) else { return "other".into() };
-        let place = (number.fract() == 0.0 && *number >= 0.0).then_some(*number as usize);
-        let named =
-            place.and_then(|place| self.labels.get(place)).filter(|label| label.parse::<f64>().is_err());
-        named.cloned().unwrap_or_else(|| number.to_string())
+        self.names.name(*number).map_or_else(|| number.to_string(), ToOwned::to_owned)
     }
 
     /// The sum of a window.
@@ -132,7 +123,7 @@ impl Followed {
     /// What is known of a window up to now.
     pub(super) fn report(&self, window: u64, now: u64) -> Value {
         let sum = self.window(window, now);
-        let mut told = summary(&sum);
+        let mut told = summary(&sum, &sum.sums.estimates());
         told.insert("window_seconds".into(), (window / 1000).into());
         told.insert(
             "label_delay_seconds".into(),
@@ -147,8 +138,8 @@ impl Followed {
             let number = |class: u8| self.classes.get(usize::from(class)).copied().unwrap_or(f64::INFINITY);
             if binary.is_empty() {
                 // Numbers of classes are those of their coming.
-                let order = |cell: &(u8, u8, u64)| [number(cell.0), number(cell.1)];
-                cells.sort_by(|a, b| order(a).partial_cmp(&order(b)).unwrap_or(std::cmp::Ordering::Equal));
+                let order = |a: u8, b: u8| number(a).total_cmp(&number(b));
+                cells.sort_by(|a, b| order(a.0, b.0).then_with(|| order(a.1, b.1)));
             }
             let name = |class: u8| if binary.is_empty() { self.name(class) } else { class.to_string() };
             let cells = cells.iter().map(|(truth, predicted, rows)| {
@@ -164,7 +155,7 @@ impl Followed {
             }
         }
         let panes = self.times.panes(window, now).map(|(start, pane)| {
-            let mut told = summary(pane);
+            let mut told = summary(pane, &pane.sums.values());
             told.insert("from".into(), super::time(start).into());
             told.remove("intervals");
             Value::from(told)
@@ -179,7 +170,7 @@ impl Followed {
 }
 
 /// Metrics by name, with their intervals; those that nothing is known of are not there.
-fn summary(pane: &Pane) -> Map<String, Value> {
+fn summary(pane: &Pane, estimates: &[Estimate]) -> Map<String, Value> {
     let mut told = Map::new();
     let status = if pane.sums.rows == 0 { "insufficient_data" } else { "ok" };
     told.insert("status".into(), status.into());
@@ -188,7 +179,7 @@ fn summary(pane: &Pane) -> Map<String, Value> {
     let coverage = (pane.predictions > 0).then(|| pane.labelled as f64 / pane.predictions as f64);
     told.insert("label_coverage".into(), coverage.into());
     let mut intervals = Map::new();
-    for estimate in pane.sums.estimates() {
+    for estimate in estimates {
         told.insert(estimate.name.into(), estimate.value.into());
         if let Some(ends) = estimate.interval {
             intervals.insert(estimate.name.into(), ends.to_vec().into());
@@ -203,6 +194,17 @@ fn summary(pane: &Pane) -> Map<String, Value> {
 pub(in crate::monitor) struct Row {
     pub(in crate::monitor) at: u64,
     pub(in crate::monitor) predicted: Predicted,
-    /// Whether this process predicted it, not only somebody's receipt says so.
+    /// Whether it is among the predictions that were counted.
     pub(in crate::monitor) own: bool,
+}
+
+/// What became of an actual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::monitor) enum Revised {
+    /// It counts.
+    Counted,
+    /// No window reaches back to its prediction.
+    Late,
+    /// Nobody counts it: performance is off, the version is not known, or it says nothing of the prediction.
+    No,
 }

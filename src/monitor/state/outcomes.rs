@@ -124,7 +124,12 @@ impl State {
     /// Makes a prediction of a receipt one that waits, where it does not; under which hash it does.
     fn remember(&mut self, receipt: Receipt, hash: u64, now: u64) -> Result<u64, (Joined, String)> {
         // The process that answered may know it by its id already, and ids may be given twice.
-        let same = |waiting: &Waiting| (waiting.at, waiting.unit) == (receipt.at, receipt.unit);
+        let version = self.performance.find(&receipt.model, receipt.version);
+        let same = |waiting: &Waiting| {
+            let of = self.performance.number(waiting.version);
+            (waiting.at, waiting.unit) == (receipt.at, receipt.unit)
+                && version.is_none_or(|version| version == of)
+        };
         if self.pending.get_mut(receipt.id).is_some_and(|waiting| same(waiting)) {
             return Ok(receipt.id);
         }
@@ -134,14 +139,20 @@ impl State {
         if self.pending.is_spent(hash) {
             return Err((Joined::Duplicate, String::new()));
         }
-        let version = self.performance.find(&receipt.model, receipt.version);
         let foreign = |text: &str| (Joined::Foreign, text.to_owned());
         let track = match (receipt.phase, version) {
             (NO_PHASE, Some(_)) => None,
             (NO_PHASE, None) => return Err(foreign("the receipt is of a version that is not known here")),
-            _ => Some(self.track(&receipt).ok_or_else(|| {
-                foreign("the receipt is of an experiment, or of versions, that are not on here")
-            })?),
+            (_, version) => {
+                let track = self.track(&receipt);
+                // What became of the prediction says something of its version all the same.
+                if track.is_none() && !(version.is_some() && self.config.load().monitor.performance) {
+                    return Err(foreign(
+                        "the receipt is of an experiment, or of versions, that are not on here",
+                    ));
+                }
+                track
+            }
         };
         if let Some(track) = &track {
             phase(&mut self.phases, track, now);
@@ -166,12 +177,14 @@ impl State {
         let invalid = |text: String| (Joined::Invalid, text);
         let Some(waiting) = self.pending.get_mut(id) else { return Ok(Joined::Unmatched) };
         let rows = waiting.predictions.rows().len();
-        let (version, performance) = (waiting.version, &self.performance);
-        let number = |one: &One| match one {
-            One::Number(number) => Ok(*number),
-            One::Class(text) => performance
-                .class_of(version, text)
-                .ok_or_else(|| invalid(format!("the model has no class `{}`", shorten(text)))),
+        let names = self.performance.names(waiting.version, model(waiting, &self.performance));
+        let number = |row: usize, one: &One| {
+            let predicted = waiting.predictions.rows().get(row).copied();
+            let unknown = || match one {
+                One::Class(text) => invalid(format!("the model has no class `{}`", shorten(text))),
+                One::Number(_) => invalid(format!("the request had no row {row}")),
+            };
+            predicted.and_then(|predicted| one.truth(predicted, names)).ok_or_else(unknown)
         };
         let actuals: Vec<(usize, f64)> = match &item.actual {
             None => {
@@ -184,20 +197,14 @@ impl State {
             }
             Some(Actual::Rows(list)) => {
                 let known = list.iter().enumerate().filter_map(|(row, actual)| Some((row, actual.as_ref()?)));
-                known.map(|(row, actual)| Ok((row, number(actual)?))).collect::<Result<_, _>>()?
+                known.map(|(row, actual)| Ok((row, number(row, actual)?))).collect::<Result<_, _>>()?
             }
-            Some(Actual::One(one)) => {
-                let number = number(one)?;
-                match item.row {
-                    None if rows > 1 => {
-                        return Err(invalid(format!(
-                            "the request had {rows} rows: say which by `row`, from 0"
-                        )));
-                    }
-                    Some(row) if row >= rows => return Err(invalid(format!("the request had no row {row}"))),
-                    row => vec![(row.unwrap_or(0), number)],
+            Some(Actual::One(one)) => match item.row {
+                None if rows > 1 => {
+                    return Err(invalid(format!("the request had {rows} rows: say which by `row`, from 0")));
                 }
-            }
+                row => vec![(row.unwrap_or(0), number(row.unwrap_or(0), one)?)],
+            },
         };
         if actuals.iter().any(|(_, actual)| !countable(*actual)) {
             return Err(invalid("`actual` is no number that can be added up".into()));
@@ -207,15 +214,19 @@ impl State {
         if let Some(phase) = &mut phase {
             phase.sums.mature(now);
         }
-        let mut worst = Joined::Duplicate;
+        let (mut worst, mut late) = (Joined::Duplicate, false);
         for (row, actual) in actuals {
             let sums = phase.as_deref_mut().map(|phase| &mut phase.sums);
             match join(waiting, row, actual, sums, &mut self.performance, now) {
-                Joined::Late => return Err((Joined::Late, "the prediction's horizon is over".into())),
+                // The others are somebody's news all the same.
+                Joined::Late => late = true,
                 Joined::Duplicate => {}
                 Joined::Ok if worst == Joined::Corrected => {}
                 joined => worst = joined,
             }
+        }
+        if late {
+            return Err((Joined::Late, "it comes too long after the prediction".into()));
         }
         Ok(worst)
     }

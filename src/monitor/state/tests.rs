@@ -141,6 +141,7 @@ fn absence_is_a_label_when_the_horizon_is_over() {
     assert_eq!(means(&state, &track, 0)["brier"].0, 0.0, "nothing is final yet");
     let late: Vec<Value> = (200..210).map(item).collect();
     assert_eq!(post(&mut state, &late, 2 * DAY)["counts"], json!({"late": 10}));
+    assert_eq!(post(&mut state, &late, 2 * DAY)["counts"], json!({"late": 10}), "it is not known for it");
     let expected = |variant: usize| {
         let of = (0..2000).filter(|n| usize::from(record(&track, *n, 0).variant) == variant);
         let squares: Vec<f64> = of.map(|n| (probability(n) - f64::from(u8::from(n < 200))).powi(2)).collect();

@@ -9,7 +9,7 @@ use crate::drift::{Layout, Reference};
 use crate::engine::{self, LoadOptions};
 use crate::format::Model;
 use crate::metrics::{Metrics, VersionLabels};
-use crate::model::{LoadError, ModelName, Reason, Signature, Stage, Version};
+use crate::model::{Labels, LoadError, ModelName, Reason, Signature, Stage, Version};
 use crate::registry::Artefact;
 use crate::registry::manifest::Manifest;
 use crate::serving::admission::Trial;
@@ -121,6 +121,7 @@ impl Build {
             created: self.created.or_else(|| manifest.as_ref().and_then(|m| m.created.clone())),
             columns,
             prediction,
+            labels: Labels::of(model.signature(), prediction),
             // Names and versions hold nothing that JSON would escape.
             answer_prefix: format!(r#"{{"model_name":"{name}","model_version":"{version}""#).into_bytes(),
             load_time: self.start.elapsed(),
