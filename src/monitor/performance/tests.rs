@@ -102,6 +102,7 @@ fn probabilities_are_of_the_second_class() {
     assert_eq!(known.revise(1, row(NOW, Predicted::Probability(0.5)), None, 3.0, NOW), Revised::No);
     let found = report(&known, panes::HOUR, NOW);
     assert_eq!((&found["accuracy"], &found["auc"]), (&json!(0.5), &json!(0.75)));
+    assert_eq!(found["confusion"][0], json!({"truth": "3", "predicted": "3", "rows": 1}));
     assert_eq!(found["calibration"].as_array().unwrap().iter().filter(|group| group["rows"] == 1).count(), 4);
 }
 

@@ -115,6 +115,12 @@ impl Followed {
         self.names.name(*number).map_or_else(|| number.to_string(), ToOwned::to_owned)
     }
 
+    /// One of two classes as people know it, by its place.
+    fn side(&self, place: u8) -> String {
+        let number = self.names.number(place.into());
+        self.names.name(number).map_or_else(|| place.to_string(), ToOwned::to_owned)
+    }
+
     /// The sum of a window.
     pub(super) fn window(&self, window: u64, now: u64) -> Pane {
         self.times.window(window, now)
@@ -133,7 +139,7 @@ impl Followed {
             told.insert("not_finite".into(), sum.sums.undefined.into());
         }
         let mut cells: Vec<(u8, u8, u64)> = sum.sums.confusion.cells().collect();
-        if !cells.is_empty() && cells.len() <= 4096 {
+        if !cells.is_empty() {
             let binary = sum.sums.curve.calibration();
             let number = |class: u8| self.classes.get(usize::from(class)).copied().unwrap_or(f64::INFINITY);
             if binary.is_empty() {
@@ -141,7 +147,7 @@ impl Followed {
                 let order = |a: u8, b: u8| number(a).total_cmp(&number(b));
                 cells.sort_by(|a, b| order(a.0, b.0).then_with(|| order(a.1, b.1)));
             }
-            let name = |class: u8| if binary.is_empty() { self.name(class) } else { class.to_string() };
+            let name = |class: u8| if binary.is_empty() { self.name(class) } else { self.side(class) };
             let cells = cells.iter().map(|(truth, predicted, rows)| {
                 json!({"truth": name(*truth), "predicted": name(*predicted), "rows": rows})
             });
