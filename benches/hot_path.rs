@@ -27,7 +27,7 @@ use sidegate::registry::digest::Digest;
 use sidegate::serving::circuit::Circuit;
 use sidegate::serving::watch::Watch;
 use sidegate::serving::{ServedVersion, StageNanos, Statistics};
-use sidegate::stats::assign::{self, slot};
+use sidegate::stats::assign::{Salt, slot};
 use sidegate::stats::{Edges, Moments, ks};
 use sidegate::tensor::{Data, Datatype, Tensor};
 
@@ -205,10 +205,10 @@ fn whole(path: &str) {
 /// A thousand steps of what experiments and monitors do per request, so that a line's µs are nanoseconds per step.
 fn statistics() {
     let keys: Vec<String> = (0..1000).map(|unit| format!("{unit:08x}-0000-4000-8000-000000000000")).collect();
-    let salt = "checkout-button";
+    let salt = Salt::new("checkout-button");
     let mut ours = || {
         for key in &keys {
-            black_box(slot(assign::hash(salt, key)));
+            black_box(slot(salt.hash(key)));
         }
     };
     let mut reference = || {

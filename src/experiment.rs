@@ -45,7 +45,8 @@ use core::time::Duration;
 use std::ops::Range;
 
 use crate::model::{ModelName, Selector};
-use crate::stats::{assign, growthbook};
+use crate::stats::assign::{self, Salt};
+use crate::stats::growthbook;
 
 /// An experiment is named by the rule of models.
 pub type ExperimentName = ModelName;
@@ -60,7 +61,9 @@ pub struct Experiment {
     /// What its units are.
     pub unit: Field,
     /// What the hashes of units start from.
-    pub salt: String,
+    pub salt: Salt,
+    /// The same of those that decide on enrolment.
+    enrol: Salt,
     /// Which hash.
     pub hash: Hash,
     /// Which share of all units is enrolled.
@@ -244,8 +247,8 @@ impl Experiment {
     /// What coverage is compared with.
     pub fn enrol_slot(&self, unit: &str) -> u32 {
         match self.hash {
-            Hash::Xxh3 => assign::enrol_slot(&self.salt, unit),
-            Hash::GrowthBook => growthbook_slot(&format!("{}#enrol", self.salt), unit),
+            Hash::Xxh3 => assign::slot(self.enrol.hash(unit)),
+            Hash::GrowthBook => growthbook_slot(self.enrol.as_str(), unit),
         }
     }
 
@@ -257,10 +260,10 @@ impl Experiment {
     /// What chooses the variant, and what stands for the unit in sums and receipts.
     #[inline]
     pub fn place(&self, unit: &str) -> (u32, u64) {
-        let hash = assign::hash(&self.salt, unit);
+        let hash = self.salt.hash(unit);
         let slot = match self.hash {
             Hash::Xxh3 => assign::slot(hash),
-            Hash::GrowthBook => growthbook_slot(&self.salt, unit),
+            Hash::GrowthBook => growthbook_slot(self.salt.as_str(), unit),
         };
         (slot, assign::unit(hash))
     }

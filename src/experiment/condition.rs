@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::field::{Field, Fields};
 use super::share::Share;
 use crate::model::shorten;
-use crate::stats::assign;
+use crate::stats::assign::{self, Salt};
 
 /// Something that holds of a request or not.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ pub enum Condition {
     /// `FIELD < NUMBER` and the like; holds of no absent field and of none that is no number.
     Compare(Field, Order, f64),
     /// `share:SALT < 5%`: the unit is among these, by a hash of its own; the same units wherever the salt is the same.
-    Share(String, Share),
+    Share(Box<Salt>, Share),
 }
 
 /// How numbers are compared.
@@ -69,7 +69,7 @@ impl Condition {
                 })
             }
             Self::Share(salt, share) => {
-                unit.is_some_and(|unit| assign::slot(assign::hash(salt, unit)) < share.slots())
+                unit.is_some_and(|unit| assign::slot(salt.hash(unit)) < share.slots())
             }
         }
     }
@@ -86,7 +86,11 @@ impl FromStr for Condition {
         let value = value.trim();
         if let Some(salt) = field.strip_prefix("share:") {
             let plain = !salt.is_empty() && operator == "<";
-            return if plain { Ok(Self::Share(salt.into(), value.parse()?)) } else { Err(unknown()) };
+            return if plain {
+                Ok(Self::Share(Box::new(Salt::new(salt)), value.parse()?))
+            } else {
+                Err(unknown())
+            };
         }
         let field: Field = field.parse().map_err(|error| format!("{error}"))?;
         let order = ORDERS.iter().find(|(name, _)| *name == operator);
@@ -121,7 +125,7 @@ impl fmt::Display for Condition {
                 let sign = ORDERS.iter().find(|(_, known)| known == order).map_or("", |(sign, _)| sign);
                 write!(f, "{field} {sign} {number}")
             }
-            Self::Share(salt, share) => write!(f, "share:{salt} < {share}"),
+            Self::Share(salt, share) => write!(f, "share:{} < {share}", salt.as_str()),
         }
     }
 }

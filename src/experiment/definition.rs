@@ -9,7 +9,7 @@ use super::{
     Serve, Shadow, Share, Slots, Step, Variant,
 };
 use crate::model::{ModelName, shorten};
-use crate::stats::assign::SLOTS;
+use crate::stats::assign::{self, SLOTS, Salt};
 
 /// Most variants of an experiment: each has series of its own in the metrics.
 const MAX_VARIANTS: usize = 16;
@@ -100,7 +100,8 @@ impl Definition {
             name: name.clone(),
             model: model.clone(),
             unit,
-            salt: salt.to_owned(),
+            enrol: assign::enrol(salt),
+            salt: Salt::new(salt),
             hash: self.hash,
             coverage: self.canary.first().map_or(self.coverage, |step| step.coverage),
             variants: variants.collect(),

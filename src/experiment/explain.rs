@@ -139,7 +139,7 @@ impl Experiment {
             unit_from: self.unit.to_string(),
             unit: unit.map(str::to_owned),
             hash: self.hash.name(),
-            salt: self.salt.clone(),
+            salt: self.salt.as_str().to_owned(),
             rules: rules
                 .map(|(at, rule)| Held { text: rule.to_string(), holds: decision.rule == Some(at) })
                 .collect(),

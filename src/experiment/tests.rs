@@ -123,7 +123,7 @@ fn rules_come_first_and_then_segment_unit_coverage_and_slot() {
     // Users by what their three hashes say.
     let find = |wanted: &dyn Fn(u32, u32, u32) -> bool| {
         let units = (0..).map(|n: u32| n.to_string());
-        let global = |unit: &str| assign::slot(assign::hash("global", unit));
+        let global = |unit: &str| assign::slot(assign::Salt::new("global").hash(unit));
         let fits = |unit: &String| wanted(global(unit), experiment.enrol_slot(unit), experiment.slot(unit));
         units.take(10_000).find(fits).unwrap()
     };

@@ -415,7 +415,7 @@ pub fn phase(experiment: &Experiment, layout: &Layout, versions: &[Option<u64>])
         .collect();
     let metrics: Vec<String> = experiment.metrics().map(ToString::to_string).collect();
     let Plan { default_label, planned_units, alpha, .. } = experiment.plan;
-    let assigned = (&experiment.salt, experiment.hash.name(), experiment.unit.to_string());
+    let assigned = (experiment.salt.as_str(), experiment.hash.name(), experiment.unit.to_string());
     let text = format!(
         "{}\n{}\n{assigned:?}\n{variants:?}\n{}\n{versions:?}\n{metrics:?}\n{}\n{default_label:?} {planned_units} {alpha}",
         experiment.name,

@@ -58,7 +58,7 @@ fn list(gateway: &Gateway) -> Value {
             "name": name,
             "model": experiment.model.as_str(),
             "unit": experiment.unit.to_string(),
-            "salt": experiment.salt,
+            "salt": experiment.salt.as_str(),
             "hash": experiment.hash.name(),
             "coverage": experiment.coverage.to_string(),
             "default": experiment.default.map(|at| experiment.variants[at].name.as_str()),
