@@ -257,6 +257,8 @@ pub struct Monitor {
     pub window_rows: u64,
     /// Seconds that it reaches back instead; 0: it is of rows.
     pub window_seconds: u64,
+    /// Windows are hours of the clock, each held against the same one of last week.
+    pub same_hour: bool,
     /// Rows a second of each version that are looked at.
     pub max_rows_per_s: u64,
     /// False alarms of a version in thirty days.

@@ -3,7 +3,6 @@
 //! A worker leaves a [`Record`] in a ring of its own, without waiting ([`Recorder`]); the monitor's thread owns all
 //! state, so nothing is locked. Outcomes come as bodies, are parsed and joined here, and answered item by item.
 
-mod changes;
 pub mod fleet;
 pub mod fleet_drift;
 mod join;

@@ -6,6 +6,7 @@
 
 mod cost;
 mod delays;
+mod known;
 mod month;
 mod rng;
 mod streams;

@@ -87,7 +87,7 @@ fn run(seed: u64, features: usize, days: u64) -> [u64; 2] {
                 told[1] += beyond(&learned, &window);
             }
         }
-        hours.take(at, &window);
+        hours.put(at, &window);
     }
     told
 }

@@ -66,6 +66,7 @@ impl Config {
                 learn_rows: 0,
                 window_rows: 0,
                 window_seconds: 0,
+                same_hour: false,
                 max_rows_per_s: 0,
                 false_alarms: 0,
                 publish_interval: Duration::ZERO,

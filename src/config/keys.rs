@@ -162,6 +162,10 @@ pub const KEYS: &[Key] = keys! {
     restart monitor.window_rows = 2048 in 64..=1_000_000 => plain!(monitor.window_rows);
     /// Seconds that the window reaches back, whatever the rows. 0 = monitor.window_rows.
     restart monitor.window_seconds = 0 in 0..=2_678_400 => plain!(monitor.window_seconds);
+    /// For features that follow the clock: windows are the hours of the clock, whatever monitor.window_rows and
+    /// monitor.window_seconds say, each held against the same hour of last week, and only what is broken is told before. It
+    /// takes a week to learn that, which a restart forgets; windows of replicas are not published.
+    restart monitor.same_hour = false => plain!(monitor.same_hour);
     /// Rows a second of each version that are looked at; of more, every second, third and so on request.
     live monitor.max_rows_per_s = 2000 in 1..=1_000_000 => plain!(monitor.max_rows_per_s);
     /// False alarms of drift that a version may raise in thirty days, on average.

@@ -9,59 +9,52 @@ const HOURS: usize = 168;
 /// Rows by hour of the week, counted into the cells of one reference: of this week so far and, where it is not over yet, of
 /// the week before.
 #[derive(Debug)]
-pub struct Hours {
-    /// By hour: the week that it is of, and what came.
-    known: Vec<Option<(u64, Counts)>>,
-    /// The hour that is being counted, since 1970.
-    open: Option<(u64, Counts)>,
+pub struct Hours(Vec<Option<Hour>>);
+
+#[derive(Debug)]
+struct Hour {
+    week: u64,
+    rows: u64,
+    cells: Box<[u32]>,
 }
 
 // === impl Hours ===
 
 impl Default for Hours {
     fn default() -> Self {
-        Self { known: (0..HOURS).map(|_| None).collect(), open: None }
+        Self((0..HOURS).map(|_| None).collect())
     }
 }
 
 impl Hours {
-    /// Takes what came in an hour, counted since 1970.
-    pub fn take(&mut self, hour: u64, counts: &Counts) {
-        match &mut self.open {
-            Some((open, known)) if *open == hour => known.merge(counts),
-            open => {
-                // An hour replaces that of last week when it is over, so that it is not held against itself.
-                if let Some((before, over)) = open.replace((hour, counts.clone())) {
-                    self.known[place(before)] = Some((before / HOURS as u64, over));
-                }
-            }
-        }
+    /// Keeps what came in an hour, counted since 1970, in place of what came a week before.
+    pub fn put(&mut self, hour: u64, counts: &Counts) {
+        let (week, place) = split(hour);
+        self.0[place] = Some(Hour { week, rows: counts.rows, cells: counts.cells().into() });
     }
 
     /// The reference with what it had in the same hour of last week in its cells; none where that is not known.
     pub fn reference(&self, hour: u64, learned: &Reference) -> Option<Reference> {
-        let (week, counts) = self.known[place(hour)].as_ref()?;
-        if *week + 1 != hour / HOURS as u64 {
-            return None;
-        }
+        let (week, place) = split(hour);
+        let known = self.0[place].as_ref().filter(|known| known.week + 1 == week)?;
         let mut reference = learned.clone();
-        reference.rows = counts.rows;
-        let own = counts.features(learned);
+        reference.rows = known.rows;
+        let mut cells = known.cells.iter().map(|count| u64::from(*count));
         // The mean stays: sums of windows are less that of what was learned.
-        for (profile, (cells, _)) in reference.features.iter_mut().zip(own) {
-            profile.missing = u64::from(cells[0]);
+        for profile in &mut reference.features {
+            profile.missing = cells.next()?;
             let (Shape::Number { counts, .. } | Shape::Category { counts, .. }) = &mut profile.shape;
-            counts.iter_mut().zip(&cells[1..]).for_each(|(count, now)| *count = u64::from(*now));
+            counts.iter_mut().zip(&mut cells).for_each(|(count, now)| *count = now);
         }
         Some(reference)
     }
 
-    /// Bytes that it takes.
-    pub fn bytes(&self) -> usize {
-        self.known.iter().flatten().chain(&self.open).map(|(_, counts)| counts.bytes()).sum()
+    /// Bytes that it takes when every hour of a week is known.
+    pub const fn bytes(reference_cells: usize) -> usize {
+        HOURS * (reference_cells * size_of::<u32>() + size_of::<Option<Hour>>())
     }
 }
 
-const fn place(hour: u64) -> usize {
-    (hour % HOURS as u64) as usize
+const fn split(hour: u64) -> (u64, usize) {
+    (hour / HOURS as u64, (hour % HOURS as u64) as usize)
 }

@@ -1,3 +1,5 @@
+mod watching;
+
 use super::*;
 use crate::model::{Signature, TensorSpec};
 use crate::tensor::Datatype;

@@ -112,6 +112,11 @@ impl Counts {
         }
     }
 
+    /// Cells of all features, one after another.
+    pub fn cells(&self) -> &[u32] {
+        &self.cells
+    }
+
     /// Cells of every feature, with its tally, in the order of the reference.
     pub fn features<'a>(&'a self, reference: &'a Reference) -> impl Iterator<Item = (&'a [u32], &'a Tally)> {
         let mut rest = self.cells.as_slice();

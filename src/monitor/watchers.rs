@@ -10,10 +10,10 @@ use time::format_description::well_known::Rfc3339;
 use super::fleet_drift::Published;
 use super::publisher::{Job, Publisher};
 use super::tap::Taps;
-use super::watcher::{Plan, Watcher};
+use super::watcher::Watcher;
 use super::webhook::Webhook;
 use crate::config::Config;
-use crate::drift::{Change, Drift};
+use crate::drift::{Change, Drift, Plan};
 use crate::metrics::{Metrics, Score};
 use crate::model::{ModelName, Version};
 use crate::registry::layout;
@@ -100,7 +100,10 @@ impl Watchers {
         let due = interval > 0 && (closed || now.saturating_sub(self.published_at) >= interval);
         let Some((publisher, replica)) = self.publisher.as_ref().filter(|_| due) else { return };
         self.published_at = now;
-        for watcher in self.watched.values().filter(|watcher| watcher.version.watch.reference.is_some()) {
+        // What hours of the clock are held against is each process's own.
+        let shared =
+            |watcher: &&Watcher| watcher.version.watch.reference.is_some() && !watcher.watching.hours();
+        for watcher in self.watched.values().filter(shared) {
             let Some(counted) = watcher.counted().filter(|counted| counted.window.rows > 0) else { continue };
             let key = layout::drift_window(&counted.model, &counted.version, replica);
             let published = Published::new(replica, now, closed, counted);
@@ -115,6 +118,7 @@ impl Watchers {
             learn_rows: monitor.learn_rows,
             window_rows: monitor.window_rows,
             window_millis: 1000 * monitor.window_seconds,
+            same_hour: monitor.same_hour,
             false_alarms: monitor.false_alarms as f64,
             // What is left of the budget is for each alike: none takes it all.
             max_bytes: monitor.max_bytes / 2 / versions.max(1),
@@ -132,7 +136,7 @@ impl Watchers {
         for mut watcher in gone.iter().filter_map(|id| self.watched.remove(id)) {
             watcher.version.watch.ask(0);
             // Whoever was told that something is wrong waits to hear that it is over.
-            for change in watcher.alerts.end(now) {
+            for change in watcher.watching.end(now) {
                 tell(&self.metrics, &self.webhook, &watcher.version, &change);
             }
             self.metrics.forget_drift(watcher.version.model.as_str(), &watcher.version.version.to_string());
@@ -141,7 +145,7 @@ impl Watchers {
         for (id, version) in numbers {
             self.watched.entry(id).or_insert_with(|| {
                 let watcher = Watcher::new(version, plan);
-                watcher.version.watch.ask(u32::from(watcher.wants_rows()));
+                watcher.version.watch.ask(u32::from(watcher.watching.wants_rows()));
                 watcher
             });
         }
@@ -155,17 +159,19 @@ impl Watchers {
             let every = f64::from(watcher.version.watch.every().max(1));
             // Of all that come, as many as are wanted; slowly, where there are few.
             let wanted = (shown * every / most).ceil().clamp(1.0, 1e6) as u32;
-            watcher.version.watch.ask(if watcher.wants_rows() { wanted } else { 0 });
+            watcher.version.watch.ask(if watcher.watching.wants_rows() { wanted } else { 0 });
         }
     }
 
     fn publish(&mut self) {
         let dropped = self.taps.dropped();
         self.metrics.monitor_dropped.inc_by(dropped - std::mem::replace(&mut self.told_dropped, dropped));
-        self.metrics.monitor_bytes.set(self.watched.values().map(Watcher::bytes).sum::<usize>() as i64);
+        self.metrics
+            .monitor_bytes
+            .set(self.watched.values().map(|watcher| watcher.watching.bytes()).sum::<usize>() as i64);
         for watcher in self.watched.values() {
-            let Some(evaluation) = watcher.evaluation() else { continue };
-            let alerts = watcher.alerts.on();
+            let Some(evaluation) = watcher.watching.evaluation() else { continue };
+            let alerts = watcher.watching.alerts().on();
             let mut drifts: Vec<_> = evaluation.features.iter().chain(&evaluation.prediction).collect();
             drifts.sort_by(|a, b| b.effect.total_cmp(&a.effect));
             let alerted: HashSet<&str> =

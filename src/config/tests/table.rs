@@ -68,6 +68,7 @@ performance = true
 learn_rows = 300
 window_rows = 128
 window_seconds = 60
+same_hour = true
 max_rows_per_s = 7
 false_alarms_per_30_days = 3
 publish_interval_ms = 4000

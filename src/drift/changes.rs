@@ -1,8 +1,8 @@
 //! Changes of a version's features at several scales, within the budget of false alarms at the traffic that it has.
 
-use crate::drift::Found;
-use crate::drift::Reference;
-use crate::drift::detector::{Detector, Strongest, Test, Thresholds};
+use super::alert::Found;
+use super::detector::{Detector, Strongest, Test, Thresholds};
+use super::reference::Reference;
 
 /// Of the false alarms that a version may raise, those of the detector; the rest is for windows.
 pub(super) const SHARE: f64 = 0.95;
@@ -12,6 +12,7 @@ const MEMORY_MILLIS: f64 = 86_400_000.0;
 const STEP: f64 = 0.05;
 
 /// The detector of a version, with what it asks for now.
+#[derive(Debug)]
 pub(super) struct Changes {
     detector: Detector,
     thresholds: Thresholds,
