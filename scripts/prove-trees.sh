@@ -61,7 +61,7 @@ prove() {
     local test=$1 variable=$2 script=$3 out status=0
     out=$folder/${variable##*_}
     "$env/bin/python" "$script" --rows "$rows" --out "$out"
-    env "$variable=$out" cargo test --locked --quiet --lib "$test" -- --nocapture >"$folder/log" 2>&1 || status=$?
+    env "$variable=$out" cargo test --locked ${SIDEGATE_FEATURES:+--features "$SIDEGATE_FEATURES"} --quiet --lib "$test" -- --nocapture >"$folder/log" 2>&1 || status=$?
     grep -Eo '[a-z]+ layout: [0-9]+ models, [0-9]+ rows.*' "$folder/log" |
         sed "s/^/$(printf '%-9s' "${variable##*_}")/" >>"$folder/summary" || status=1
     if [ "$status" != 0 ]; then

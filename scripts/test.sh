@@ -139,7 +139,7 @@ update_packages() {
 
 # The binary under test, with the features that the test step gives its dependencies: nothing is compiled twice.
 build() {
-    cargo test --locked --quiet --no-run
+    cargo test --locked "${features[@]}" --quiet --no-run
 }
 
 # clients_of MARKER…: the tests against real clients and servers, with whatever else pytest is told. Deadlines of real
@@ -148,6 +148,10 @@ clients_of() {
     "$env/bin/python" -m pytest tests/clients "$@" ||
         "$env/bin/python" -m pytest tests/clients "$@" --last-failed --last-failed-no-failures none
 }
+
+# One set for every step, so that nothing is compiled twice: what the gateway is deployed with, and `sidegate-train`.
+features=(--features "train parquet")
+export SIDEGATE_FEATURES="train parquet" # for what it calls
 
 # === the steps ===
 
@@ -182,12 +186,12 @@ step_onnxruntime() {
 }
 
 step_lint() {
-    cargo clippy --locked --all-targets -- -D warnings
+    cargo clippy --locked "${features[@]}" --all-targets -- -D warnings
 }
 
 step_doc() {
     # With private items: whoever reads these pages changes the code.
-    RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked "${features[@]}" --no-deps --document-private-items
 }
 
 step_test() {
@@ -195,21 +199,21 @@ step_test() {
     step_onnxruntime
     export SIDEGATE_TEST_REQUIRE_ORT=1
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --no-fail-fast --status-level slow
-        cargo test --locked --doc # which nextest does not run
+        cargo nextest run --locked "${features[@]}" --no-fail-fast --status-level slow
+        cargo test --locked "${features[@]}" --doc # which nextest does not run
     else
-        cargo test --locked --no-fail-fast
+        cargo test --locked "${features[@]}" --no-fail-fast
     fi
 }
 
 step_bucket() {
     pinned bucket
-    SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked --lib --test it seaweed
+    SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked "${features[@]}" --lib --test it seaweed
 }
 
 step_proof() {
-    cargo run --quiet --locked --example experiment_proof -- --short
-    cargo run --quiet --locked --example drift_proof -- --short
+    cargo run --quiet --locked "${features[@]}" --example experiment_proof -- --short
+    cargo run --quiet --locked "${features[@]}" --example drift_proof -- --short
     scripts/prove-trees.sh --rows 300
 }
 

@@ -51,7 +51,8 @@ pub use monitor::MonitorArgs;
 pub use outcomes::OutcomesArgs;
 pub use performance::PerformanceArgs;
 pub use pin::PinArgs;
-pub use registry::Verb;
+pub use registry::{Verb, open_registry};
+pub use store::open_store;
 pub use trial::Protocol;
 
 /// A failure at run time: a port in use, a server that does not answer.

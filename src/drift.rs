@@ -17,6 +17,7 @@ mod hours;
 mod looking;
 pub mod quality;
 mod reference;
+mod row;
 mod stored;
 mod watching;
 mod window;

@@ -4,7 +4,7 @@
 //! `tests/architecture.rs` keeps the directions):
 //!
 //! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`],
-//!   [`stats`], [`experiment`]
+//!   [`stats`], [`experiment`], [`suggest`]
 //! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`monitor`] (what is counted and decided
 //!   beside it), [`gateway`] (the network side)
@@ -35,6 +35,7 @@ pub mod registry;
 pub mod score;
 pub mod serving;
 pub mod stats;
+pub mod suggest;
 pub mod task;
 pub mod telemetry;
 pub mod tensor;

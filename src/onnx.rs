@@ -12,6 +12,7 @@ mod made;
 mod scan;
 mod signature;
 mod wire;
+pub mod write;
 mod zipmap;
 
 #[cfg(test)]

@@ -36,11 +36,11 @@ pub use reader::{Registry, Survey};
 pub use source::{Artefact, Described, Source};
 
 /// Largest manifest, golden file or segment of an audit that is read, in bytes.
-const MAX_JSON_BYTES: u64 = 16 << 20;
+pub const MAX_JSON_BYTES: u64 = 16 << 20;
 /// Largest `model.json` and `_index.json` that are read and written, in bytes. 1,000 signed versions take a quarter.
 const MAX_INDEX_BYTES: u64 = 4 << 20;
 /// Largest model file that is read, in bytes.
-const MAX_MODEL_BYTES: u64 = 2 << 30;
+pub const MAX_MODEL_BYTES: u64 = 2 << 30;
 
 /// What a model's folder offers.
 #[derive(Clone, Debug, Default)]

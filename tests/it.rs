@@ -78,5 +78,8 @@ mod slow_clients;
 #[cfg(feature = "s3")]
 #[path = "it/survival.rs"]
 mod survival;
+#[cfg(feature = "train")]
+#[path = "it/train.rs"]
+mod train;
 #[path = "it/trial.rs"]
 mod trial;

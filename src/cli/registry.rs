@@ -20,6 +20,7 @@ mod sync;
 mod text;
 mod verify;
 
+pub use place::open_registry;
 pub(super) use place::{PlaceArgs, WriterArgs, key};
 pub(super) use span::duration;
 

@@ -20,6 +20,14 @@ pub(crate) fn open(registry: &Registry, attempts: u32) -> Result<Box<dyn Store>,
     })
 }
 
+/// The store of a registry, as the commands open it.
+///
+/// # Errors
+/// When this build cannot speak to it.
+pub fn open_store(registry: &Registry) -> Result<Box<dyn Store>, StoreError> {
+    open(registry, 3)
+}
+
 /// The folder of the cache for this registry, which relative paths and equal buckets of two servers must not share.
 pub(crate) fn cache(registry: &Registry) -> Option<Cache> {
     let identity = match &registry.url {

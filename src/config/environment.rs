@@ -9,7 +9,6 @@ use super::file::Written;
 use super::key::{Family, Key};
 use super::keys::KEYS;
 use super::problem::{Origin, Problem};
-use super::suggest;
 use super::value::Value;
 use crate::model::ModelName;
 
@@ -86,7 +85,7 @@ impl<'a> Environment<'a> {
                 Some(key) => settings.push(written(key, None, name, value)),
                 None => {
                     let known: Vec<String> = KEYS.iter().map(variable).chain([CONFIG.to_owned()]).collect();
-                    let hint = suggest::nearest(normal, known.iter().map(String::as_str));
+                    let hint = crate::suggest::nearest(normal, known.iter().map(String::as_str));
                     let hint = hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default();
                     self.problems.push(problem(name, format!("no key has this variable{hint}")));
                 }

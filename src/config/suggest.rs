@@ -2,6 +2,7 @@
 
 use super::key::Family;
 use super::keys::KEYS;
+use crate::suggest::nearest;
 
 /// The end of a message on an unknown key: the key that may have been meant, or nothing.
 pub(super) fn key(unknown: &str) -> String {
@@ -37,28 +38,6 @@ fn meant(names: &[&str]) -> String {
     }
 }
 
-/// The candidate with the fewest edits, if they are few for its length.
-pub(super) fn nearest<'a>(text: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (edits, best) = candidates.map(|name| (distance(text, name), name)).min()?;
-    (edits <= (text.len().min(best.len()) / 3).max(1)).then_some(best)
-}
-
-/// Levenshtein distance: letters added, dropped or changed.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(128).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(128).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,14 +60,5 @@ mod tests {
         assert_eq!(section("regisrty"), "; did you mean `registry`?");
         assert_eq!(section("workers"), "; did you mean `http.workers`?");
         assert_eq!(section("something"), "");
-    }
-
-    #[test]
-    fn distance_counts_edits() {
-        for (a, b, edits) in
-            [("", "", 0), ("", "abc", 3), ("abc", "abd", 1), ("abc", "bc", 1), ("kitten", "sitting", 3)]
-        {
-            assert_eq!((distance(a, b), distance(b, a)), (edits, edits), "{a} {b}");
-        }
     }
 }

@@ -3,16 +3,14 @@
 //! A ring belongs to one thread that answers and to the monitor. Writing copies words into memory that is there; where
 //! there is no room, the rows are dropped and counted. Nothing waits and nothing is allocated.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rtrb::{Consumer, Producer, RingBuffer};
 
-use crate::drift::{Kind, category, number};
 use crate::model::{Signature, TensorSpec};
 use crate::serving::watch::Watch;
-use crate::tensor::{Data, Tensor};
+use crate::tensor::Tensor;
 
 /// Words of a ring: half a MiB.
 const RING: usize = 128 << 10;
@@ -57,7 +55,6 @@ impl Tap {
 
     fn show(&mut self, watch: &Watch, inputs: &[Tensor], output: &Tensor, spec: &TensorSpec) {
         let layout = &watch.layout;
-        let kind = layout.features.last().map_or(Kind::Number, |feature| feature.kind);
         // Of wide rows fewer, so that several requests find room.
         let seen =
             inputs.iter().zip(&layout.widths).filter(|(_, width)| **width > 0).map(|(input, _)| input.rows());
@@ -65,10 +62,7 @@ impl Tap {
         self.rows.clear();
         self.rows.extend([watch.id, rows as u32, layout.words() as u32]);
         for row in 0..rows {
-            for (input, width) in inputs.iter().zip(&layout.widths) {
-                push_row(&mut self.rows, input, row, *width);
-            }
-            self.rows.push(predicted(output, spec, row, kind));
+            layout.push_row(&mut self.rows, inputs, (output, spec), row);
         }
         // Inputs of another width than they declare are not looked at.
         if self.rows.len() == HEAD + rows * layout.words() {
@@ -88,64 +82,6 @@ impl Tap {
         second.copy_from_slice(tail);
         chunk.commit_all();
     }
-}
-
-/// The watched columns of a row.
-fn push_row(to: &mut Vec<u32>, input: &Tensor, row: usize, width: usize) {
-    let columns = input.data.len().checked_div(input.rows()).unwrap_or(0);
-    let first = row * columns;
-    if columns < width {
-        return;
-    }
-    match &input.data {
-        Data::Fp32(values) => {
-            to.extend(values.iter().skip(first).take(width).map(|value| number(*value)));
-        }
-        Data::Bytes(texts) => {
-            to.extend((first..first + width).map(|at| category(texts.get(at).unwrap_or_default())));
-        }
-        data => {
-            to.extend((first..first + width).map(|at| number(data.number(at).unwrap_or(f64::NAN) as f32)));
-        }
-    }
-}
-
-/// What a row predicts: a number, the probability of 1, or a label.
-fn predicted(output: &Tensor, spec: &TensorSpec, row: usize, kind: Kind) -> u32 {
-    let width = output.data.len().checked_div(output.rows()).unwrap_or(0);
-    if let Data::Bytes(texts) = &output.data {
-        return category(texts.get(row * width).unwrap_or_default());
-    }
-    let at = |column: usize| output.data.number(row * width + column).unwrap_or(f64::NAN);
-    match (kind, width) {
-        (_, 0) => number(f32::NAN),
-        (Kind::Number, 2) => number(at(1) as f32),
-        (Kind::Number, _) => number(at(0) as f32),
-        (Kind::Category, 1) if at(0).is_nan() => 0,
-        (Kind::Category, 1) => numbered(at(0)),
-        (Kind::Category, _) if (0..width).any(|column| at(column).is_nan()) => 0,
-        (Kind::Category, _) => {
-            let best = (0..width).max_by(|a, b| at(*a).total_cmp(&at(*b))).unwrap_or(0);
-            match spec.labels.as_ref().and_then(|labels| labels.get(best)) {
-                Some(name) => label(name),
-                None => numbered(best as f64),
-            }
-        }
-    }
-}
-
-fn label(text: &str) -> u32 {
-    category(text.as_bytes())
-}
-
-/// A label that is a number, as it is written.
-fn numbered(number: f64) -> u32 {
-    let mut text = [0; 32];
-    let mut rest = text.as_mut_slice();
-    // What is longer is told apart by its beginning.
-    let _ = write!(rest, "{number}");
-    let left = rest.len();
-    category(&text[..text.len() - left])
 }
 
 // === impl Taps ===

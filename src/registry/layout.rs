@@ -114,6 +114,19 @@ pub fn logged_outcomes(day: &str, name: &str) -> String {
     format!("outcomes/{day}/{name}")
 }
 
+/// Where records of trainings are.
+pub const RUNS: &str = "_runs";
+
+/// Those of a model.
+pub fn runs(model: &str) -> String {
+    format!("{RUNS}/{model}")
+}
+
+/// The record of a training.
+pub fn run(model: &str, run: &str) -> String {
+    format!("{RUNS}/{model}/{run}.json")
+}
+
 /// An object that is written and deleted to see whether a store keeps to conditions.
 pub fn probe(id: &str) -> String {
     format!("_probe/{id}")

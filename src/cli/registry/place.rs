@@ -41,6 +41,19 @@ pub struct WriterArgs {
     pub by: Option<String>,
 }
 
+/// The writing half of a registry, as the commands open it; `by` is who the audit will name, `user` who that is otherwise.
+///
+/// # Errors
+/// In words, when there can be none.
+pub fn open_registry(
+    config: config::Registry,
+    by: Option<&str>,
+    user: Option<String>,
+) -> Result<Writer, String> {
+    let place = Place { config, user };
+    place.writer(by).map_err(|failure| failure.to_string())
+}
+
 /// A registry as the configuration has it.
 pub(super) struct Place {
     pub(super) config: config::Registry,

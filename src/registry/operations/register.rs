@@ -41,6 +41,8 @@ pub struct Registration {
     pub golden: Option<PathBuf>,
     /// How its features were distributed, in the form of `profile.json`.
     pub profile: Option<PathBuf>,
+    /// More files of the version, under their own names: a report, a card, a schema.
+    pub beside: Vec<PathBuf>,
     /// Where the version is put as soon as it is there; `None` for nowhere.
     pub stage: Stage,
     /// Free labels.
@@ -103,6 +105,7 @@ impl Registration {
             model_file: model_file.into(),
             golden: None,
             profile: None,
+            beside: Vec::new(),
             stage: Stage::None,
             tags: Map::new(),
             metrics: Map::new(),
@@ -176,13 +179,13 @@ pub fn register(
     let created = clock::text(writer.clock().now());
     let mut faults = 0;
     for file in &files {
-        progress(file.name, 0, file.bytes);
-        let object = layout::file(model, version, file.name);
+        progress(&file.name, 0, file.bytes);
+        let object = layout::file(model, version, &file.name);
         writer
             .upload(&object, Body::File(&file.path), (&file.digest, file.bytes), &mut faults)
             .and_then(|()| file.is_unchanged())
             .map_err(invisible)?;
-        progress(file.name, file.bytes, file.bytes);
+        progress(&file.name, file.bytes, file.bytes);
     }
     let bytes = registration.manifest(model, version, created.clone(), &files).to_bytes();
     let manifest = Digest::of(&bytes, &mut || ());

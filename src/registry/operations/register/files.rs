@@ -15,7 +15,7 @@ use crate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
 /// A file that becomes part of a version.
 pub(super) struct LocalFile {
     /// Its name there.
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) digest: Digest,
     pub(super) bytes: u64,
@@ -37,11 +37,22 @@ pub(super) fn local(registration: &Registration) -> Result<Vec<LocalFile>, Chang
     if let Some(profile) = &registration.profile {
         files.push(LocalFile::read(layout::PROFILE, profile, MAX_JSON_BYTES)?);
     }
+    for path in &registration.beside {
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|name| {
+            // What means something there is given as what it means.
+            let taken = [layout::MANIFEST, layout::GOLDEN, layout::PROFILE].contains(name);
+            !taken && files.iter().all(|file| file.name != *name)
+        });
+        let name = name.ok_or_else(|| {
+            ChangeError::refused(format!("`{}` cannot stand beside the model under its name", path.display()))
+        })?;
+        files.push(LocalFile::read(name, path, MAX_JSON_BYTES)?);
+    }
     Ok(files)
 }
 
 impl LocalFile {
-    fn read(name: &'static str, path: &Path, max: u64) -> Result<Self, ChangeError> {
+    fn read(name: &str, path: &Path, max: u64) -> Result<Self, ChangeError> {
         let local = |error| StoreError::new(&path.display().to_string(), Fault::Local(error));
         let mut file = File::open(path).map_err(local)?;
         let metadata = file.metadata().map_err(local)?;
@@ -57,11 +68,17 @@ impl LocalFile {
                 path.display()
             )));
         }
-        Ok(Self { name, path: path.to_owned(), digest, bytes, modified: modified(&metadata) })
+        Ok(Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            digest,
+            bytes,
+            modified: modified(&metadata),
+        })
     }
 
     pub(super) fn entry(&self) -> (String, ManifestFile) {
-        (self.name.to_owned(), ManifestFile::new(&self.digest, self.bytes))
+        (self.name.clone(), ManifestFile::new(&self.digest, self.bytes))
     }
 
     /// Whether what was written is what the digest was taken of.

@@ -1,0 +1,171 @@
+//! The command line of `sidegate-train`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::data::{Access, Data};
+use crate::failure::Failure;
+use crate::pipeline::Pipeline;
+use crate::progress::Progress;
+use crate::run::{Run, Step};
+use crate::{registry, runs};
+
+const EXAMPLES: &str = "\
+Examples:
+  sidegate-train run config/train.flights.toml              from raw data to a registered model
+  sidegate-train run config/train.flights.toml --dry-run    what would be read and learned, and nothing else
+  sidegate-train run config/train.flights.toml --until gate everything but to register it
+  sidegate-train schema infer config/train.flights.toml     a first schema of the data
+  sidegate-train runs ls flight-delays                      what was trained, and how good it was
+
+Exit codes: 0 clean, 1 failed, 2 usage or configuration, 3 validation, 4 the gate refused, 5 data, 6 registry.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  sidegate-train run config/train.flights.toml
+  sidegate-train run config/train.flights.toml --until validate    the data alone
+  sidegate-train run config/train.flights.toml --work /var/tmp/runs
+
+Steps: load, validate, features, split, train, evaluate, gate, export, prove, register, promote. What each left behind is in
+the folder of the run: validation.html, report.html, card.md, model.onnx and more. The last line on standard output is the
+result as JSON.";
+
+const SCHEMA_EXAMPLES: &str = "\
+Example:
+  sidegate-train schema infer config/train.flights.toml > config/flights.schema.toml";
+
+const RUNS_EXAMPLES: &str = "\
+Examples:
+  sidegate-train runs ls flight-delays
+  sidegate-train runs show flight-delays flight-delays-1764322114077
+  sidegate-train runs compare flight-delays RUN RUN --registry s3://models";
+
+/// From raw data to a served model.
+#[derive(Parser)]
+#[command(name = "sidegate-train", version, after_help = EXAMPLES)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train: load, validate, features, split, train, evaluate, gate, export, prove, register, promote
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArgs),
+    /// What columns have to be
+    #[command(subcommand, after_help = SCHEMA_EXAMPLES)]
+    Schema(SchemaVerb),
+    /// Trainings that are over, as the registry keeps them
+    #[command(subcommand, after_help = RUNS_EXAMPLES)]
+    Runs(runs::RunsVerb),
+}
+
+/// Flags of `sidegate-train run`.
+#[derive(Args)]
+struct RunArgs {
+    /// Configuration of the training
+    #[arg(value_name = "CONFIG.toml")]
+    config: PathBuf,
+    /// Say what would be read and learned, and read and learn nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The last step that is taken
+    #[arg(long, value_name = "STEP", default_value = "promote")]
+    until: Step,
+    /// Folder of runs
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    work: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum SchemaVerb {
+    /// Write a first schema from the data
+    #[command(after_help = SCHEMA_EXAMPLES)]
+    Infer {
+        /// Configuration of the training
+        #[arg(value_name = "CONFIG.toml")]
+        config: PathBuf,
+    },
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(error) => {
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match command.verb {
+        Verb::Run(args) => run(&args),
+        Verb::Schema(SchemaVerb::Infer { config }) => infer(&config),
+        Verb::Runs(verb) => runs::run(&verb),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            drop(writeln!(std::io::stderr(), "sidegate-train: {failure}"));
+            ExitCode::from(&failure)
+        }
+    }
+}
+
+/// Prints to standard output; whoever closed it does not want to hear.
+pub(crate) fn print(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn open(config: &Config) -> Result<Data, Failure> {
+    let bucket = |name: &str| registry::bucket(config, name);
+    let access = Access { environment: &crate::environment::variable, bucket: &bucket };
+    Ok(Data::open(&config.data, &config.split, &access)?)
+}
+
+fn run(args: &RunArgs) -> Result<(), Failure> {
+    let config = Config::read(&args.config)?;
+    if args.dry_run {
+        return dry_run(&config);
+    }
+    let writer = registry::open(&config)?;
+    let run = Run::begin(&args.work, &config)?;
+    let progress = Progress::new();
+    let mut pipeline = Pipeline { config: &config, run, progress, until: args.until, writer: Some(writer) };
+    let done = pipeline.go();
+    print(&format!("{}\n", pipeline.run.result()));
+    done
+}
+
+fn dry_run(config: &Config) -> Result<(), Failure> {
+    let data = open(config)?;
+    config.validation.schema()?;
+    let columns = data.columns().iter();
+    let columns: Vec<String> =
+        columns.map(|field| format!("{} ({})", field.name, field.kind.name())).collect();
+    print(&format!(
+        "model {}, type {}\nrows from {}\ncolumns: {}\n\nas written:\n{}\nas it will run:\n{}\n",
+        config.name,
+        config.kind.name(),
+        data.origin(),
+        columns.join(", "),
+        data.plan().display_indent(),
+        data.describe()?
+    ));
+    if let Some(search) = &config.search {
+        print(&format!("search: up to {} trials of {}\n", search.trials, search.params.names().join(", ")));
+    }
+    Ok(())
+}
+
+fn infer(path: &Path) -> Result<(), Failure> {
+    let config = Config::read(path)?;
+    let data = open(&config)?;
+    let validated = data.validate(&crate::data::schema::Schema::default(), false, 0)?;
+    print(&crate::data::schema::Schema::infer(&validated.report).to_toml());
+    Ok(())
+}

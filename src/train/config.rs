@@ -1,0 +1,289 @@
+//! `config/train.NAME.toml`: one file says everything about a training.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use sidegate::model::{ModelName, Stage};
+
+use crate::data::config::DataConfig;
+use crate::data::schema::ValidationConfig;
+use crate::data::split::SplitConfig;
+use crate::evaluate::Gate;
+use crate::failure::Failure;
+use crate::features::Spec;
+use crate::learner::Kind;
+use crate::search::SearchConfig;
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: String,
+    target_column: Option<String>,
+    task: Option<TaskName>,
+    #[serde(default)]
+    auto_deploy: bool,
+    #[serde(default = "seed")]
+    seed: u64,
+    threads: Option<usize>,
+    data: toml::Table,
+    #[serde(default)]
+    validation: ValidationConfig,
+    #[serde(default)]
+    split: toml::Table,
+    #[serde(default)]
+    features: toml::Table,
+    model: ModelConfig,
+    search: Option<SearchConfig>,
+    #[serde(default)]
+    evaluation: EvaluationConfig,
+    #[serde(default)]
+    gate: toml::Table,
+    #[serde(default)]
+    deployment: DeploymentConfig,
+    #[serde(default)]
+    registry: RegistryConfig,
+    #[serde(default)]
+    retry: RetryConfig,
+    #[serde(default)]
+    card: CardConfig,
+}
+
+/// A training, checked.
+pub(crate) struct Config {
+    /// The model in the registry.
+    pub(crate) name: ModelName,
+    /// What is predicted; by the target's type where it is not said.
+    pub(crate) task: Option<TaskName>,
+    /// Whether a version that passes its gate is promoted.
+    pub(crate) auto_deploy: bool,
+    /// Another one is another split and another model.
+    pub(crate) seed: u64,
+    /// Threads that learn.
+    pub(crate) threads: usize,
+    pub(crate) data: DataConfig,
+    pub(crate) validation: ValidationConfig,
+    pub(crate) split: SplitConfig,
+    pub(crate) features: Spec,
+    pub(crate) model: ModelConfig,
+    pub(crate) kind: Kind,
+    /// Other parameters that are tried.
+    pub(crate) search: Option<SearchConfig>,
+    pub(crate) evaluation: EvaluationConfig,
+    pub(crate) gate: Gate,
+    pub(crate) deployment: DeploymentConfig,
+    pub(crate) registry: RegistryConfig,
+    pub(crate) retry: RetryConfig,
+    pub(crate) card: CardConfig,
+    /// SHA-256 of the file.
+    pub(crate) digest: String,
+}
+
+/// What is predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TaskName {
+    /// A number.
+    Regression,
+    /// A class.
+    Classification,
+}
+
+/// `[model]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ModelConfig {
+    /// What is trained.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// By the names of its library.
+    #[serde(default)]
+    pub(crate) params: toml::Table,
+    /// By feature: 1 where predictions may only rise with it, -1 where only fall.
+    #[serde(default)]
+    pub(crate) monotone: std::collections::BTreeMap<String, i8>,
+    /// Whether rare classes count as much as others while learning.
+    pub(crate) class_weight: Option<ClassWeight>,
+    /// The learner's library, where it is not found by itself.
+    pub(crate) library: Option<PathBuf>,
+}
+
+/// What rows of a class count while learning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ClassWeight {
+    /// Every class as much as any other.
+    Balanced,
+}
+
+/// `[evaluation]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct EvaluationConfig {
+    /// Columns by whose values the model is judged too.
+    pub(crate) slices: Vec<String>,
+    /// Resamples of the intervals.
+    pub(crate) resamples: u32,
+    /// The probability from which on the second of two classes is predicted.
+    pub(crate) threshold: Option<f64>,
+    /// Rows of the test that are explained.
+    pub(crate) explained_rows: usize,
+}
+
+impl Default for EvaluationConfig {
+    fn default() -> Self {
+        Self { slices: Vec::new(), resamples: 1000, threshold: None, explained_rows: 1000 }
+    }
+}
+
+/// `[deployment]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct DeploymentConfig {
+    /// `registry`, the only one so far.
+    target: Option<String>,
+    /// Metrics and their limits: the least of those that are better when high, the most of the others.
+    performance_threshold: toml::Table,
+    /// Where `auto_deploy` puts the version; Production unless said.
+    pub(crate) stage: Option<String>,
+    /// An alias that is moved to it.
+    pub(crate) alias: Option<String>,
+}
+
+impl DeploymentConfig {
+    /// Where a version is promoted to.
+    pub(crate) fn stage(&self) -> Result<Stage, Failure> {
+        let name = self.stage.as_deref().unwrap_or("Production");
+        Stage::parse(name).ok_or_else(|| {
+            Failure::Config(format!(
+                "deployment.stage: `{name}` is none of None, Staging, Production, Archived"
+            ))
+        })
+    }
+}
+
+/// `[registry]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RegistryConfig {
+    /// Where it is; that of the gateway's configuration unless said.
+    pub(crate) url: Option<String>,
+    /// The gateway's configuration, which says how to reach it.
+    pub(crate) config: Option<PathBuf>,
+    /// Who registers, as the audit will say.
+    pub(crate) by: Option<String>,
+}
+
+/// `[retry]`: of loading.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetryConfig {
+    /// Tries after the first.
+    pub(crate) retries: u32,
+    /// Seconds between two.
+    pub(crate) delay_seconds: u64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { retries: 3, delay_seconds: 60 }
+    }
+}
+
+/// `[card]`: what only people know.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CardConfig {
+    pub(crate) summary: String,
+    pub(crate) intended: String,
+    pub(crate) limitations: Vec<String>,
+    pub(crate) license: Option<String>,
+    pub(crate) tags: Vec<String>,
+    /// What the data is called.
+    pub(crate) data: Option<String>,
+}
+
+const fn seed() -> u64 {
+    42
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+        let named = |error: &dyn std::fmt::Display| Failure::Config(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
+        Self::parse(&text).map_err(|failure| match failure {
+            Failure::Config(text) => named(&text),
+            other => other,
+        })
+    }
+
+    /// Reads the text of one.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        let config = |error: &dyn std::fmt::Display| Failure::Config(error.to_string());
+        let mut file: File = toml::from_str(text).map_err(|error| config(&error))?;
+        if let Some(target) = file.target_column.take() {
+            if file.data.contains_key("target_column") {
+                return Err(config(
+                    &"target_column is said twice; keep one of target_column and data.target_column",
+                ));
+            }
+            file.data.insert("target_column".into(), target.into());
+        }
+        let data = DataConfig::from_table(file.data)?;
+        if data.target_column.is_none() {
+            return Err(config(&"target_column is missing: the column that is predicted"));
+        }
+        if !file.split.contains_key("seed") {
+            file.split.insert("seed".into(), toml::Value::Integer(file.seed.cast_signed()));
+        }
+        if let Some(target) = file.deployment.target.as_deref().filter(|target| *target != "registry") {
+            return Err(config(&format!(
+                "deployment.target: `{target}` is not built in; `registry` puts the version where gateways look for it"
+            )));
+        }
+        // The founding thresholds are rules of the gate.
+        for (name, limit) in &file.deployment.performance_threshold {
+            file.gate.entry(name.clone()).or_insert_with(|| limit.clone());
+        }
+        file.deployment.stage()?;
+        let split = SplitConfig::from_table(file.split)?;
+        if let Some(search) = &file.search {
+            search.check(&split).map_err(Failure::Config)?;
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            split,
+            features: Spec::parse(&file.features)?,
+            kind: Kind::named(&file.model.kind).map_err(Failure::Config)?,
+            gate: Gate::read(&file.gate).map_err(|error| Failure::Config(format!("gate: {error}")))?,
+            name: file.name.parse().map_err(|error| Failure::Config(format!("name: {error}")))?,
+            task: file.task,
+            auto_deploy: file.auto_deploy,
+            seed: file.seed,
+            threads: file.threads.unwrap_or(threads).max(1),
+            data,
+            validation: file.validation,
+            model: file.model,
+            search: file.search,
+            evaluation: file.evaluation,
+            deployment: file.deployment,
+            registry: file.registry,
+            retry: file.retry,
+            card: file.card,
+            digest: format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
+        })
+    }
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

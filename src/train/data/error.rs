@@ -1,0 +1,138 @@
+//! What can be wrong with data, and how the pipeline ends then.
+
+/// Why there is no data to train on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataError {
+    /// `[data]`, `[split]` or a schema file says something that cannot be.
+    #[error("{0}")]
+    Config(String),
+    /// The data cannot be reached or read; a later try may do better.
+    #[error("{from}: {reason}")]
+    Unreachable {
+        /// Where it should come from.
+        from: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The data is there but damaged or in disorder.
+    #[error("{from}: {reason}")]
+    Unreadable {
+        /// The file, or what was being read.
+        from: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Nothing matched the path.
+    #[error("no {format} file at `{path}`; name a file, a folder or a pattern such as `data/*.parquet`")]
+    NoFiles {
+        /// As configured.
+        path: String,
+        /// What was looked for.
+        format: &'static str,
+    },
+    /// No row lies in the range.
+    #[error("no rows from {start} (included) to {end} (excluded); see `data.date_range`")]
+    EmptyRange {
+        /// As configured; `the beginning` without a range.
+        start: String,
+        /// As configured; `the end` without a range.
+        end: String,
+    },
+    /// A column that is asked for is not in the data.
+    #[error("column `{column}` ({role}) is not in the data, which has: {present}")]
+    ColumnVanished {
+        /// Its name.
+        column: String,
+        /// What it is for.
+        role: &'static str,
+        /// The columns there are.
+        present: String,
+    },
+    /// A column holds what no model takes.
+    #[error("column `{column}` is {found}, which no model takes; name the others in `data.columns`")]
+    Unsupported {
+        /// Its name.
+        column: String,
+        /// Its type.
+        found: String,
+    },
+    /// A value that is not of its column's type.
+    #[error(
+        "column `{column}`, row {row}: `{value}` is not {wanted}; `data.types` can say what the column is"
+    )]
+    Malformed {
+        /// The column.
+        column: String,
+        /// Counted from 1 in what was loaded.
+        row: u64,
+        /// Its beginning.
+        value: String,
+        /// What the column was taken for.
+        wanted: &'static str,
+    },
+    /// Rows without a target.
+    #[error(
+        "{missing} of {rows} rows have no `{column}`; mend the data, or set `data.missing_target = \"drop\"`"
+    )]
+    MissingTarget {
+        /// The target.
+        column: String,
+        /// Rows without.
+        missing: u64,
+        /// Of so many.
+        rows: u64,
+    },
+    /// Every row has the same target.
+    #[error("`{column}` is {value} in all of {rows} rows: there is nothing to learn")]
+    ConstantTarget {
+        /// The target.
+        column: String,
+        /// Its only value.
+        value: String,
+        /// Rows there are.
+        rows: u64,
+    },
+    /// A classification with a single class.
+    #[error("all of {rows} rows are of class `{class}`: a classifier needs two; see `data.date_range`")]
+    OneClass {
+        /// The class.
+        class: String,
+        /// Rows there are.
+        rows: u64,
+    },
+    /// More was needed at a time than `data.memory_limit`.
+    #[error("more memory was needed than `data.memory_limit` ({limit} MiB) allows: {reason}")]
+    Memory {
+        /// MiB.
+        limit: u64,
+        /// As reported.
+        reason: String,
+    },
+    /// The consumer of the rows gave up.
+    #[error("{0}")]
+    Consumer(String),
+}
+
+impl DataError {
+    /// How the process ends: 2 configuration, 3 validation, 5 data.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::MissingTarget { .. } | Self::ConstantTarget { .. } | Self::OneClass { .. } => 3,
+            _ => 5,
+        }
+    }
+
+    /// Whether trying again later makes sense.
+    pub(crate) fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    pub(crate) fn unreachable(from: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Unreachable { from: from.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn unreadable(from: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Unreadable { from: from.to_owned(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,106 @@
+//! PostgreSQL. The rows of one statement go into a Parquet file as they arrive, so that later passes see the same ones
+//! and a long training keeps no connection open.
+
+mod spool;
+mod sql;
+mod tls;
+mod types;
+
+use std::path::Path;
+
+use futures_util::TryStreamExt;
+use tokio::runtime::Builder;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config};
+
+use super::{Access, Files};
+use crate::data::config::{DataConfig, FileFormat};
+use crate::data::error::DataError;
+use spool::Spool;
+use sql::Query;
+
+/// Copies what the statement of `config` answers.
+pub(crate) fn spool(
+    config: &DataConfig,
+    group: Option<&str>,
+    access: &Access<'_>,
+    folder: &Path,
+) -> Result<Files, DataError> {
+    let variable = config.url_env.as_deref().unwrap_or_default();
+    let Some(url) = (access.environment)(variable) else {
+        return Err(DataError::Config(format!(
+            "data.url_env: the environment variable `{variable}` is not set; it holds postgresql://user:password@host/database"
+        )));
+    };
+    // The parser's own error may show the password.
+    let server: Config = url.parse().map_err(|_| {
+        DataError::Config(format!(
+            "data.url_env: `{variable}` holds no URL such as postgresql://user:password@host/database"
+        ))
+    })?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DataError::unreachable("the database", error))?;
+    let path = folder.join("rows.parquet");
+    let statement = runtime.block_on(copy(config, group, &server, &path))?;
+    let origin = config.table.clone().unwrap_or_else(|| "query".to_owned());
+    let origin = format!("postgresql:{}/{origin}", server.get_dbname().unwrap_or_default());
+    Ok(Files { paths: vec![path], format: FileFormat::Parquet, origin, statement: Some(statement) })
+}
+
+async fn copy(
+    config: &DataConfig,
+    group: Option<&str>,
+    server: &Config,
+    path: &Path,
+) -> Result<String, DataError> {
+    let client = connect(server).await?;
+    let plain = client
+        .prepare(&sql::plain(config))
+        .await
+        .map_err(|error| refused("the statement of data.table or data.query", &error))?;
+    let query = Query::new(config, group, plain.columns())?;
+    let statement = query.statement();
+    let mut spool = Spool::create(path, &query.columns)?;
+    let rows = client
+        .query_raw(&statement, std::iter::empty::<&(dyn ToSql + Sync)>())
+        .await
+        .map_err(|error| refused("the statement", &error))?;
+    let mut rows = std::pin::pin!(rows);
+    while let Some(row) = rows.try_next().await.map_err(|error| refused("the statement", &error))? {
+        spool.push(&row)?;
+    }
+    spool.finish()?;
+    Ok(statement)
+}
+
+async fn connect(server: &Config) -> Result<Client, DataError> {
+    let (client, connection) =
+        server.connect(tls::connector()?).await.map_err(|error| refused("connecting", &error))?;
+    // It ends with the client, whose calls report what went wrong with it.
+    let _connection = sidegate::task::spawn("database", async move {
+        let _ = connection.await;
+    });
+    // Whatever the statement says, it changes nothing.
+    client
+        .batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+        .await
+        .map_err(|error| refused("a read-only session", &error))?;
+    Ok(client)
+}
+
+fn refused(what: &str, error: &tokio_postgres::Error) -> DataError {
+    let reason = error.as_db_error().map_or_else(|| chain(error), |error| error.to_string());
+    DataError::unreachable("the database", format!("{what}: {reason}"))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,101 @@
+//! Files, folders and patterns.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Files;
+use crate::data::config::FileFormat;
+use crate::data::error::DataError;
+
+impl FileFormat {
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let extension = Path::new(name).extension()?.to_str()?;
+        if extension.eq_ignore_ascii_case("parquet") {
+            Some(Self::Parquet)
+        } else if extension.eq_ignore_ascii_case("csv") {
+            Some(Self::Csv)
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Parquet => "Parquet",
+            Self::Csv => "CSV",
+        }
+    }
+}
+
+/// The files of a path by name, so that their order is the same everywhere.
+pub(crate) fn find(path: &str, format: Option<FileFormat>) -> Result<Files, DataError> {
+    let unreadable = |error: std::io::Error| DataError::unreachable(path, error);
+    let mut named: Vec<PathBuf> = Vec::new();
+    if Path::new(path).is_file() {
+        named.push(path.into());
+    } else if Path::new(path).is_dir() {
+        below(Path::new(path), &mut named).map_err(unreadable)?;
+    } else {
+        let matches = glob::glob(path).map_err(|error| {
+            DataError::Config(format!("data.path: `{path}` is no file, no folder and no pattern: {error}"))
+        })?;
+        for found in matches {
+            let found = found.map_err(|error| DataError::unreachable(path, error))?;
+            if found.is_file() {
+                named.push(found);
+            }
+        }
+    }
+    named.sort();
+    let absolute =
+        named.into_iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let (paths, format) = of_format(path, absolute, format, |path| path.to_str().unwrap_or_default())?;
+    Ok(Files { paths, format, origin: path.to_owned(), statement: None })
+}
+
+/// Those of a format; of the only format there is when none is said.
+pub(crate) fn of_format<T>(
+    path: &str,
+    found: Vec<T>,
+    format: Option<FileFormat>,
+    name: impl Fn(&T) -> &str,
+) -> Result<(Vec<T>, FileFormat), DataError> {
+    // A single file may be named as it likes when its format is said.
+    if let (Some(format), [only]) = (format, found.as_slice())
+        && name(only).ends_with(path.trim_start_matches("./"))
+    {
+        return Ok((found, format));
+    }
+    let has = |wanted| found.iter().any(|file| FileFormat::of(name(file)) == Some(wanted));
+    let format = match (format, has(FileFormat::Parquet), has(FileFormat::Csv)) {
+        (Some(format), ..) => format,
+        (None, true, true) => {
+            return Err(DataError::Config(format!(
+                "data.format: `{path}` has Parquet and CSV files; say which are meant"
+            )));
+        }
+        (None, false, true) => FileFormat::Csv,
+        (None, ..) => FileFormat::Parquet,
+    };
+    let files: Vec<T> = found.into_iter().filter(|file| FileFormat::of(name(file)) == Some(format)).collect();
+    if files.is_empty() {
+        return Err(DataError::NoFiles { path: path.to_owned(), format: format.name() });
+    }
+    Ok((files, format))
+}
+
+fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Writers keep what is unfinished in `_temporary`, `.part` and the like.
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(['.', '_'])) {
+            continue;
+        }
+        if entry.path().is_dir() {
+            below(&entry.path(), found)?;
+        } else {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}

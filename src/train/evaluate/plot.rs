@@ -1,0 +1,70 @@
+//! Pictures of a model, as SVG of a few kilobytes without scripts; light and dark.
+
+mod axis;
+mod bars;
+mod chart;
+mod classes;
+mod learning;
+mod matrix;
+mod numbers;
+
+pub(crate) use bars::bars;
+pub(crate) use classes::{calibration, precision_recall, roc};
+pub(crate) use learning::learning_curve;
+pub(crate) use matrix::confusion;
+pub(crate) use numbers::{predicted_vs_actual, residuals};
+
+use super::markup::escaped;
+
+/// The looks of plots, for the page that holds them.
+pub(super) const STYLE: &str = include_str!("plot.css");
+
+/// A drawing.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Plot {
+    /// The name of its file, without an ending.
+    pub(crate) name: &'static str,
+    /// What it shows.
+    pub(crate) title: String,
+    width: f64,
+    height: f64,
+    body: String,
+}
+
+impl Plot {
+    fn new(name: &'static str, title: &str, [width, height]: [f64; 2], body: &str) -> Self {
+        let head = format!("<text class=\"title start\" x=\"14\" y=\"24\">{}</text>\n", escaped(title));
+        Self { name, title: title.to_owned(), width, height, body: head + body }
+    }
+
+    /// Whether it needs a page's whole width to be read.
+    pub(super) const fn wide(&self) -> bool {
+        self.width > 500.0
+    }
+
+    /// As a part of a page that has the looks.
+    pub(crate) fn inline(&self) -> String {
+        self.svg("", "")
+    }
+
+    /// As a file of its own.
+    pub(crate) fn file(&self) -> String {
+        let size = format!(
+            " xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\"",
+            self.width, self.height
+        );
+        let back = "<rect class=\"back\" width=\"100%\" height=\"100%\"/>";
+        let own = ".plot .back { fill: #fff; }\n@media (prefers-color-scheme: dark) { .plot .back { fill: #1a202a; } }\n";
+        self.svg(&size, &format!("<style>\n{STYLE}{own}</style>\n{back}\n"))
+    }
+
+    fn svg(&self, attributes: &str, head: &str) -> String {
+        format!(
+            "<svg class=\"plot\"{attributes} viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\">\n{head}{}</svg>\n",
+            self.width,
+            self.height,
+            escaped(&self.title),
+            self.body
+        )
+    }
+}

@@ -1,0 +1,154 @@
+//! From scores to what the model answers.
+
+use sidegate::booster::Transform;
+use sidegate::onnx::write::{self, GraphBuilder, Value};
+use sidegate::tensor::{Data, Datatype};
+
+use crate::features::error::{Error, model};
+use crate::features::graph::named;
+
+/// What a model is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    /// A number, or one for each target.
+    Number,
+    /// A class, and how probable each is.
+    Classes(Classes),
+}
+
+/// What the classes are called, in the order of their numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Classes {
+    /// By integers.
+    Numbers(Vec<i64>),
+    /// By names.
+    Names(Vec<String>),
+}
+
+impl Classes {
+    fn len(&self) -> usize {
+        match self {
+            Self::Numbers(classes) => classes.len(),
+            Self::Names(classes) => classes.len(),
+        }
+    }
+}
+
+/// Appends what turns scores [rows, targets] into answers, and the outputs.
+pub(super) fn write(
+    builder: &mut GraphBuilder,
+    scores: &Value,
+    targets: usize,
+    transform: Transform,
+    answer: &Answer,
+) -> Result<(), Error> {
+    match answer {
+        Answer::Number => {
+            let numbers = numbers(builder, scores, targets, transform);
+            let targets = transform.outputs(targets);
+            let (value, shape) = match targets {
+                1 => {
+                    let axes = builder.list(Data::Int64(vec![1]));
+                    (builder.node("Squeeze", &[&numbers, &axes], vec![]), vec![-1])
+                }
+                targets => (numbers, vec![-1, targets as i64]),
+            };
+            builder.output(&value, "prediction", Datatype::Fp32, &shape).map_err(named)
+        }
+        Answer::Classes(classes) => {
+            let probabilities = probabilities(builder, scores, targets, transform)?;
+            let count = targets.max(2);
+            if classes.len() != count {
+                return Err(model!("the model tells {count} classes apart, but {} are named", classes.len()));
+            }
+            let label = label(builder, &probabilities, classes);
+            let datatype = match classes {
+                Classes::Numbers(_) => Datatype::Int64,
+                Classes::Names(_) => Datatype::Bytes,
+            };
+            builder.output(&label, "label", datatype, &[-1]).map_err(named)?;
+            builder
+                .output(&probabilities, "probabilities", Datatype::Fp32, &[-1, count as i64])
+                .map_err(named)
+        }
+    }
+}
+
+fn numbers(builder: &mut GraphBuilder, scores: &Value, targets: usize, transform: Transform) -> Value {
+    let to_float = || vec![write::int("to", write::element(Datatype::Fp32))];
+    match transform {
+        Transform::Identity => scores.clone(),
+        Transform::Logistic { slope } => sigmoid(builder, scores, slope),
+        Transform::Exp => builder.node("Exp", &[scores], vec![]),
+        Transform::Softplus => builder.node("Softplus", &[scores], vec![]),
+        Transform::SignedSquare => {
+            let size = builder.node("Abs", &[scores], vec![]);
+            builder.node("Mul", &[scores, &size], vec![])
+        }
+        Transform::Hinge => {
+            let zero = builder.scalar(Data::Fp32(vec![0.0]));
+            let above = builder.node("Greater", &[scores, &zero], vec![]);
+            builder.node("Cast", &[&above], to_float())
+        }
+        Transform::Softmax => softmax(builder, scores),
+        Transform::ArgMax => {
+            let best =
+                builder.node("ArgMax", &[scores], vec![write::int("axis", 1), write::int("keepdims", 1)]);
+            builder.node("Cast", &[&best], to_float())
+        }
+        Transform::Sorted => {
+            let count = builder.list(Data::Int64(vec![targets as i64]));
+            let ascending = vec![write::int("axis", 1), write::int("largest", 0), write::int("sorted", 1)];
+            let [sorted, _] = builder.nodes("TopK", &[scores, &count], ascending);
+            sorted
+        }
+    }
+}
+
+/// The probability of every class. Scores that nothing is done to are probabilities, as those of forests are.
+fn probabilities(
+    builder: &mut GraphBuilder,
+    scores: &Value,
+    targets: usize,
+    transform: Transform,
+) -> Result<Value, Error> {
+    let several = match transform {
+        Transform::Softmax | Transform::ArgMax => softmax(builder, scores),
+        Transform::Logistic { .. } | Transform::Identity | Transform::Hinge => {
+            numbers(builder, scores, targets, transform)
+        }
+        other => return Err(model!("the objective ({other:?}) predicts numbers, not classes")),
+    };
+    if targets > 1 {
+        return Ok(several);
+    }
+    let one = builder.scalar(Data::Fp32(vec![1.0]));
+    let first = builder.node("Sub", &[&one, &several], vec![]);
+    Ok(builder.node("Concat", &[&first, &several], vec![write::int("axis", 1)]))
+}
+
+/// The class that is most probable; of equals the first.
+fn label(builder: &mut GraphBuilder, probabilities: &Value, classes: &Classes) -> Value {
+    let last = vec![write::int("axis", 1), write::int("keepdims", 0)];
+    let number = builder.node("ArgMax", &[probabilities], last);
+    let names = match classes {
+        Classes::Numbers(classes) if classes.iter().copied().eq(0..classes.len() as i64) => return number,
+        Classes::Numbers(classes) => Data::Int64(classes.clone()),
+        Classes::Names(classes) => Data::Bytes(classes.iter().collect()),
+    };
+    let names = builder.list(names);
+    builder.node("Gather", &[&names, &number], vec![write::int("axis", 0)])
+}
+
+fn softmax(builder: &mut GraphBuilder, scores: &Value) -> Value {
+    builder.node("Softmax", &[scores], vec![write::int("axis", 1)])
+}
+
+fn sigmoid(builder: &mut GraphBuilder, scores: &Value, slope: f64) -> Value {
+    let mut scores = scores.clone();
+    if slope != 1.0 {
+        let slope = builder.scalar(Data::Fp32(vec![slope as f32]));
+        scores = builder.node("Mul", &[&scores, &slope], vec![]);
+    }
+    builder.node("Sigmoid", &[&scores], vec![])
+}

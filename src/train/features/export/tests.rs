@@ -1,0 +1,217 @@
+use crate::learner::Linear;
+use sidegate::booster::{self, Booster, Forest, Node, Source, Test, Trees};
+use sidegate::engine::{Engine, LoadOptions, Scratch, trees::Trees as Runs};
+use sidegate::format::{Format, Model as File};
+use sidegate::tensor::{Data, Datatype, Tensor};
+
+use super::*;
+use crate::features::fit::Fitter;
+use crate::features::raw::{Field, Kind, RawBatch, RawColumn};
+use crate::features::sample::Random;
+use crate::features::spec::Spec;
+
+/// A recipe of so many plain numbers.
+fn plain(width: usize) -> Recipe {
+    let fields: Vec<Field> =
+        (0..width).map(|at| Field { name: format!("f{at}"), kind: Kind::Number, nullable: false }).collect();
+    let mut fitter = Fitter::new(Spec::default(), fields).unwrap();
+    fitter.push(&RawBatch { columns: vec![RawColumn::Numbers(vec![0.0]); width] }).unwrap();
+    fitter.finish().unwrap()
+}
+
+/// The outputs of a file on columns of numbers.
+fn run(file: Vec<u8>, columns: &[Vec<f32>]) -> Vec<Tensor> {
+    let model = File::parse(Format::Onnx, file).unwrap();
+    let session = Runs.load(&model, &LoadOptions { workers: 1 }).unwrap();
+    let inputs: Vec<Tensor> =
+        columns.iter().map(|column| Tensor::new(&[column.len(), 1], Data::Fp32(column.clone()))).collect();
+    let mut outputs = Vec::new();
+    session.run(&inputs, &mut Scratch::new(0), &mut outputs).unwrap();
+    outputs
+}
+
+/// What the library's own rules give for the same rows.
+fn original(booster: &Booster, columns: &[Vec<f32>]) -> Vec<f64> {
+    let session = Runs.load(&File::Booster(booster.clone().into()), &LoadOptions { workers: 1 }).unwrap();
+    let rows = columns[0].len();
+    let values = (0..rows).flat_map(|row| columns.iter().map(move |column| column[row]));
+    let shape = [rows, columns.len()];
+    let input = match booster.signature.inputs[0].datatype {
+        Datatype::Fp32 => Tensor::new(&shape, Data::Fp32(values.collect())),
+        _ => Tensor::new(&shape, Data::Fp64(values.map(f64::from).collect())),
+    };
+    let mut outputs = Vec::new();
+    session.run(&[input], &mut Scratch::new(0), &mut outputs).unwrap();
+    (0..outputs[0].data.len()).map(|at| outputs[0].data.number(at).unwrap()).collect()
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f64> {
+    (0..tensor.data.len()).map(|at| tensor.data.number(at).unwrap()).collect()
+}
+
+/// A random tree over `features`, of which the last one is a category below 40.
+fn grow<T: Copy>(
+    random: &mut Random,
+    trees: &mut Trees<T>,
+    features: u32,
+    depth: u32,
+    of: fn(f64) -> T,
+    compare: fn(T) -> Test<T>,
+) {
+    let place = trees.nodes.len();
+    if depth == 0 || random.below(8) == 0 {
+        trees.nodes.push(Node::Leaf(of(random.share() - 0.5)));
+        return;
+    }
+    let feature = random.below(features.into()) as u32;
+    let test = if feature + 1 == features {
+        let set = (0..40).filter(|_| random.below(3) == 0).collect();
+        trees.sets.push(set);
+        Test::OneOf(trees.sets.len() as u32 - 1)
+    } else {
+        compare(of(
+            (random.share() * 20.0 - 10.0).round() / 2.0 + if random.below(2) == 0 { 0.1 } else { 0.0 }
+        ))
+    };
+    trees.nodes.push(Node::Leaf(of(0.0)));
+    let yes = trees.nodes.len() as u32;
+    grow(random, trees, features, depth - 1, of, compare);
+    let no = trees.nodes.len() as u32;
+    grow(random, trees, features, depth - 1, of, compare);
+    trees.nodes[place] = Node::Split { feature, test, missing: random.below(2) == 0, yes, no };
+}
+
+/// Rows with thresholds, their neighbours and missing values among them.
+fn hard(random: &mut Random, features: usize, rows: usize) -> Vec<Vec<f32>> {
+    let mut columns: Vec<Vec<f32>> = Vec::new();
+    for at in 0..features {
+        let mut value = || match random.below(6) {
+            0 => f32::NAN,
+            _ if at + 1 == features => random.below(45) as f32,
+            1 => ((random.share() * 20.0 - 10.0).round() / 2.0 + 0.1) as f32,
+            2 => (((random.share() * 20.0 - 10.0).round() / 2.0 + 0.1) as f32).next_up(),
+            3 => f32::INFINITY,
+            _ => ((random.share() * 20.0 - 10.0).round() / 2.0) as f32,
+        };
+        columns.push((0..rows).map(|_| value()).collect());
+    }
+    columns
+}
+
+fn blank() -> Booster {
+    let ubj = r#"{"version":[3,0,0],"learner":{"objective":{"name":"reg:squarederror"},"learner_model_param":{"base_score":"0","num_feature":"4","num_class":"0","num_target":"1"},"gradient_booster":{"name":"gbtree","model":{"gbtree_model_param":{"num_trees":"0"},"tree_info":[],"trees":[]}}}}"#;
+    booster::parse(Source::XgboostJson, ubj.as_bytes()).unwrap()
+}
+
+#[test]
+fn every_row_reaches_the_leaf_that_it_reached() {
+    for seed in 0..12 {
+        let random = &mut Random(seed);
+        let mut booster = blank();
+        // One tree at a time: no sum hides a leaf.
+        let columns = hard(random, 4, 700);
+        if seed % 2 == 0 {
+            let mut trees = Trees::<f32>::default();
+            grow(random, &mut trees, 4, 7, |x| x as f32, Test::Below);
+            trees.trees.push(booster::Tree { root: 0, target: 0 });
+            booster.forest = Forest::Single(trees);
+        } else {
+            let mut trees = Trees::<f64>::default();
+            grow(random, &mut trees, 4, 7, |x| x, Test::AtMost);
+            trees.trees.push(booster::Tree { root: 0, target: 0 });
+            booster.forest = Forest::Double(trees);
+            booster.signature.inputs[0].datatype = Datatype::Fp64;
+        }
+        let file = export(&plain(4), &Model::Booster(booster.clone()), &Answer::Number).unwrap();
+        let found = numbers(&run(file, &columns)[0]);
+        let wanted = original(&booster, &columns);
+        for (row, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+            assert_eq!(
+                *found as f32,
+                *wanted as f32,
+                "seed {seed}, row {row}: {:?}",
+                columns.iter().map(|c| c[row]).collect::<Vec<_>>()
+            );
+        }
+    }
+}
+
+#[test]
+fn classes_are_answered_by_name() {
+    let mut booster = blank();
+    booster.targets = 3;
+    booster.transform = Transform::Softmax;
+    let mut trees = Trees::<f32>::default();
+    for target in 0..3 {
+        trees.trees.push(booster::Tree { root: trees.nodes.len() as u32, target });
+        let root = trees.nodes.len() as u32;
+        trees.nodes.push(Node::Split {
+            feature: target,
+            test: Test::Below(0.0),
+            missing: false,
+            yes: root + 1,
+            no: root + 2,
+        });
+        trees.nodes.extend([Node::Leaf(0.0), Node::Leaf(2.0)]);
+    }
+    booster.forest = Forest::Single(trees);
+    let classes = Classes::Names(["setosa", "versicolor", "virginica"].map(str::to_owned).to_vec());
+    let file = export(&plain(4), &Model::Booster(booster.clone()), &Answer::Classes(classes)).unwrap();
+    let columns = [vec![1.0, -1.0, -1.0], vec![-1.0, 1.0, -1.0], vec![-1.0, -1.0, 1.0], vec![0.0; 3]];
+    let outputs = run(file.clone(), &columns);
+    let Data::Bytes(labels) = &outputs[0].data else { panic!() };
+    assert_eq!(labels.iter().collect::<Vec<_>>(), [b"setosa".as_slice(), b"versicolor", b"virginica"]);
+    assert_eq!((&outputs[0].shape[..], &outputs[1].shape[..]), (&[3][..], &[3, 3][..]));
+    let wanted = 2_f64.exp() / (2_f64.exp() + 2.0);
+    assert!((outputs[1].data.number(0).unwrap() - wanted).abs() < 1e-6);
+    let signature = File::parse(Format::Onnx, file).unwrap().signature().clone();
+    let names: Vec<&str> = signature.outputs.iter().map(|output| &*output.name).collect();
+    assert_eq!(names, ["label", "probabilities"]);
+    assert_eq!(signature.inputs[0].shape, [-1, 1]);
+}
+
+#[test]
+fn linear_models_are_summed_in_float64() {
+    let recipe = plain(2);
+    let columns = [vec![1e7, 3.0], vec![1.0, -2.0]];
+    let one = Linear { weights: vec![vec![1.0, 0.5]], intercepts: vec![-1e7] };
+    let file = export(&recipe, &Model::Linear(one.clone()), &Answer::Number).unwrap();
+    assert_eq!(numbers(&run(file, &columns)[0]), [0.5, -9_999_998.0]);
+    let file =
+        export(&recipe, &Model::Linear(one.clone()), &Answer::Classes(Classes::Numbers(vec![7, 3]))).unwrap();
+    let outputs = run(file, &columns);
+    assert_eq!(outputs[0].data, Data::Int64(vec![3, 7]));
+    assert!((outputs[1].data.number(1).unwrap() - 1.0 / (1.0 + (-0.5_f64).exp())).abs() < 1e-6);
+    let three =
+        Linear { weights: vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.0, 0.0]], intercepts: vec![0.0; 3] };
+    let file =
+        export(&recipe, &Model::Linear(three.clone()), &Answer::Classes(Classes::Numbers(vec![0, 1, 2])))
+            .unwrap();
+    assert_eq!(run(file, &[vec![-1.0, 2.0], vec![-2.0, 1.0]])[0].data, Data::Int64(vec![2, 0]));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    #[track_caller]
+    fn refused(recipe: &Recipe, model: &Model, answer: &Answer, words: &str) {
+        let error = export(recipe, model, answer).unwrap_err();
+        assert!(matches!(error, Error::Model(_)) && error.to_string().contains(words), "{error}");
+    }
+    let mut booster = blank();
+    let two = Answer::Classes(Classes::Numbers(vec![0, 1]));
+    refused(&plain(3), &Model::Booster(booster.clone()), &Answer::Number, "trained on 4 features, not 3");
+    let linear = Linear { weights: vec![vec![1.0]], intercepts: vec![0.0] };
+    refused(&plain(3), &Model::Linear(linear.clone()), &Answer::Number, "1 weights for 3 features");
+    let linear = Linear { weights: vec![vec![f64::NAN; 3]], intercepts: vec![0.0] };
+    refused(&plain(3), &Model::Linear(linear.clone()), &Answer::Number, "not finite");
+    booster.transform = Transform::Exp;
+    refused(&plain(4), &Model::Booster(booster.clone()), &two, "predicts numbers, not classes");
+    booster.transform = Transform::Softmax;
+    booster.targets = 3;
+    refused(&plain(4), &Model::Booster(booster.clone()), &two, "tells 3 classes apart, but 2 are named");
+    let mut recipe = plain(4);
+    recipe.inputs[0].name = "prediction".to_owned();
+    let crate::features::recipe::Make::Number { of } = &mut recipe.blocks[0].make else { panic!() };
+    *of = "prediction".to_owned();
+    refused(&recipe, &Model::Booster(blank().clone()), &Answer::Number, "called `prediction`");
+}

@@ -1,0 +1,161 @@
+//! That the exported file answers as the trained model does: every engine that runs it, on every row of the test.
+
+use sidegate::config::EngineChoice;
+use sidegate::engine::EngineKind;
+use sidegate::format::Model;
+
+use crate::evaluate::card::Proof;
+use crate::features::{Features, Field, RawBatch};
+use crate::predictor::Predictor;
+use crate::served::Served;
+use crate::table::Task;
+
+/// Of a prediction, relative where it is above 1 (decisions on tolerance: docs/training.md).
+const TOLERANCE: f64 = 1e-5;
+
+/// A proof that goes on row by row.
+pub(crate) struct Prover {
+    task: Task,
+    features: Features,
+    predictor: Predictor,
+    /// The whole model and its features alone, by engine.
+    engines: Vec<Engine>,
+}
+
+struct Engine {
+    whole: Served,
+    alone: Served,
+    proof: Proof,
+    /// Features that did not come out bit by bit as in training.
+    unequal: Option<String>,
+}
+
+// === impl Prover ===
+
+impl Prover {
+    /// Of a model and of its features alone, both as files that were read back. Engines that cannot run them are left out;
+    /// `trees` must.
+    ///
+    /// # Errors
+    /// When `trees` cannot run them, or they ask for other columns.
+    pub(crate) fn new(
+        (whole, alone): (&Model, &Model),
+        features: Features,
+        predictor: Predictor,
+        fields: &[Field],
+        task: Task,
+    ) -> Result<Self, String> {
+        let mut engines = Vec::new();
+        for choice in [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract] {
+            let both = Served::load(whole, choice, fields)
+                .and_then(|whole| Ok((whole, Served::load(alone, choice, fields)?)));
+            match both {
+                Ok((whole, alone)) => {
+                    let proof = Proof { engine: whole.engine.name().to_owned(), ..Proof::default() };
+                    engines.push(Engine { whole, alone, proof, unequal: None });
+                }
+                Err(error) if choice == EngineChoice::Trees => return Err(error),
+                // tract runs fewer graphs, and ONNX Runtime need not be there.
+                Err(error) => tracing::info!(?choice, error, "not proven with this engine"),
+            }
+        }
+        Ok(Self { task, features, predictor, engines })
+    }
+
+    /// Compares the answers to some rows.
+    ///
+    /// # Errors
+    /// When an engine does not answer.
+    pub(crate) fn push(&mut self, raw: &RawBatch) -> Result<(), String> {
+        if raw.rows() == 0 {
+            return Ok(());
+        }
+        let width = self.features.columns().len();
+        let values = self.features.of(raw).map_err(|error| error.to_string())?.to_vec();
+        let wanted = self.predictor.scores(&values, width)?;
+        for engine in &mut self.engines {
+            let name = engine.whole.engine;
+            let told = |error: String| format!("{name}: {error}");
+            engine.alone.ask(raw).map_err(told)?;
+            engine.unequal = engine.unequal.take().or_else(|| unequal(&engine.alone, &values));
+            engine.whole.ask(raw).map_err(told)?;
+            let found = engine.whole.scores(self.task).map_err(told)?;
+            engine.proof.rows += raw.rows() as u64;
+            if found.len() != wanted.len() {
+                return Err(told(format!("{} answers where {} are wanted", found.len(), wanted.len())));
+            }
+            for (found, wanted) in found.iter().zip(&wanted) {
+                let off = (found - wanted).abs() / wanted.abs().max(1.0);
+                // What is no number is as far off as can be.
+                engine.proof.largest =
+                    engine.proof.largest.max(if off.is_nan() { f64::INFINITY } else { off });
+            }
+            engine.proof.flips += flips(&found, &wanted, self.task);
+        }
+        Ok(())
+    }
+
+    /// What was found.
+    ///
+    /// # Errors
+    /// When an engine answers otherwise than the trained model.
+    pub(crate) fn finish(self) -> Result<Vec<Proof>, String> {
+        for Engine { proof, unequal, whole, .. } in &self.engines {
+            let Proof { engine, rows, largest, flips } = proof;
+            if *rows == 0 {
+                return Err("there are no rows to prove the model on".to_owned());
+            }
+            if *largest > TOLERANCE || *flips > 0 {
+                return Err(format!(
+                    "{engine} answers otherwise than the trained model: by up to {largest:.1e} ({TOLERANCE:.0e} is allowed), \
+                     {flips} of {rows} labels are others; nothing is registered"
+                ));
+            }
+            // Logarithms are rounded by each library in its own way.
+            if let Some(unequal) = unequal
+                && whole.engine == EngineKind::Trees
+            {
+                return Err(format!("{engine} makes other features: {unequal}"));
+            }
+        }
+        Ok(self.engines.into_iter().map(|engine| engine.proof).collect())
+    }
+}
+
+/// Where features differ from those of training, in their bits.
+fn unequal(served: &Served, values: &[f32]) -> Option<String> {
+    let output = served.outputs.first()?;
+    let differ = |at: &usize| {
+        let (found, wanted) = (output.data.number(*at)?, f64::from(values[*at]));
+        (found.to_bits() != wanted.to_bits() && !(found.is_nan() && wanted.is_nan()))
+            .then_some((found, wanted))
+    };
+    let at = (0..values.len()).find(|at| differ(at).is_some())?;
+    let (found, wanted) = differ(&at)?;
+    Some(format!("value {at} is {found}, not {wanted}"))
+}
+
+/// Rows whose class is another one, where that is no matter of a hair's breadth.
+fn flips(found: &[f64], wanted: &[f64], task: Task) -> u64 {
+    let count = match task {
+        Task::Regression => 0,
+        Task::Binary => found
+            .iter()
+            .zip(wanted)
+            .filter(|(found, wanted)| {
+                (**found >= 0.5) != (**wanted >= 0.5) && (*wanted - 0.5).abs() > TOLERANCE / 2.0
+            })
+            .count(),
+        Task::Multiclass { classes } => found
+            .chunks_exact(classes as usize)
+            .zip(wanted.chunks_exact(classes as usize))
+            .filter(|(found, wanted)| {
+                let best =
+                    |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+                let (a, b) = (best(found), best(wanted));
+                a != b && (wanted[b] - wanted[a]).abs() > TOLERANCE
+            })
+            .count(),
+    };
+    count as u64
+}

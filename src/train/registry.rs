@@ -1,0 +1,193 @@
+//! The registry as a training needs it: the version that serves now, a new one, its place, and the record of the run.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+use sidegate::config::{self, Sources};
+use sidegate::format::{Format, Model as File};
+use sidegate::model::{ModelName, Stage, Version};
+use sidegate::registry::manifest::Manifest;
+use sidegate::registry::operations::{self, Promotion, Registration};
+use sidegate::registry::store::{Body, Condition, Store};
+use sidegate::registry::writer::Writer;
+use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
+
+use crate::config::Config;
+use crate::evaluate::Card;
+use crate::failure::Failure;
+use crate::pipeline::{Pipeline, interface};
+use crate::progress::Progress;
+use crate::rows::Source;
+use crate::run::{Run, Step};
+
+/// The gateway's configuration, with the registry that the training names.
+fn gateway(config: &Config, url: Option<&str>) -> Result<(config::Config, Option<String>), Failure> {
+    let url = url.map(str::to_owned).or_else(|| config.registry.url.clone());
+    let flags = url.map(|url| ("registry.url".to_owned(), url)).into_iter().collect();
+    let sources = Sources { file: config.registry.config.clone(), ..Sources::from_process(flags) };
+    let loaded = config::load(&sources).map_err(|problems| Failure::Config(problems.to_string()))?;
+    Ok((loaded, sources.user().map(str::to_owned)))
+}
+
+/// The registry to write to, and the engines that prove.
+///
+/// # Errors
+/// When the configuration does not name one.
+pub(crate) fn open(config: &Config) -> Result<Writer, Failure> {
+    let (gateway, user) = gateway(config, None)?;
+    sidegate::engine::configure(&gateway.engine);
+    sidegate::engine::bring_onnxruntime();
+    sidegate::cli::open_registry(gateway.registry, config.registry.by.as_deref(), user)
+        .map_err(Failure::Registry)
+}
+
+/// Where data is, in a bucket that is reached as the registry is.
+pub(crate) fn bucket(config: &Config, name: &str) -> Result<Box<dyn Store>, String> {
+    let (gateway, _) =
+        gateway(config, Some(&format!("s3://{name}"))).map_err(|failure| failure.to_string())?;
+    sidegate::cli::open_store(&gateway.registry).map_err(|error| error.to_string())
+}
+
+/// The version in Production: its file and its classes; none where there is none.
+pub(crate) fn champion(writer: &Writer, model: &ModelName) -> Option<Result<(File, Vec<String>), String>> {
+    let version = in_production(writer, model)?;
+    Some(read(writer.store(), model, version))
+}
+
+/// The number of the version in Production.
+pub(crate) fn parent(writer: &Writer, model: &ModelName) -> Option<u64> {
+    in_production(writer, model).map(Version::get)
+}
+
+fn in_production(writer: &Writer, model: &ModelName) -> Option<Version> {
+    let versions = operations::get_models_by_stage(writer.store(), model, Stage::Production).ok()?;
+    versions.last().and_then(|version| version.version.parse().ok())
+}
+
+fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<(File, Vec<String>), String> {
+    let bytes = |name: &str, most: u64| {
+        let read =
+            store.read(&layout::file(model, version, name), most, None).map_err(|error| error.to_string())?;
+        read.bytes().ok_or_else(|| format!("version {version} has no {name}"))
+    };
+    let manifest = Manifest::parse(&bytes(layout::MANIFEST, MAX_JSON_BYTES)?, model, version);
+    let manifest = manifest.map_err(|error| error.to_string())?;
+    // A card is JSON too, and no model of XGBoost's.
+    let found = manifest.files.keys().find_map(|name| {
+        let format = Format::of(std::path::Path::new(name))?;
+        (format.file_name() == name.as_str()).then_some((name, format))
+    });
+    let (name, format) = found.ok_or("its manifest names no model file")?;
+    let file = File::parse(format, bytes(name, MAX_MODEL_BYTES)?).map_err(|error| error.to_string())?;
+    Ok((file, manifest.labels))
+}
+
+/// Registers and promotes what the run made.
+pub(crate) fn publish(
+    pipeline: &mut Pipeline<'_>,
+    source: &Source,
+    card: &Card,
+) -> Result<Option<()>, Failure> {
+    let Some(writer) = &pipeline.writer else { return Ok(None) };
+    let config = pipeline.config;
+    let registration = registration(pipeline, source, card)?;
+    let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
+    let version = done.value.version;
+    pipeline.run.record.version = Some(version);
+    let words = format!("version {version} of {} ({})", config.name, done.value.digest);
+    if !pipeline.over(Step::Register, &words, json!({ "version": version, "digest": done.value.digest }))? {
+        return Ok(None);
+    }
+    if !config.auto_deploy {
+        let words =
+            format!("not asked for: sidegate registry promote {} {version} --stage Production", config.name);
+        pipeline.progress.say("promote", &words, json!({}));
+        return Ok(Some(()));
+    }
+    let (Some(writer), Some(number)) = (&pipeline.writer, Version::new(version)) else { return Ok(None) };
+    let stage = config.deployment.stage()?;
+    let promotion = Promotion {
+        alias: config.deployment.alias.clone(),
+        why: Some(format!("{} passed its gate", pipeline.run.record.run)),
+        evidence: Some(format!("run:{}", pipeline.run.record.run)),
+        ..Promotion::new(number, stage)
+    };
+    operations::promote(writer, &config.name, &promotion, None)?;
+    pipeline.over(
+        Step::Promote,
+        &format!("version {version} is in {}", stage.name()),
+        json!({ "version": version }),
+    )?;
+    Ok(Some(()))
+}
+
+fn registration(pipeline: &Pipeline<'_>, source: &Source, card: &Card) -> Result<Registration, Failure> {
+    let (config, run) = (pipeline.config, &pipeline.run);
+    let there = |name: &str| Some(run.path(name)).filter(|path| path.is_file());
+    let beside: Vec<PathBuf> =
+        ["report.html", "card.md", "card.json", "schema.json", "validation.json", crate::search::FILE]
+            .into_iter()
+            .filter_map(there)
+            .collect();
+    let object = |value: Value| match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    let model_file = run.path("model.onnx");
+    let bytes = std::fs::read(&model_file).map_err(|error| Failure::file(&model_file, &error))?;
+    let file = File::parse(Format::Onnx, bytes)?;
+    let mut shown = card.clone();
+    shown.interface = interface(&file);
+    run.write("card.json", shown.json().map_err(Failure::Failed)?)?;
+    let lineage = json!({
+        "data": card.data.digest,
+        "data_sources": [source.origin()],
+        "range": card.data.range,
+        "rows": card.data.rows,
+        "code": card.lineage.code,
+        "config": card.lineage.config,
+        "program": card.lineage.program,
+    });
+    let mut lineage = object(lineage);
+    lineage.retain(|_, value| !value.is_null());
+    let prediction = if source.classes.is_some() { "probabilities" } else { "prediction" };
+    Ok(Registration {
+        golden: there("golden.json"),
+        profile: there("profile.json"),
+        beside,
+        tags: object(json!({ "learner": config.kind.name(), "task": card.evaluation.task })),
+        metrics: object(json!(run.record.metrics)),
+        params: object(run.record.params.clone()),
+        lineage,
+        gate: object(json!(card.gate)),
+        run_id: Some(run.record.run.clone()),
+        parent: card.lineage.parent.and_then(Version::new),
+        prediction: Some(prediction.to_owned()),
+        labels: source.classes.clone().unwrap_or_default(),
+        signature: Some(file.signature().clone()),
+        why: Some(format!("trained by {}", run.record.run)),
+        evidence: Some(format!("run:{}", run.record.run)),
+        ..Registration::new(model_file)
+    })
+}
+
+/// Keeps the record of a run beside the models. That it cannot be kept fails no training.
+pub(crate) fn record(writer: &Writer, run: &Run, progress: &mut Progress) {
+    let key = layout::run(&run.record.model, &run.record.run);
+    let bytes = serde_json::to_vec(&run.record).unwrap_or_default();
+    if let Err(error) = writer.store().write(&key, Body::Bytes(&bytes), Condition::None) {
+        progress.say(
+            "record",
+            &format!("the record of the run is in {} alone: {error}", run.folder.display()),
+            json!({}),
+        );
+    }
+}
+
+/// The revision of the code around the configuration, where it is in a repository.
+pub(crate) fn revision() -> Option<String> {
+    let told = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
+    let text = String::from_utf8(told.stdout).ok().filter(|_| told.status.success())?;
+    Some(format!("git:{}", text.trim()))
+}

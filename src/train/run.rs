@@ -1,0 +1,219 @@
+//! One run: its folder, its steps and what each left behind.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sidegate::registry::clock;
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// The form of `run.json`.
+const FORMAT: u32 = 1;
+
+/// Steps, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Step {
+    /// Bring rows within reach.
+    Load,
+    /// What the data is, and what is wrong with it.
+    Validate,
+    /// Learn what features need to know, and compute them.
+    Features,
+    /// Which rows are for what.
+    Split,
+    /// Learn.
+    Train,
+    /// Judge on the test.
+    Evaluate,
+    /// May it be registered?
+    Gate,
+    /// Write the served file.
+    Export,
+    /// The file answers as the model does, in every engine.
+    Prove,
+    /// A new version of the registry.
+    Register,
+    /// Where gateways look for it.
+    Promote,
+}
+
+/// `run.json`: what became of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Of this structure.
+    pub(crate) format: u32,
+    /// Its name.
+    pub(crate) run: String,
+    /// What is trained.
+    pub(crate) model: String,
+    /// SHA-256 of the configuration.
+    pub(crate) config: String,
+    /// When it began, RFC 3339.
+    pub(crate) started: String,
+    /// When it ended.
+    pub(crate) ended: Option<String>,
+    /// `running`, `success`, `refused` or `failed`.
+    pub(crate) status: String,
+    /// Why it did not succeed.
+    pub(crate) reason: Option<String>,
+    /// Steps that are over, with their seconds.
+    pub(crate) steps: Vec<(Step, f64)>,
+    /// By name.
+    pub(crate) metrics: std::collections::BTreeMap<String, f64>,
+    /// By the learner's own names.
+    pub(crate) params: Value,
+    /// Digest and rows of the data.
+    pub(crate) data: Value,
+    /// The version that it became.
+    pub(crate) version: Option<u64>,
+}
+
+/// A run with its folder.
+pub(crate) struct Run {
+    pub(crate) folder: PathBuf,
+    pub(crate) record: Record,
+    since: Instant,
+}
+
+// === impl Step ===
+
+impl Step {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Validate => "validate",
+            Self::Features => "features",
+            Self::Split => "split",
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Gate => "gate",
+            Self::Export => "export",
+            Self::Prove => "prove",
+            Self::Register => "register",
+            Self::Promote => "promote",
+        }
+    }
+}
+
+// === impl Run ===
+
+impl Run {
+    /// A new one below `work`.
+    ///
+    /// # Errors
+    /// When its folder cannot be made.
+    pub(crate) fn begin(work: &Path, config: &Config) -> Result<Self, Failure> {
+        let now = time::OffsetDateTime::now_utc();
+        let run = format!("{}-{}", config.name, now.unix_timestamp_nanos() / 1_000_000);
+        let folder = work.join(&run);
+        std::fs::create_dir_all(&folder).map_err(|error| Failure::file(&folder, &error))?;
+        let record = Record {
+            format: FORMAT,
+            run,
+            model: config.name.to_string(),
+            config: config.digest.clone(),
+            started: clock::text(now),
+            ended: None,
+            status: "running".into(),
+            reason: None,
+            steps: Vec::new(),
+            metrics: std::collections::BTreeMap::new(),
+            params: serde_json::to_value(&config.model.params).unwrap_or(Value::Null),
+            data: Value::Null,
+            version: None,
+        };
+        Ok(Self { folder, record, since: Instant::now() })
+    }
+
+    /// The path of a file of it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Writes a file of it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<PathBuf, Failure> {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).map_err(|error| Failure::file(&path, &error))?;
+        Ok(path)
+    }
+
+    /// A step is over.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub(crate) fn done(&mut self, step: Step) -> Result<f64, Failure> {
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        self.record.steps.push((step, seconds));
+        self.save()?;
+        Ok(seconds)
+    }
+
+    /// The run is over.
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub(crate) fn end(&mut self, failure: Option<&Failure>) -> Result<(), Failure> {
+        self.record.ended = Some(clock::text(time::OffsetDateTime::now_utc()));
+        self.record.status = match failure {
+            None => "success",
+            Some(Failure::Gate(_)) => "refused",
+            Some(_) => "failed",
+        }
+        .into();
+        self.record.reason = failure.map(ToString::to_string);
+        self.save()
+    }
+
+    /// The founding result.
+    pub(crate) fn result(&self) -> Value {
+        let Record { run, metrics, status, version, model, reason, .. } = &self.record;
+        json!({ "run_id": run, "metrics": metrics, "status": status, "model": model, "version": version, "reason": reason })
+    }
+
+    fn save(&self) -> Result<(), Failure> {
+        self.write("run.json", serde_json::to_vec_pretty(&self.record).unwrap_or_default()).map(drop)
+    }
+}
+
+impl Record {
+    /// Reads one that was kept.
+    ///
+    /// # Errors
+    /// What is wrong with it; also where a newer program wrote it.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        let broken = |error: serde_json::Error| error.to_string();
+        let Head { format } = serde_json::from_slice(bytes).map_err(broken)?;
+        if format != FORMAT {
+            return Err(format!("it has format {format}, this sidegate-train reads {FORMAT}"));
+        }
+        serde_json::from_slice(bytes).map_err(broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_format_is_read_and_later_ones_are_refused() {
+        let stored = include_bytes!("../../tests/fixtures/formats/run.json");
+        let record = Record::read(stored).unwrap();
+        assert_eq!((record.status.as_str(), record.version), ("success", Some(1)));
+        assert_eq!(record.steps.last().map(|(step, _)| *step), Some(Step::Promote));
+        let later = std::str::from_utf8(stored).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
+        assert!(Record::read(later.as_bytes()).unwrap_err().contains("format 2"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Records of trainings, beside the models in the registry.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use sidegate::config::{self, Sources};
+use sidegate::model::ModelName;
+use sidegate::registry::store::Store;
+use sidegate::registry::{MAX_JSON_BYTES, layout};
+
+use crate::cli::print;
+use crate::failure::Failure;
+use crate::run::Record;
+
+/// Where the registry is.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// The registry: a folder, or s3://bucket/prefix [default: that of the configuration]
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+    /// The gateway's configuration [default: config/sidegate.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RunsVerb {
+    /// The trainings of a model, the latest first
+    #[command(after_help = "Example:\n  sidegate-train runs ls flight-delays")]
+    Ls {
+        /// The model
+        model: ModelName,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Everything that is known of one
+    #[command(after_help = "Example:\n  sidegate-train runs show flight-delays flight-delays-1764322114077")]
+    Show {
+        /// The model
+        model: ModelName,
+        /// The run
+        run: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Two of them, side by side
+    #[command(after_help = "Example:\n  sidegate-train runs compare flight-delays FIRST SECOND")]
+    Compare {
+        /// The model
+        model: ModelName,
+        /// The first run
+        first: String,
+        /// The second
+        second: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Carries a command out.
+pub(crate) fn run(verb: &RunsVerb) -> Result<(), Failure> {
+    match verb {
+        RunsVerb::Ls { model, place } => ls(model, place),
+        RunsVerb::Show { model, run, place } => {
+            let record = read(&*open(place)?, model, run)?;
+            print(&format!("{}\n", serde_json::to_string_pretty(&record).unwrap_or_default()));
+            Ok(())
+        }
+        RunsVerb::Compare { model, first, second, place } => {
+            let store = open(place)?;
+            let (first, second) = (read(&*store, model, first)?, read(&*store, model, second)?);
+            compare(&first, &second, place.json);
+            Ok(())
+        }
+    }
+}
+
+fn open(place: &Place) -> Result<Box<dyn Store>, Failure> {
+    let flags = place.registry.iter().map(|url| ("registry.url".to_owned(), url.clone())).collect();
+    let sources = Sources { file: place.config.clone(), ..Sources::from_process(flags) };
+    let loaded = config::load(&sources).map_err(|problems| Failure::Config(problems.to_string()))?;
+    sidegate::cli::open_store(&loaded.registry).map_err(|error| Failure::Registry(error.to_string()))
+}
+
+fn read(store: &dyn Store, model: &ModelName, run: &str) -> Result<Record, Failure> {
+    let key = layout::run(model.as_str(), run);
+    let read =
+        store.read(&key, MAX_JSON_BYTES, None).map_err(|error| Failure::Registry(error.to_string()))?;
+    let bytes = read.bytes().ok_or_else(|| {
+        Failure::Registry(format!("there is no run `{run}` of {model}; see sidegate-train runs ls {model}"))
+    })?;
+    Record::read(&bytes).map_err(|error| Failure::Registry(format!("{key}: {error}")))
+}
+
+fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
+    let store = open(place)?;
+    let keys =
+        store.keys(&layout::runs(model.as_str())).map_err(|error| Failure::Registry(error.to_string()))?;
+    let name = |key: &str| key.rsplit('/').next()?.strip_suffix(".json").map(str::to_owned);
+    let runs = keys.iter().filter_map(|key| name(key));
+    let mut records: Vec<Record> = runs.filter_map(|run| read(&*store, model, &run).ok()).collect();
+    records.sort_by(|a, b| b.started.cmp(&a.started));
+    if place.json {
+        print(&format!("{}\n", serde_json::to_string(&records).unwrap_or_default()));
+        return Ok(());
+    }
+    if records.is_empty() {
+        print(&format!("{model} was never trained here\n"));
+    }
+    for record in records {
+        let version = record.version.map(|version| format!("version {version}")).unwrap_or_default();
+        let metrics: Vec<String> = first(&record).map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let reason = record.reason.unwrap_or_default();
+        print(&format!(
+            "{}  {}  {:8} {:10} {} {reason}\n",
+            record.run,
+            record.started,
+            record.status,
+            version,
+            metrics.join(", ")
+        ));
+    }
+    Ok(())
+}
+
+/// The metrics that are looked at first.
+fn first(record: &Record) -> impl Iterator<Item = (&str, f64)> {
+    let names = ["test_rmse", "test_r2", "test_auc", "test_accuracy", "test_log_loss"];
+    names.into_iter().filter_map(|name| record.metrics.get(name).map(|value| (name, *value)))
+}
+
+fn compare(first: &Record, second: &Record, json: bool) {
+    let both = first.metrics.iter().filter_map(|(name, a)| Some((name, *a, *second.metrics.get(name)?)));
+    // As the founding registry has it: none where the first is 0.
+    let change = |a: f64, b: f64| (a != 0.0).then(|| (b - a) / a * 100.0);
+    if json {
+        let metrics: serde_json::Map<_, _> = both
+            .map(|(name, a, b)| {
+                (name.clone(), serde_json::json!({ "run1": a, "run2": b, "improvement": change(a, b) }))
+            })
+            .collect();
+        print(&format!(
+            "{}\n",
+            serde_json::json!({ "run1": first, "run2": second, "metric_comparison": metrics })
+        ));
+        return;
+    }
+    print(&format!("{:28} {:>16} {:>16} {:>10}\n", "", "first", "second", "change"));
+    for (name, a, b) in both {
+        let change = change(a, b).map(|change| format!("{change:+.2} %")).unwrap_or_default();
+        print(&format!("{name:28} {a:>16.6} {b:>16.6} {change:>10}\n"));
+    }
+    if first.params != second.params {
+        print(&format!("parameters: {}\n        and {}\n", first.params, second.params));
+    }
+}

@@ -1,0 +1,287 @@
+//! `sidegate-train`: the real binary, from a file of rows to a model that a real gateway serves.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::harness::{Server, Setup, wait};
+use super::registry_cli::ended;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn train(dir: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate-train"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().to_uppercase().starts_with("SIDEGATE_") {
+            command.env_remove(name);
+        }
+    }
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib/libonnxruntime.so");
+    if std::env::var_os("ORT_DYLIB_PATH").is_none() && library.exists() {
+        command.env("ORT_DYLIB_PATH", library);
+    }
+    command.args(args).current_dir(dir).output().unwrap()
+}
+
+/// Rentals of a made-up town: a rule of weather, day and hour, with noise; some temperatures are missing.
+fn rentals(rows: u32, first: &str) -> String {
+    let mut text = format!("{first}at,weather,temp,seats,count,busy\n");
+    let mut state = 7_u64;
+    let mut random = move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f64 / f64::from(1 << 24)
+    };
+    for row in 0..rows {
+        let weather = ["clear", "mist", "rain"][(random() * 3.0) as usize];
+        let temp = random() * 30.0 - 5.0;
+        let hour = row % 24;
+        let rush = if matches!(hour, 7..=9 | 16..=18) { 60.0 } else { 0.0 };
+        let lost = if weather == "rain" { 40.0 } else { 0.0 };
+        let count = (80.0 + 3.0 * temp + rush - lost + random() * 10.0).round();
+        let shown = if random() < 0.05 { String::new() } else { format!("{temp:.1}") };
+        let busy = if count > 110.0 { "yes" } else { "no" };
+        writeln!(
+            text,
+            "2024-{:02}-{:02}T{hour:02}:00:00Z,{weather},{shown},{},{count},{busy}",
+            1 + row / 672,
+            1 + row / 24 % 28,
+            row % 5
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn configuration(target: &str, more: &str) -> String {
+    let other = if target == "count" { "busy" } else { "count" };
+    format!(
+        "name = \"rentals\"\ntarget_column = \"{target}\"\n{more}\n\
+         [data]\nsource = \"file\"\npath = \"rows.csv\"\ndate_column = \"at\"\n\
+         columns = [\"at\", \"weather\", \"temp\", \"seats\"]\n\
+         [features.when]\ntype = \"time_based\"\ndate_column = \"at\"\n\
+         [features.warm]\ntype = \"polynomial\"\ncolumns = [\"temp\"]\ndegree = 2\n\
+         [registry]\nurl = \"models\"\nby = \"ci@test\"\n# not {other}\n"
+    )
+}
+
+/// Rows, a configuration and an empty registry.
+fn desk(target: &str, more: &str, sections: &str) -> Setup {
+    let setup = Setup::new();
+    fs::write(setup.path("rows.csv"), rentals(4000, "")).unwrap();
+    fs::write(setup.path("train.toml"), configuration(target, more) + sections).unwrap();
+    setup
+}
+
+const BUILTIN: &str =
+    "[model]\ntype = \"builtin\"\nparams = { num_iterations = 60, num_leaves = 15, min_data_in_leaf = 5 }\n";
+
+fn folder(setup: &Setup) -> std::path::PathBuf {
+    setup.path("train.toml").parent().unwrap().to_owned()
+}
+
+#[track_caller]
+fn result(output: &Output, code: i32) -> Value {
+    ended(output, code);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+fn predict(server: &Server) -> Value {
+    let row = json!([{"at": 1_706_000_400, "weather": "rain", "temp": 12.5, "seats": 3},
+                     {"at": 1_706_000_400, "weather": "clear", "temp": null, "seats": 3}]);
+    server.data().post("/predict?model=rentals", row.to_string()).json()
+}
+
+#[test]
+fn what_is_trained_is_served_and_a_better_one_takes_over() {
+    let setup = desk("count", "auto_deploy = true", &format!("{BUILTIN}[gate]\nrmse = 12\nmin_r2 = 0.9\n"));
+    let dir = folder(&setup);
+    let server = setup.start_unready();
+    let first = result(&train(&dir, &["run", "train.toml"]), 0);
+    assert_eq!((&first["status"], &first["version"]), (&json!("success"), &json!(1)));
+    let answer =
+        wait("version 1", SOON, || Some(predict(&server)).filter(|answer| answer["model_version"] == "1"));
+    let rain = answer["predictions"][0].as_f64().unwrap();
+    assert!((130.0..155.0).contains(&rain), "{answer}");
+    assert!(answer["predictions"][1].as_f64().unwrap() > rain, "{answer}");
+    // What a version carries.
+    let version = dir.join("models/rentals/1");
+    for file in [
+        "model.onnx",
+        "manifest.json",
+        "golden.json",
+        "profile.json",
+        "report.html",
+        "card.md",
+        "card.json",
+        "schema.json",
+        "validation.json",
+    ] {
+        assert!(version.join(file).is_file(), "{file}");
+    }
+    let manifest: Value = serde_json::from_slice(&fs::read(version.join("manifest.json")).unwrap()).unwrap();
+    assert!(manifest["metrics"]["test_rmse"].as_f64().unwrap() < 12.0, "{manifest}");
+    assert!(manifest["lineage"]["data"].as_str().unwrap().starts_with("sha256:"), "{manifest}");
+    // The gateway takes the reference that came with it.
+    wait("its reference is used", SOON, || {
+        let drift = server.admin().get("/drift/rentals").json();
+        (drift["reference_from"] == "version").then_some(())
+    });
+
+    fs::write(
+        dir.join("better.toml"),
+        fs::read_to_string(dir.join("train.toml")).unwrap().replace("= 60", "= 150"),
+    )
+    .unwrap();
+    let second = result(&train(&dir, &["run", "better.toml"]), 0);
+    assert_eq!(second["version"], 2);
+    wait("version 2", SOON, || Some(predict(&server)).filter(|answer| answer["model_version"] == "2"));
+
+    let listed = ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models"]), 0);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    let (one, two) = (first["run_id"].as_str().unwrap(), second["run_id"].as_str().unwrap());
+    let compared =
+        ended(&train(&dir, &["runs", "compare", "rentals", one, two, "--registry", "models", "--json"]), 0);
+    let compared: Value = serde_json::from_str(&compared).unwrap();
+    assert!(compared["metric_comparison"]["test_rmse"]["improvement"].is_number(), "{compared}");
+}
+
+#[test]
+fn the_same_rows_and_seed_give_the_same_file() {
+    for sections in
+        [BUILTIN, "[model]\ntype = \"random_forest\"\nparams = { n_estimators = 10, max_depth = 6 }\n"]
+    {
+        let setup = desk("busy", "", sections);
+        let dir = folder(&setup);
+        let digest = |until: &str| {
+            let done = result(&train(&dir, &["run", "train.toml", "--until", until]), 0);
+            fs::read(dir.join("runs").join(done["run_id"].as_str().unwrap()).join("model.onnx")).unwrap()
+        };
+        assert!(digest("export") == digest("prove"), "{sections}");
+        assert!(!dir.join("models/rentals").exists(), "nothing is registered before its step");
+    }
+}
+
+#[test]
+fn every_kind_of_model_answers_in_the_gateway_as_it_was_trained() {
+    let classes = "[features.fill]\ntype = \"impute\"\ncolumns = [\"temp\"]\nstrategy = \"median\"\n\
+                   [features.kinds]\ntype = \"one_hot\"\ncolumns = [\"weather\"]\n";
+    for (target, model) in [
+        ("busy", BUILTIN.to_owned()),
+        (
+            "count",
+            "[model]\ntype = \"random_forest\"\nparams = { n_estimators = 8, max_depth = 8 }\n".to_owned(),
+        ),
+        ("count", format!("{classes}[model]\ntype = \"linear\"\n")),
+        ("busy", format!("{classes}[model]\ntype = \"logistic\"\n")),
+        ("weather", BUILTIN.to_owned()),
+    ] {
+        let setup = desk(target, "auto_deploy = true", &model);
+        let dir = folder(&setup);
+        if target == "weather" {
+            let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+            fs::write(
+                dir.join("train.toml"),
+                text.replace("\"at\", \"weather\", \"temp\"", "\"at\", \"count\", \"temp\""),
+            )
+            .unwrap();
+        }
+        let done = result(&train(&dir, &["run", "train.toml"]), 0);
+        assert_eq!(done["status"], "success", "{target} {model}");
+        // Its golden examples were answered as they were trained, or it would not serve.
+        let server = setup.start();
+        wait("it serves", SOON, || {
+            Some(()).filter(|()| server.data().get("/health?model=rentals").status == 200)
+        });
+    }
+}
+
+#[test]
+fn a_run_that_fails_says_so_by_its_code_and_registers_nothing() {
+    let setup = desk("count", "auto_deploy = true", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    let run = |name: &str, text: &str, code: i32, said: &str| {
+        fs::write(dir.join(name), text).unwrap();
+        let all = ended(&train(&dir, &["run", name]), code);
+        assert!(all.contains(said), "{name}: {all}");
+        assert!(!dir.join("models/rentals").exists(), "{name}: something is registered");
+    };
+    run("gate.toml", &format!("{text}[gate]\nrmse = 0.001\n"), 4, "the gate refuses: rmse");
+    run("key.toml", &format!("{text}[gat]\nrmse = 1\n"), 2, "unknown field `gat`");
+    run("parameter.toml", &text.replace("num_leaves", "num_leafs"), 2, "did you mean `num_leaves`?");
+    run("column.toml", &text.replace("\"seats\"]", "\"chairs\"]"), 5, "column `chairs`");
+    run("none.toml", &text.replace("rows.csv", "gone.csv"), 5, "gone.csv");
+    run(
+        "range.toml",
+        &text.replace(
+            "date_column = \"at\"\ncolumns",
+            "date_column = \"at\"\ndate_range = { start = \"2031-01-01\" }\ncolumns",
+        ),
+        5,
+        "no rows from 2031-01-01",
+    );
+    run("type.toml", &format!("{text}[validation]\nexpected_types = {{ temp = \"text\" }}\n"), 3, "temp");
+    run("metric.toml", &format!("{text}[gate]\nauc = 0.5\n"), 2, "`auc` is no metric of this task");
+    let constant: String = rentals(300, "")
+        .lines()
+        .map(|line| match line.rsplitn(3, ',').collect::<Vec<_>>()[..] {
+            [_, _, rest] if !line.starts_with("at") => format!("{rest},5,no\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(dir.join("constant.csv"), &constant).unwrap();
+    run("constant.toml", &text.replace("rows.csv", "constant.csv"), 3, "nothing to learn");
+    run(
+        "one.toml",
+        &text.replace("rows.csv", "constant.csv").replace("\"count\"", "\"busy\""),
+        3,
+        "needs two",
+    );
+    fs::write(dir.join("missing.csv"), constant.replacen(",5,no", ",,no", 1)).unwrap();
+    run("missing.toml", &text.replace("rows.csv", "missing.csv"), 3, "missing_target");
+}
+
+#[test]
+fn a_registry_that_may_not_be_written_is_told_and_a_hold_is_respected() {
+    let setup = desk("count", "auto_deploy = true", BUILTIN);
+    let dir = folder(&setup);
+    // Root may write anywhere.
+    if fs::metadata("/proc/self").map(|me| std::os::unix::fs::MetadataExt::uid(&me)).unwrap_or_default() != 0
+    {
+        fs::set_permissions(dir.join("models"), fs::Permissions::from_mode(0o555)).unwrap();
+        ended(&train(&dir, &["run", "train.toml"]), 6);
+        fs::set_permissions(dir.join("models"), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    result(&train(&dir, &["run", "train.toml"]), 0);
+    ended(&super::harness::run(&dir, &["registry", "hold", "rentals", "--why", "a freeze"]), 0);
+    let refused = result(&train(&dir, &["run", "train.toml"]), 6);
+    assert_eq!((&refused["status"], &refused["version"]), (&json!("failed"), &json!(2)));
+    assert!(refused["reason"].as_str().unwrap().contains("a freeze"), "{refused}");
+    let shown = ended(&super::harness::run(&dir, &["registry", "show", "rentals", "--json"]), 0);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["versions"][0]["stage"], "Production", "{shown}");
+}
+
+#[test]
+fn a_dry_run_and_a_first_schema_need_no_registry() {
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let said = ended(&train(&dir, &["run", "train.toml", "--dry-run"]), 0);
+    assert!(said.contains("rows.csv") && said.contains("weather (a text)"), "{said}");
+    assert!(!dir.join("runs").exists());
+    let schema = ended(&train(&dir, &["schema", "infer", "train.toml"]), 0);
+    fs::write(dir.join("schema.toml"), &schema).unwrap();
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    fs::write(dir.join("checked.toml"), format!("{text}[validation]\nschema = \"schema.toml\"\n")).unwrap();
+    result(&train(&dir, &["run", "checked.toml", "--until", "validate"]), 0);
+    // What is no weather is found out.
+    fs::write(dir.join("rows.csv"), rentals(4000, "").replacen("clear", "cleer", 3)).unwrap();
+    let found = ended(&train(&dir, &["run", "checked.toml", "--until", "validate"]), 0);
+    assert!(found.contains("cleer"), "{found}");
+}
