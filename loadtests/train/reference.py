@@ -38,11 +38,11 @@ def features(frame, job, test):
         column = frame[name]
         if not pd.api.types.is_numeric_dtype(column):
             known = np.sort(column[~test].dropna().unique())
-            codes = pd.Categorical(column, categories=known).codes
+            codes = pd.Index(known).get_indexer(column)
             column = np.where(codes < 0, np.nan, codes)
         made[name] = np.asarray(column, dtype=np.float32)
     time = frame[job["time"]].dt
-    for part in ("hour", "dayofweek", "month"):
+    for part in ("hour", "day_of_week", "month"):
         made[f"{job['time']}_{part}"] = getattr(time, part).to_numpy(np.float32)
     return pd.DataFrame(made, copy=False)
 

@@ -18,6 +18,9 @@ pub(super) const PREFIX: &str = "SIDEGATE_";
 /// Names the configuration file.
 const CONFIG: &str = "SIDEGATE_CONFIG";
 
+/// What `sidegate-train` reads besides: where the libraries of its learners are.
+const LEARNERS: &[&str] = &["SIDEGATE_LIGHTGBM", "SIDEGATE_XGBOOST"];
+
 /// The variables that concern sidegate, by their normal form.
 pub(super) struct Environment<'a> {
     variables: BTreeMap<String, (&'a str, &'a str)>,
@@ -78,7 +81,7 @@ impl<'a> Environment<'a> {
         for (normal, (name, value)) in &self.variables {
             let of_family = || Family::ALL.iter().any(|family| normal.starts_with(&prefix(*family)));
             let key = once(normal);
-            if normal == CONFIG || (key.is_none() && of_family()) {
+            if normal == CONFIG || LEARNERS.contains(&normal.as_str()) || (key.is_none() && of_family()) {
                 continue;
             }
             match key {

@@ -135,7 +135,8 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let writer = registry::open(&config)?;
     let run = Run::begin(&args.work, &config)?;
     let progress = Progress::new();
-    let mut pipeline = Pipeline { config: &config, run, progress, until: args.until, writer: Some(writer) };
+    let mut pipeline =
+        Pipeline { config: &config, run, progress, until: args.until, writer: Some(writer), parent: None };
     let done = pipeline.go();
     print(&format!("{}\n", pipeline.run.result()));
     done

@@ -254,6 +254,14 @@ impl Config {
             file.gate.entry(name.clone()).or_insert_with(|| limit.clone());
         }
         file.deployment.stage()?;
+        if let Some(alias) = &file.deployment.alias
+            && !sidegate::registry::index::is_alias(alias)
+        {
+            let text = format!(
+                "deployment.alias: `{alias}` is none: a name that is neither a whole number nor a stage"
+            );
+            return Err(config(&text));
+        }
         let split = SplitConfig::from_table(file.split)?;
         if let Some(search) = &file.search {
             search.check(&split).map_err(Failure::Config)?;

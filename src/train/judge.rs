@@ -17,7 +17,7 @@ use crate::predictor::Predictor;
 use crate::rows::Source;
 use crate::search::Trained;
 use crate::spool::Spool;
-use crate::table::{Part, Rows};
+use crate::table::{Column, Part, Rows};
 
 /// How often each column is shuffled for its importance.
 const REPEATS: u32 = 3;
@@ -166,6 +166,11 @@ fn importance(
     predictor: &mut Predictor,
 ) -> Result<Vec<Feature>, Failure> {
     let width = sample.width;
+    if sample.truth.is_empty() {
+        let unknown =
+            |column: &Column| Feature { name: column.name.clone(), kind: kind(column), ..Feature::default() };
+        return Ok(spool.columns().iter().map(unknown).collect());
+    }
     let mut predict = |values: &[f32]| predictor.scores(values, width);
     let shuffled = permutation(sample, REPEATS, config.seed, &mut predict).map_err(Failure::Failed)?;
     let explained = match &fitted.model {
@@ -176,12 +181,16 @@ fn importance(
     Ok(columns
         .map(|((column, shuffled), shap)| Feature {
             name: column.name.clone(),
-            kind: if column.categories.is_some() { "category" } else { "number" }.to_owned(),
+            kind: kind(column),
             missing: None,
             permutation: Some(shuffled),
             shap,
         })
         .collect())
+}
+
+fn kind(column: &Column) -> String {
+    if column.categories.is_some() { "category" } else { "number" }.to_owned()
 }
 
 fn explain(

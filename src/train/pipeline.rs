@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use sidegate::format::{Format, Model as File};
+use sidegate::model::Version;
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
@@ -37,6 +38,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) until: Step,
     /// Where versions go; none where nothing is registered.
     pub(crate) writer: Option<Writer>,
+    /// The version in Production when it began.
+    pub(crate) parent: Option<Version>,
 }
 
 /// Ends a training early, and well.
@@ -57,6 +60,10 @@ impl Pipeline<'_> {
     }
 
     fn steps(&mut self) -> Reached<()> {
+        // What would be in vain is told before hours of work.
+        if let Some(writer) = &self.writer {
+            self.parent = registry::in_production(writer, &self.config.name)?;
+        }
         let Some(source) = self.source()? else { return Ok(None) };
         let Some((recipe, mut spool, slices)) = self.features(&source)? else { return Ok(None) };
         if !self.split(&spool)? {
@@ -71,7 +78,7 @@ impl Pipeline<'_> {
         }
         let Trained { fitted, rounds, params } = trained;
         let model = self.model(&source, &recipe, &fitted)?;
-        let champion = self.champion(&source, &judged);
+        let champion = self.champion(&source, &judged)?;
         let facts = self.facts(&model, &spool);
         let decision = self.gate(&judged, &champion, &facts)?;
         let comparison = champion.and_then(Result::ok);
@@ -279,9 +286,9 @@ impl Pipeline<'_> {
     }
 
     /// The version in Production, on the same rows; none where there is none.
-    fn champion(&self, source: &Source, judged: &Judged) -> Option<Result<Comparison, String>> {
-        let writer = self.writer.as_ref()?;
-        let champion = registry::champion(writer, &self.config.name)?;
+    fn champion(&self, source: &Source, judged: &Judged) -> Reached<Result<Comparison, String>> {
+        let Some(writer) = &self.writer else { return Ok(None) };
+        let Some(champion) = registry::champion(writer, &self.config.name)? else { return Ok(None) };
         let compared = champion.and_then(|(file, labels)| {
             if source.classes.as_ref().is_some_and(|classes| !labels.is_empty() && *classes != labels) {
                 return Err("it tells other classes apart".to_owned());
@@ -297,7 +304,7 @@ impl Pipeline<'_> {
                 .map_err(|failure| failure.to_string())?;
             judge::compare(self.config, scores, judged)
         });
-        Some(compared)
+        Ok(Some(compared))
     }
 
     fn facts(&self, model: &[u8], spool: &Spool) -> BTreeMap<String, f64> {
@@ -390,7 +397,7 @@ impl Pipeline<'_> {
             lineage: Lineage {
                 code: crate::registry::revision(),
                 config: Some(config.digest.clone()),
-                parent: self.writer.as_ref().and_then(|writer| registry::parent(writer, &config.name)),
+                parent: self.parent.map(Version::get),
                 run: Some(self.run.record.run.clone()),
                 seed: Some(config.seed),
                 program: format!("sidegate-train {}", env!("CARGO_PKG_VERSION")),

@@ -50,19 +50,30 @@ pub(crate) fn bucket(config: &Config, name: &str) -> Result<Box<dyn Store>, Stri
 }
 
 /// The version in Production: its file and its classes; none where there is none.
-pub(crate) fn champion(writer: &Writer, model: &ModelName) -> Option<Result<(File, Vec<String>), String>> {
+///
+/// # Errors
+/// When the registry does not answer.
+pub(crate) fn champion(writer: &Writer, model: &ModelName) -> Result<Option<Champion>, Failure> {
     let version = in_production(writer, model)?;
-    Some(read(writer.store(), model, version))
+    Ok(version.map(|version| read(writer.store(), model, version)))
 }
+
+/// A model file with its classes, or why it cannot be had.
+type Champion = Result<(File, Vec<String>), String>;
 
 /// The number of the version in Production.
-pub(crate) fn parent(writer: &Writer, model: &ModelName) -> Option<u64> {
-    in_production(writer, model).map(Version::get)
-}
-
-fn in_production(writer: &Writer, model: &ModelName) -> Option<Version> {
-    let versions = operations::get_models_by_stage(writer.store(), model, Stage::Production).ok()?;
-    versions.last().and_then(|version| version.version.parse().ok())
+///
+/// # Errors
+/// When the registry does not answer: that there is none is something else.
+pub(crate) fn in_production(writer: &Writer, model: &ModelName) -> Result<Option<Version>, Failure> {
+    let store = writer.store();
+    let known = store.stat(&layout::index(model)).map_err(|error| Failure::Registry(error.to_string()))?;
+    if known.is_none() {
+        return Ok(None);
+    }
+    let versions = operations::get_models_by_stage(store, model, Stage::Production);
+    let versions = versions.map_err(|error| Failure::Registry(error.to_string()))?;
+    Ok(versions.last().and_then(|version| version.version.parse().ok()))
 }
 
 fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<(File, Vec<String>), String> {

@@ -15,6 +15,10 @@ use super::registry_cli::ended;
 const SOON: Duration = Duration::from_secs(20);
 
 fn train(dir: &Path, args: &[&str]) -> Output {
+    command(args).current_dir(dir).output().unwrap()
+}
+
+fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate-train"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_uppercase().starts_with("SIDEGATE_") {
@@ -25,7 +29,8 @@ fn train(dir: &Path, args: &[&str]) -> Output {
     if std::env::var_os("ORT_DYLIB_PATH").is_none() && library.exists() {
         command.env("ORT_DYLIB_PATH", library);
     }
-    command.args(args).current_dir(dir).output().unwrap()
+    command.args(args);
+    command
 }
 
 /// Rentals of a made-up town: a rule of weather, day and hour, with noise; some temperatures are missing.
@@ -177,7 +182,7 @@ fn every_kind_of_model_answers_in_the_gateway_as_it_was_trained() {
             "count",
             "[model]\ntype = \"random_forest\"\nparams = { n_estimators = 8, max_depth = 8 }\n".to_owned(),
         ),
-        ("count", format!("{classes}[model]\ntype = \"linear\"\n")),
+        ("count", format!("{classes}[model]\ntype = \"linear\"\n[evaluation]\nexplained_rows = 0\n")),
         ("busy", format!("{classes}[model]\ntype = \"logistic\"\n")),
         ("weather", BUILTIN.to_owned()),
     ] {
@@ -227,6 +232,7 @@ fn a_run_that_fails_says_so_by_its_code_and_registers_nothing() {
         "no rows from 2031-01-01",
     );
     run("type.toml", &format!("{text}[validation]\nexpected_types = {{ temp = \"text\" }}\n"), 3, "temp");
+    run("alias.toml", &format!("{text}[deployment]\nalias = \"7\"\n"), 2, "deployment.alias: `7` is none");
     run("metric.toml", &format!("{text}[gate]\nauc = 0.5\n"), 2, "`auc` is no metric of this task");
     let constant: String = rentals(300, "")
         .lines()
@@ -266,6 +272,16 @@ fn a_registry_that_may_not_be_written_is_told_and_a_hold_is_respected() {
     let shown = ended(&super::harness::run(&dir, &["registry", "show", "rentals", "--json"]), 0);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["versions"][0]["stage"], "Production", "{shown}");
+}
+
+#[test]
+fn a_library_that_was_named_and_is_not_there_is_told() {
+    let setup = desk("count", "", "[model]\ntype = \"lightgbm\"\n");
+    let dir = folder(&setup);
+    let mut command = command(&["run", "train.toml"]);
+    let output = command.env("SIDEGATE_LIGHTGBM", "/nowhere/lib.so").current_dir(&dir).output().unwrap();
+    let said = ended(&output, 1);
+    assert!(said.contains("/nowhere/lib.so does not exist"), "{said}");
 }
 
 #[test]

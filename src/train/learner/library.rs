@@ -56,7 +56,7 @@ pub(crate) fn find(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, String> {
     let filled = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let way_out = "run scripts/learners.sh, which puts it into lib/, or train with kind = \"builtin\"";
+    let way_out = "run scripts/learners.sh, which puts it into lib/, or train with model.type = \"builtin\"";
     // A library that someone named and that is not there is a mistake to report, not to paper over.
     if let Some(named) = configured.map(Path::to_owned).or_else(|| filled(learner.variable())) {
         if named.is_file() {
