@@ -159,5 +159,5 @@ fn a_library_is_searched_where_it_may_be() {
     assert_eq!(find(Library::Xgboost, None, variable), Ok(named.clone()));
     let error = find(Library::Lightgbm, Some(Path::new("/nowhere/l.so")), environment).unwrap_err();
     assert!(error.starts_with("LightGBM: /nowhere/l.so does not exist; run scripts/learners.sh"), "{error}");
-    assert!(error.ends_with("kind = \"builtin\""), "{error}");
+    assert!(error.ends_with("model.type = \"builtin\""), "{error}");
 }
