@@ -12,13 +12,14 @@ use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::run::{Run, Step};
-use crate::{registry, runs};
+use crate::{import, registry, runs};
 
 const EXAMPLES: &str = "\
 Examples:
   sidegate-train run config/train.flights.toml              from raw data to a registered model
   sidegate-train run config/train.flights.toml --dry-run    what would be read and learned, and nothing else
   sidegate-train run config/train.flights.toml --until gate everything but to register it
+  sidegate-train import churn model.onnx --data rows.csv    a model trained elsewhere
   sidegate-train schema infer config/train.flights.toml     a first schema of the data
   sidegate-train runs ls flight-delays                      what was trained, and how good it was
 
@@ -57,6 +58,9 @@ enum Verb {
     /// Train: load, validate, features, split, train, evaluate, gate, export, prove, register, promote
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Register a model trained elsewhere, with examples, a reference and metrics from a file of rows
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<import::ImportArgs>),
     /// What columns have to be
     #[command(subcommand, after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaVerb),
@@ -104,6 +108,7 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match command.verb {
         Verb::Run(args) => run(&args),
+        Verb::Import(args) => import::run(&args),
         Verb::Schema(SchemaVerb::Infer { config }) => infer(&config),
         Verb::Runs(verb) => runs::run(&verb),
     };
@@ -132,7 +137,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     if args.dry_run {
         return dry_run(&config);
     }
-    let writer = registry::open(&config)?;
+    let writer = registry::open(&config.registry)?;
     let run = Run::begin(&args.work, &config)?;
     let progress = Progress::new();
     let mut pipeline =

@@ -7,6 +7,7 @@ mod environment;
 mod evaluate;
 mod failure;
 mod features;
+mod import;
 mod judge;
 mod learner;
 mod package;
