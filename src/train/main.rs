@@ -19,6 +19,7 @@ mod registry;
 mod rows;
 mod run;
 mod runs;
+mod schedule;
 mod search;
 mod served;
 mod spool;
