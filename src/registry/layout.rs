@@ -127,6 +127,12 @@ pub fn run(model: &str, run: &str) -> String {
     format!("{RUNS}/{model}/{run}.json")
 }
 
+/// Who trains a model by a schedule, until when, and how the last training ended. A folder keeps locks of its own in
+/// `_locks`, by the first parts of keys; no key begins with this second part.
+pub fn training_lock(model: &ModelName) -> String {
+    format!("_locks/_train/{model}.json")
+}
+
 /// An object that is written and deleted to see whether a store keeps to conditions.
 pub fn probe(id: &str) -> String {
     format!("_probe/{id}")

@@ -90,6 +90,11 @@ impl Writer {
         &*self.store
     }
 
+    /// Who the audit names.
+    pub fn who(&self) -> &str {
+        &self.who
+    }
+
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
         &*self.clock

@@ -11,14 +11,16 @@ use crate::data::{Access, Data};
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
-use crate::run::{Run, Step};
-use crate::{registry, runs};
+use crate::run::{Record, Run, Step};
+use crate::{import, registry, runs, schedule};
 
 const EXAMPLES: &str = "\
 Examples:
   sidegate-train run config/train.flights.toml              from raw data to a registered model
   sidegate-train run config/train.flights.toml --dry-run    what would be read and learned, and nothing else
   sidegate-train run config/train.flights.toml --until gate everything but to register it
+  sidegate-train schedule config/train.flights.toml         the same every night
+  sidegate-train import churn model.onnx --data rows.csv    a model trained elsewhere
   sidegate-train schema infer config/train.flights.toml     a first schema of the data
   sidegate-train runs ls flight-delays                      what was trained, and how good it was
 
@@ -57,6 +59,12 @@ enum Verb {
     /// Train: load, validate, features, split, train, evaluate, gate, export, prove, register, promote
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
+    /// Train whenever a timetable says so
+    #[command(after_help = schedule::EXAMPLES)]
+    Schedule(schedule::ScheduleArgs),
+    /// Register a model trained elsewhere, with examples, a reference and metrics from a file of rows
+    #[command(after_help = import::EXAMPLES)]
+    Import(Box<import::ImportArgs>),
     /// What columns have to be
     #[command(subcommand, after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaVerb),
@@ -104,6 +112,8 @@ pub(crate) fn main() -> ExitCode {
     };
     let done = match command.verb {
         Verb::Run(args) => run(&args),
+        Verb::Schedule(args) => schedule::run(&args),
+        Verb::Import(args) => import::run(&args),
         Verb::Schema(SchemaVerb::Infer { config }) => infer(&config),
         Verb::Runs(verb) => runs::run(&verb),
     };
@@ -132,14 +142,21 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     if args.dry_run {
         return dry_run(&config);
     }
-    let writer = registry::open(&config)?;
-    let run = Run::begin(&args.work, &config)?;
-    let progress = Progress::new();
+    train(&config, &args.work, args.until).1
+}
+
+/// One training; what became of it is printed. Its record is there as soon as it has begun.
+pub(crate) fn train(config: &Config, work: &Path, until: Step) -> (Option<Record>, Result<(), Failure>) {
+    let begun = registry::open(&config.registry).and_then(|writer| Ok((writer, Run::begin(work, config)?)));
+    let (writer, run) = match begun {
+        Ok(begun) => begun,
+        Err(failure) => return (None, Err(failure)),
+    };
     let mut pipeline =
-        Pipeline { config: &config, run, progress, until: args.until, writer: Some(writer), parent: None };
+        Pipeline { config, run, progress: Progress::new(), until, writer: Some(writer), parent: None };
     let done = pipeline.go();
     print(&format!("{}\n", pipeline.run.result()));
-    done
+    (Some(pipeline.run.record), done)
 }
 
 fn dry_run(config: &Config) -> Result<(), Failure> {

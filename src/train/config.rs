@@ -13,6 +13,7 @@ use crate::evaluate::Gate;
 use crate::failure::Failure;
 use crate::features::Spec;
 use crate::learner::Kind;
+use crate::schedule::ScheduleConfig;
 use crate::search::SearchConfig;
 
 /// The file as it is written.
@@ -47,6 +48,8 @@ struct File {
     #[serde(default)]
     retry: RetryConfig,
     #[serde(default)]
+    schedule: ScheduleConfig,
+    #[serde(default)]
     card: CardConfig,
 }
 
@@ -75,6 +78,7 @@ pub(crate) struct Config {
     pub(crate) deployment: DeploymentConfig,
     pub(crate) registry: RegistryConfig,
     pub(crate) retry: RetryConfig,
+    pub(crate) schedule: ScheduleConfig,
     pub(crate) card: CardConfig,
     /// SHA-256 of the file.
     pub(crate) digest: String,
@@ -262,6 +266,7 @@ impl Config {
             );
             return Err(config(&text));
         }
+        file.schedule.check().map_err(Failure::Config)?;
         let split = SplitConfig::from_table(file.split)?;
         if let Some(search) = &file.search {
             search.check(&split).map_err(Failure::Config)?;
@@ -285,6 +290,7 @@ impl Config {
             deployment: file.deployment,
             registry: file.registry,
             retry: file.retry,
+            schedule: file.schedule,
             card: file.card,
             digest: format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
         })

@@ -50,6 +50,20 @@ impl Failure {
         }
     }
 
+    /// The same with something said behind it.
+    pub(crate) fn remark(self, remark: &str) -> Self {
+        let with = |text: String| format!("{text}; {remark}");
+        match self {
+            Self::Failed(text) => Self::Failed(with(text)),
+            Self::Config(text) => Self::Config(with(text)),
+            Self::Validation(text) => Self::Validation(with(text)),
+            Self::Gate(text) => Self::Gate(with(text)),
+            Self::Data { text, transient } => Self::Data { text: with(text), transient },
+            // It says itself what it has done.
+            Self::Registry(text) => Self::Registry(text),
+        }
+    }
+
     /// Data that cannot be had however often one asks.
     pub(crate) fn data(text: impl Into<String>) -> Self {
         Self::Data { text: text.into(), transient: false }

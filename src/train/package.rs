@@ -13,13 +13,14 @@ use crate::served::Served;
 /// Rows that become examples.
 const EXAMPLES: usize = 16;
 /// Rows that the reference profile is made of; it keeps all their values until it is.
-const PROFILED: usize = 20_000;
+pub(crate) const PROFILED: usize = 20_000;
 /// Fewer say nothing: gateways refuse such a profile.
 const LEAST_PROFILED: usize = 50;
 
 /// Collects both from the rows of the test, which the model has not seen.
 pub(crate) struct Package {
-    served: Served,
+    /// Asked last with whatever came last.
+    pub(crate) served: Served,
     layout: Layout,
     learner: Learner,
     words: Vec<u32>,
@@ -31,7 +32,7 @@ pub(crate) struct Package {
 impl Package {
     /// For a model as it is served.
     pub(crate) fn new(served: Served) -> Self {
-        let layout = Layout::of(&served.signature, &[], served.prediction());
+        let layout = Layout::of(&served.signature, &served.columns, served.prediction());
         let learner = Learner::new(&layout, PROFILED);
         Self { served, layout, learner, words: Vec::new(), examples: None }
     }

@@ -289,11 +289,12 @@ impl Pipeline<'_> {
     fn champion(&self, source: &Source, judged: &Judged) -> Reached<Result<Comparison, String>> {
         let Some(writer) = &self.writer else { return Ok(None) };
         let Some(champion) = registry::champion(writer, &self.config.name)? else { return Ok(None) };
-        let compared = champion.and_then(|(file, labels)| {
-            if source.classes.as_ref().is_some_and(|classes| !labels.is_empty() && *classes != labels) {
+        let compared = champion.and_then(|serving| {
+            let labels = &serving.labels;
+            if source.classes.as_ref().is_some_and(|classes| !labels.is_empty() && classes != labels) {
                 return Err("it tells other classes apart".to_owned());
             }
-            let mut served = Served::load(&file, sidegate::config::EngineChoice::Auto, &source.fields)?;
+            let mut served = serving.load(&source.fields)?;
             let mut scores = Vec::new();
             source
                 .scan_part(Part::Test, &mut |raw| {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use sidegate::config::{self, Sources};
+use sidegate::config::{self, EngineChoice, Sources};
 use sidegate::format::{Format, Model as File};
 use sidegate::model::{ModelName, Stage, Version};
 use sidegate::registry::manifest::Manifest;
@@ -13,19 +13,21 @@ use sidegate::registry::store::{Body, Condition, Store};
 use sidegate::registry::writer::Writer;
 use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
 
-use crate::config::Config;
+use crate::config::{Config, RegistryConfig};
 use crate::evaluate::Card;
 use crate::failure::Failure;
+use crate::features::Field;
 use crate::pipeline::{Pipeline, interface};
 use crate::progress::Progress;
 use crate::rows::Source;
 use crate::run::{Run, Step};
+use crate::served::Served;
 
 /// The gateway's configuration, with the registry that the training names.
-fn gateway(config: &Config, url: Option<&str>) -> Result<(config::Config, Option<String>), Failure> {
-    let url = url.map(str::to_owned).or_else(|| config.registry.url.clone());
+fn gateway(place: &RegistryConfig, url: Option<&str>) -> Result<(config::Config, Option<String>), Failure> {
+    let url = url.map(str::to_owned).or_else(|| place.url.clone());
     let flags = url.map(|url| ("registry.url".to_owned(), url)).into_iter().collect();
-    let sources = Sources { file: config.registry.config.clone(), ..Sources::from_process(flags) };
+    let sources = Sources { file: place.config.clone(), ..Sources::from_process(flags) };
     let loaded = config::load(&sources).map_err(|problems| Failure::Config(problems.to_string()))?;
     Ok((loaded, sources.user().map(str::to_owned)))
 }
@@ -34,32 +36,53 @@ fn gateway(config: &Config, url: Option<&str>) -> Result<(config::Config, Option
 ///
 /// # Errors
 /// When the configuration does not name one.
-pub(crate) fn open(config: &Config) -> Result<Writer, Failure> {
-    let (gateway, user) = gateway(config, None)?;
+pub(crate) fn open(place: &RegistryConfig) -> Result<Writer, Failure> {
+    let (gateway, user) = gateway(place, None)?;
     sidegate::engine::configure(&gateway.engine);
     sidegate::engine::bring_onnxruntime();
-    sidegate::cli::open_registry(gateway.registry, config.registry.by.as_deref(), user)
-        .map_err(Failure::Registry)
+    sidegate::cli::open_registry(gateway.registry, place.by.as_deref(), user).map_err(Failure::Registry)
 }
 
 /// Where data is, in a bucket that is reached as the registry is.
 pub(crate) fn bucket(config: &Config, name: &str) -> Result<Box<dyn Store>, String> {
     let (gateway, _) =
-        gateway(config, Some(&format!("s3://{name}"))).map_err(|failure| failure.to_string())?;
+        gateway(&config.registry, Some(&format!("s3://{name}"))).map_err(|failure| failure.to_string())?;
     sidegate::cli::open_store(&gateway.registry).map_err(|error| error.to_string())
 }
 
-/// The version in Production: its file and its classes; none where there is none.
+/// A version as it serves.
+pub(crate) struct Serving {
+    file: File,
+    /// Its classes.
+    pub(crate) labels: Vec<String>,
+    columns: Vec<String>,
+    prediction: Option<String>,
+}
+
+impl Serving {
+    /// Loads it for rows of these columns.
+    ///
+    /// # Errors
+    /// When it cannot be run, or asks for other columns.
+    pub(crate) fn load(&self, fields: &[Field]) -> Result<Served, String> {
+        let columns = if self.columns.is_empty() { self.file.columns() } else { &self.columns };
+        let mut served = Served::of_columns(&self.file, EngineChoice::Auto, fields, columns)?;
+        self.prediction.as_deref().map_or(Ok(()), |output| served.predict_by(output))?;
+        Ok(served)
+    }
+}
+
+/// The version in Production; none where there is none.
 ///
 /// # Errors
 /// When the registry does not answer.
-pub(crate) fn champion(writer: &Writer, model: &ModelName) -> Result<Option<Champion>, Failure> {
+pub(crate) fn champion(
+    writer: &Writer,
+    model: &ModelName,
+) -> Result<Option<Result<Serving, String>>, Failure> {
     let version = in_production(writer, model)?;
     Ok(version.map(|version| read(writer.store(), model, version)))
 }
-
-/// A model file with its classes, or why it cannot be had.
-type Champion = Result<(File, Vec<String>), String>;
 
 /// The number of the version in Production.
 ///
@@ -76,7 +99,7 @@ pub(crate) fn in_production(writer: &Writer, model: &ModelName) -> Result<Option
     Ok(versions.last().and_then(|version| version.version.parse().ok()))
 }
 
-fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<(File, Vec<String>), String> {
+fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<Serving, String> {
     let bytes = |name: &str, most: u64| {
         let read =
             store.read(&layout::file(model, version, name), most, None).map_err(|error| error.to_string())?;
@@ -91,7 +114,7 @@ fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<(File,
     });
     let (name, format) = found.ok_or("its manifest names no model file")?;
     let file = File::parse(format, bytes(name, MAX_MODEL_BYTES)?).map_err(|error| error.to_string())?;
-    Ok((file, manifest.labels))
+    Ok(Serving { file, labels: manifest.labels, columns: manifest.columns, prediction: manifest.prediction })
 }
 
 /// Registers and promotes what the run made.

@@ -157,7 +157,7 @@ impl Source {
 }
 
 /// Numbers by their size, texts by their letters.
-fn in_order(mut classes: Vec<String>) -> Vec<String> {
+pub(crate) fn in_order(mut classes: Vec<String>) -> Vec<String> {
     let numbers: Option<Vec<f64>> = classes.iter().map(|class| class.parse().ok()).collect();
     if numbers.is_some() {
         let number = |class: &String| class.parse::<f64>().unwrap_or(f64::NAN);
@@ -166,7 +166,8 @@ fn in_order(mut classes: Vec<String>) -> Vec<String> {
     classes
 }
 
-const fn kind_of(kind: crate::data::kind::Kind) -> features::Kind {
+/// What a column of the data is to a model.
+pub(crate) const fn kind_of(kind: crate::data::kind::Kind) -> features::Kind {
     use crate::data::kind::Kind;
     match kind {
         Kind::Integer => features::Kind::Integer,

@@ -1,13 +1,18 @@
 //! A model as gateways serve it: raw columns in by their names, answers out.
 
+mod fill;
+#[cfg(test)]
+mod tests;
+
 use sidegate::config::EngineChoice;
 use sidegate::engine::{self, EngineKind, LoadOptions, Scratch, Session};
 use sidegate::format::Model;
 use sidegate::model::{Signature, TensorSpec};
-use sidegate::tensor::{Data, Tensor};
+use sidegate::tensor::Tensor;
 
-use crate::features::{Field, RawBatch, RawColumn};
+use crate::features::{Field, RawBatch};
 use crate::table::Task;
+use fill::fill;
 
 /// A loaded model.
 pub(crate) struct Served {
@@ -15,10 +20,14 @@ pub(crate) struct Served {
     pub(crate) engine: EngineKind,
     /// What it asks and answers.
     pub(crate) signature: Signature,
+    /// Names of the columns of its only input, where that is a matrix; else inputs are called as columns are.
+    pub(crate) columns: Vec<String>,
     session: Box<dyn Session>,
     scratch: Scratch,
-    /// Where its inputs stand among the raw columns.
-    places: Vec<usize>,
+    /// Where the columns of each input stand among the raw ones.
+    places: Vec<Vec<usize>>,
+    /// The output that predicts.
+    prediction: usize,
     /// What it was asked last.
     pub(crate) inputs: Vec<Tensor>,
     /// What it answered.
@@ -28,17 +37,27 @@ pub(crate) struct Served {
 // === impl Served ===
 
 impl Served {
-    /// A model for rows whose columns are announced by `fields`.
+    /// A model for rows whose columns are announced by `fields`; trees of XGBoost and LightGBM name their columns.
     ///
     /// # Errors
     /// When the engine cannot run it, or it asks for a column that is not there.
     pub(crate) fn load(model: &Model, choice: EngineChoice, fields: &[Field]) -> Result<Self, String> {
+        Self::of_columns(model, choice, fields, model.columns())
+    }
+
+    /// The same of a model whose only input takes these columns, in this order. Without names each input takes the column
+    /// that is called as it is.
+    ///
+    /// # Errors
+    /// As [`Self::load`], and when the input takes another number of columns.
+    pub(crate) fn of_columns(
+        model: &Model,
+        choice: EngineChoice,
+        fields: &[Field],
+        columns: &[String],
+    ) -> Result<Self, String> {
         let signature = model.signature().clone();
-        let place = |spec: &TensorSpec| {
-            let place = fields.iter().position(|field| field.name == *spec.name);
-            place.ok_or_else(|| format!("it asks for `{}`, which is no column of the data", spec.name))
-        };
-        let places = signature.inputs.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+        let places = places(&signature, fields, columns)?;
         let loaded =
             engine::load(model, choice, &LoadOptions { workers: 1 }).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -46,10 +65,25 @@ impl Served {
             session: loaded.session,
             scratch: Scratch::new(0),
             inputs: signature.inputs.iter().map(|spec| Tensor::empty(spec.datatype)).collect(),
+            prediction: prediction(&signature),
             signature,
+            columns: columns.to_vec(),
             places,
             outputs: Vec::new(),
         })
+    }
+
+    /// Lets another output predict.
+    ///
+    /// # Errors
+    /// When it has no such output.
+    pub(crate) fn predict_by(&mut self, output: &str) -> Result<(), String> {
+        let outputs = &self.signature.outputs;
+        self.prediction = outputs.iter().position(|spec| &*spec.name == output).ok_or_else(|| {
+            let names: Vec<&str> = outputs.iter().map(|spec| &*spec.name).collect();
+            format!("it has no output `{output}`; it has {}", names.join(", "))
+        })?;
+        Ok(())
     }
 
     /// Asks it: the answers are in [`Self::outputs`].
@@ -58,21 +92,32 @@ impl Served {
     /// When it cannot answer, or a column is of another type than it asks for.
     pub(crate) fn ask(&mut self, raw: &RawBatch) -> Result<(), String> {
         let rows = raw.rows();
-        for ((spec, at), tensor) in self.signature.inputs.iter().zip(&self.places).zip(&mut self.inputs) {
-            let column = raw.columns.get(*at).ok_or_else(|| format!("`{}` is not there", spec.name))?;
+        for ((spec, places), tensor) in self.signature.inputs.iter().zip(&self.places).zip(&mut self.inputs) {
+            let columns: Vec<_> = places.iter().filter_map(|at| raw.columns.get(*at)).collect();
+            if columns.len() != places.len() {
+                return Err(format!("`{}` is not there", spec.name));
+            }
+            fill(&columns, rows, &mut tensor.data).map_err(|(column, what)| {
+                let name = self.columns.get(column).map_or(&*spec.name, String::as_str);
+                format!("`{name}` {what}")
+            })?;
             tensor.shape.clear();
             tensor.shape.push(rows);
-            tensor.shape.extend(spec.shape.iter().skip(1).map(|_| 1));
-            fill(column, &mut tensor.data).map_err(|what| format!("`{}` {what}", spec.name))?;
+            match spec.shape.get(1..) {
+                Some([_]) => tensor.shape.push(columns.len()),
+                // One value a row, or as many as the model itself declares.
+                rest => tensor.shape.extend(
+                    rest.unwrap_or_default().iter().map(|extent| usize::try_from(*extent).unwrap_or(1)),
+                ),
+            }
         }
         let Self { session, inputs, scratch, outputs, .. } = self;
         session.run(inputs, scratch, outputs).map_err(|error| error.to_string())
     }
 
     /// The place of the output that predicts: what `/predict` answers with.
-    pub(crate) fn prediction(&self) -> usize {
-        let named = |name: &str| self.signature.outputs.iter().position(|spec| &*spec.name == name);
-        named("probabilities").or_else(|| named("prediction")).unwrap_or(0)
+    pub(crate) const fn prediction(&self) -> usize {
+        self.prediction
     }
 
     /// The latest answers as [`Predictions`](crate::evaluate::Predictions) takes them.
@@ -93,27 +138,51 @@ impl Served {
     }
 }
 
-/// Writes a column as an input has it.
-fn fill(column: &RawColumn, to: &mut Data) -> Result<(), &'static str> {
-    to.clear();
-    match (column, to) {
-        (RawColumn::Numbers(values), Data::Fp32(out)) => out.extend_from_slice(values),
-        (RawColumn::Numbers(values), Data::Fp64(out)) => {
-            out.extend(values.iter().map(|value| f64::from(*value)))
+/// Where the columns of each input stand among the raw ones.
+fn places(signature: &Signature, fields: &[Field], columns: &[String]) -> Result<Vec<Vec<usize>>, String> {
+    let find = |name: &str| {
+        let place = fields.iter().position(|field| field.name == name);
+        place.ok_or_else(|| format!("it asks for `{name}`, which is no column of the data"))
+    };
+    let alone = |spec: &TensorSpec| match width(spec) {
+        Some(width) if width != 1 && fields.iter().all(|field| field.name != *spec.name) => {
+            Err(format!("its input `{}` takes {width} columns, and nothing names them", spec.name))
         }
-        (RawColumn::Texts(texts), Data::Bytes(out)) => texts.iter().for_each(|text| out.push(text)),
-        (RawColumn::Integers(whole) | RawColumn::Times(whole), Data::Fp64(out)) => {
-            out.extend(whole.iter().map(|value| value.map_or(f64::NAN, |value| value as f64)));
+        Some(width) if width != 1 => {
+            Err(format!("its input `{}` takes {width} columns, and a column of the data is one", spec.name))
         }
-        (RawColumn::Integers(whole) | RawColumn::Times(whole), Data::Fp32(out)) => {
-            out.extend(whole.iter().map(|value| value.map_or(f32::NAN, |value| value as f32)));
-        }
-        (RawColumn::Integers(whole) | RawColumn::Times(whole), Data::Int64(out)) => {
-            for value in whole.iter() {
-                out.push(value.ok_or("lacks a value, which it cannot")?);
+        _ => find(&spec.name).map(|place| vec![place]),
+    };
+    match signature.inputs.as_slice() {
+        [input] if !columns.is_empty() => match width(input) {
+            Some(width) if width != columns.len() => {
+                let named = columns.len();
+                Err(format!("its input `{}` takes {width} columns, and {named} are named", input.name))
             }
-        }
-        _ => return Err("is of another type than it asks for"),
+            None if input.shape.len() != 2 => Err(format!(
+                "its input `{}` has the shape {:?}, which no table of columns fills",
+                input.name, input.shape
+            )),
+            _ => Ok(vec![columns.iter().map(|name| find(name)).collect::<Result<_, _>>()?]),
+        },
+        inputs => inputs.iter().map(alone).collect(),
     }
-    Ok(())
+}
+
+/// How many values of a row an input takes; none where it leaves that open.
+pub(crate) fn width(spec: &TensorSpec) -> Option<usize> {
+    let mut extents = spec.shape.iter().skip(1);
+    extents.try_fold(1_usize, |all, extent| all.checked_mul(usize::try_from(*extent).ok()?))
+}
+
+/// The output that predicts: by the names that exporters give it, else the first that bears probabilities.
+fn prediction(signature: &Signature) -> usize {
+    let named = |name: &str| signature.outputs.iter().position(|spec| &*spec.name == name);
+    let bears = |spec: &TensorSpec| {
+        spec.datatype.is_float() && (spec.labels.is_some() || width(spec).is_some_and(|width| width > 1))
+    };
+    named("probabilities")
+        .or_else(|| named("prediction"))
+        .or_else(|| signature.outputs.iter().position(bears))
+        .unwrap_or(0)
 }

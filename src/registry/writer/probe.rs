@@ -8,7 +8,10 @@ use crate::registry::store::{Body, Condition, Fault, StoreError};
 
 impl Writer {
     /// Whether writes can be made on conditions; asked of the store once, before the first write.
-    pub(super) fn is_conditional(&self) -> Result<bool, ChangeError> {
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or keeps to no conditions and there may be other writers.
+    pub fn is_conditional(&self) -> Result<bool, ChangeError> {
         if let Some(known) = self.conditional.get() {
             return Ok(*known);
         }
