@@ -16,6 +16,9 @@ use crate::features::{Field, RawBatch};
 use crate::rows::kind_of;
 use crate::served::width;
 
+/// Takes some rows and what is to be predicted of them.
+type Each<'a> = dyn FnMut(&RawBatch, &[f32]) -> Result<(), String> + 'a;
+
 /// Rows that were looked over once.
 pub(super) struct Rows {
     data: Data,
@@ -78,11 +81,7 @@ impl Rows {
     ///
     /// # Errors
     /// When they cannot be read any more, or what `each` says.
-    pub(super) fn scan(
-        &self,
-        classes: Option<&[String]>,
-        each: &mut dyn FnMut(&RawBatch, &[f32]) -> Result<(), String>,
-    ) -> Result<(), DataError> {
+    pub(super) fn scan(&self, classes: Option<&[String]>, each: &mut Each<'_>) -> Result<(), DataError> {
         self.data.scan(&self.validated, classes, &mut |mut scanned| {
             let mut columns: Vec<Option<_>> =
                 std::mem::take(&mut scanned.raw.columns).into_iter().map(Some).collect();

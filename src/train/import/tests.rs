@@ -93,7 +93,7 @@ fn trees_are_imported_with_everything_that_a_version_carries() {
         (0..3).max_by(|a, b| scores[*a].total_cmp(&scores[*b])).unwrap()
     };
     // Every fourth one is something else than the model says; all three come.
-    let truth = |row: usize| species[if row % 4 == 0 { row / 4 % 3 } else { best(row) }].to_owned();
+    let truth = |row: usize| species[if row.is_multiple_of(4) { row / 4 % 3 } else { best(row) }].to_owned();
     let wrong = (0..120).filter(|row| truth(*row) != species[best(*row)]).count();
     fs::write(desk.path("rows.csv"), csv(&columns, &table, &truth)).unwrap();
     let rows = desk.path("rows.csv");
