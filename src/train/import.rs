@@ -89,7 +89,7 @@ pub(crate) struct ImportArgs {
     /// The gateway's configuration [default: config/sidegate.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Who does this, as the audit will say [default: user@host]
+    /// Who does this, as the audit will say (default: user@host)
     #[arg(long, value_name = "WHO")]
     by: Option<String>,
 }
