@@ -33,6 +33,9 @@ pub(super) struct Standing {
     /// Until when nobody else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<String>,
+    /// The latest time of the timetable that was trained for; what somebody asked for in between does not change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    due: Option<String>,
     /// The last training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Last>,
@@ -101,7 +104,7 @@ impl Standing {
 
     /// The time of the timetable that was trained for last.
     pub(super) fn last_due(&self) -> Option<OffsetDateTime> {
-        clock::parse(self.last.as_ref()?.due.as_deref()?)
+        clock::parse(self.due.as_deref()?)
     }
 }
 
@@ -179,7 +182,8 @@ impl<'a> Lock<'a> {
     /// # Errors
     /// When that cannot be said; the lock runs out then.
     pub(super) fn release(mut self, last: Last) -> Result<bool, Failure> {
-        self.standing = Standing { format: FORMAT, owner: None, deadline: None, last: Some(last) };
+        let due = last.due.clone().or_else(|| self.standing.due.take());
+        self.standing = Standing { format: FORMAT, owner: None, deadline: None, due, last: Some(last) };
         let mut token = self.token.clone();
         for _ in 0..ATTEMPTS {
             if self.write(Some(&token))? {

@@ -69,6 +69,11 @@ fn a_time_is_trained_for_once_whoever_wakes_later() {
     let due = at("2026-11-28T11:59:00Z");
     ours(Lock::take(&a, &place.model, Some(due)).unwrap()).release(last("2026-11-28T11:59:00Z")).unwrap();
     assert!(matches!(Lock::take(&b, &place.model, Some(due)).unwrap(), Taken::Over(last) if last.by == "a"));
+    // A training that somebody asked for in between is for no time, and lets nobody forget.
+    let asked = Last { due: None, ..last("") };
+    ours(Lock::take(&a, &place.model, None).unwrap()).release(asked).unwrap();
+    assert_eq!(Standing::read(&b, &place.model).unwrap().last_due(), Some(due));
+    assert!(matches!(Lock::take(&b, &place.model, Some(due)).unwrap(), Taken::Over(_)));
     drop(ours(Lock::take(&b, &place.model, Some(due + time::Duration::minutes(1))).unwrap()));
 }
 
