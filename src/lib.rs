@@ -5,7 +5,7 @@
 //!
 //! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`],
 //!   [`stats`], [`experiment`], [`suggest`]
-//! - shared: [`config`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
+//! - shared: [`config`], [`mlflow`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`monitor`] (what is counted and decided
 //!   beside it), [`gateway`] (the network side)
 //! - [`cli`]: the commands
@@ -25,6 +25,7 @@ pub mod format;
 pub mod gateway;
 pub mod json;
 pub mod metrics;
+pub mod mlflow;
 pub mod model;
 pub mod monitor;
 pub mod native;

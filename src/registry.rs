@@ -137,7 +137,7 @@ pub(crate) fn unreachable(error: StoreError) -> LoadError {
     let code = match error.fault {
         Fault::TooLarge { .. } => Reason::TooLarge,
         Fault::Changed => Reason::BadDigest,
-        Fault::Local(_) => Reason::MissingFile,
+        Fault::Local(_) | Fault::Missing(_) => Reason::MissingFile,
         _ => Reason::Unreachable,
     };
     LoadError::new(code, error.to_string())

@@ -1,10 +1,11 @@
 //! The store and the cache that a configuration names.
 
-use crate::config::{Registry, RegistryUrl};
+use crate::config::{MlflowCredentials, Registry, RegistryUrl};
+use crate::mlflow::Server;
 use crate::registry::cache::Cache;
 #[cfg(not(feature = "s3"))]
 use crate::registry::store::Fault;
-use crate::registry::store::{Folder, SingleFile, Store, StoreError};
+use crate::registry::store::{Folder, Mlflow, SingleFile, Store, StoreError};
 #[cfg(feature = "s3")]
 use crate::registry::store::{S3, S3Options};
 
@@ -17,6 +18,13 @@ pub(crate) fn open(registry: &Registry, attempts: u32) -> Result<Box<dyn Store>,
         RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
         RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
         RegistryUrl::S3 { bucket, prefix } => return self::bucket(registry, bucket, prefix, attempts),
+        RegistryUrl::Mlflow(url) => {
+            let server = Server::new(url.clone(), MlflowCredentials::from_process()).attempts(attempts);
+            // A version that was registered from a bucket is read there, as the registry's keys say.
+            let registry = registry.clone();
+            let bucket = move |name: &str, prefix: &str| bucket(&registry, name, prefix, attempts);
+            Box::new(Mlflow::new(server, Box::new(bucket)))
+        }
     })
 }
 
@@ -34,6 +42,7 @@ pub(crate) fn cache(registry: &Registry) -> Option<Cache> {
         RegistryUrl::File(path) | RegistryUrl::SingleFile(path) => {
             std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
         }
+        RegistryUrl::Mlflow(url) => url.to_string(),
         url @ RegistryUrl::S3 { .. } => format!("{:?} {url}", registry.endpoint),
     };
     registry.cache_dir.as_ref().map(|dir| Cache::new(dir, &identity))

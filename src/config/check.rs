@@ -10,7 +10,7 @@ use super::key::BY_URL;
 use super::machine::Machine;
 use super::prediction_log::is_among_models;
 use super::problem::{self, Origin};
-use super::{Config, ModelCheck, ModelConfig, SegmentFormat};
+use super::{Config, ModelCheck, ModelConfig, RegistryUrl, SegmentFormat};
 use crate::experiment::{Problem, conflicts};
 
 /// `sockaddr_un` has room for this and a final NUL (unix(7)).
@@ -42,6 +42,7 @@ impl Check<'_> {
         self.listeners();
         self.busy_poll();
         self.experiments();
+        self.mlflow();
         self.prediction_log();
         self.problems
     }
@@ -191,9 +192,35 @@ impl Check<'_> {
         }
     }
 
+    fn mlflow(&mut self) {
+        let RegistryUrl::Mlflow(_) = self.config.registry.url else { return };
+        let read_only = "the registry of an MLflow server is only read";
+        let intervals = [
+            ("monitor.publish_interval_ms", self.config.monitor.publish_interval),
+            ("experiments.publish_interval_ms", self.config.trials.publish_interval),
+        ];
+        for (key, _) in intervals.into_iter().filter(|(_, interval)| !interval.is_zero()) {
+            self.report(
+                &[key, "registry.url"],
+                format!("{read_only}, so nothing can be published there; keep it at 0"),
+            );
+        }
+        if self.config.registry.require_signature {
+            self.report(
+                &["registry.require_signature", "registry.url"],
+                format!("{read_only}, and knows no signatures"),
+            );
+        }
+    }
+
     fn prediction_log(&mut self) {
         let registry = &self.config.registry.url;
         let log = self.config.prediction_log.url.as_ref();
+        if let Some(RegistryUrl::Mlflow(_)) = log {
+            let text = "the registry of an MLflow server is only read; name a folder or a bucket";
+            self.report(&["prediction_log.url"], text.into());
+            return;
+        }
         if let Some(log) = log.filter(|log| is_among_models(log, registry)) {
             let text = format!(
                 "{log} is among the models of {registry}: name a place of its own, or a folder there that begins with `_`"

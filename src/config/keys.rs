@@ -15,9 +15,10 @@ pub const KEYS: &[Key] = keys! {
     /// model's own `default = true` says the same. "" = the only model, if there is one.
     live default_model = "" => plain!(default_model);
 
-    /// Where models come from: a folder, as a path or a `file:` URL; a bucket, as `s3://bucket/prefix`; or one
-    /// model file, which is served as version 1 of a model named after it. Relative paths start at the working
-    /// folder. Credentials of a bucket come from where AWS's own tools look for them.
+    /// Where models come from: a folder, as a path or a `file:` URL; a bucket, as `s3://bucket/prefix`; the
+    /// registry of an MLflow server, as `mlflow+http://host:5000`; or one model file, which is served as version
+    /// 1 of a model named after it. Relative paths start at the working folder. Credentials come from where
+    /// AWS's and MLflow's own tools look for them.
     restart registry.url = "models" => plain!(registry.url);
     /// URL of the object store of an s3: registry, such as "http://minio:9000". "" = AWS, or what the variable
     /// AWS_ENDPOINT_URL or the profile says.
@@ -28,7 +29,7 @@ pub const KEYS: &[Key] = keys! {
     /// an endpoint is named.
     restart registry.path_style = "auto" => plain!(registry.path_style);
     /// Milliseconds between two looks at the registry, give or take 20 %. "auto" = 1000 for folders and files,
-    /// 15000 for buckets.
+    /// 15000 for buckets and servers.
     live registry.poll_interval_ms = "auto" in 50..=3_600_000 => by_url!(registry.poll_interval);
     /// Names of the models to serve. [] = all that are found.
     live registry.models = [] => plain!(registry.models);

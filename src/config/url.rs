@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::bucket;
 use super::key::Scope;
+use super::mlflow::MlflowUrl;
 use super::setting::Setting;
 use super::value::{Value, quoted};
 use crate::format::Format;
@@ -24,6 +25,8 @@ pub enum RegistryUrl {
         /// What every key begins with, without `/` at its ends; empty is the whole bucket.
         prefix: String,
     },
+    /// The registry of an MLflow server, which is only read.
+    Mlflow(MlflowUrl),
 }
 
 // === impl RegistryUrl ===
@@ -31,13 +34,18 @@ pub enum RegistryUrl {
 impl RegistryUrl {
     /// Whether it is across a network.
     pub fn is_remote(&self) -> bool {
-        matches!(self, Self::S3 { .. })
+        matches!(self, Self::S3 { .. } | Self::Mlflow(_))
+    }
+
+    /// Whether something can be written there.
+    pub fn is_writable(&self) -> bool {
+        !matches!(self, Self::SingleFile(_) | Self::Mlflow(_))
     }
 
     /// The name of the only model of a single file.
     pub fn single_model(&self) -> Option<ModelName> {
         match self {
-            Self::File(_) | Self::S3 { .. } => None,
+            Self::File(_) | Self::S3 { .. } | Self::Mlflow(_) => None,
             Self::SingleFile(path) => {
                 Some(ModelName::sanitized(&path.file_stem().unwrap_or_default().to_string_lossy()))
             }
@@ -74,10 +82,15 @@ impl RegistryUrl {
                 }
                 return Ok(Self::S3 { bucket, prefix });
             }
+            Some(("mlflow+http" | "mlflow+https", _)) => {
+                return MlflowUrl::parse(text.trim_start_matches("mlflow+"))
+                    .map(Self::Mlflow)
+                    .map_err(|error| format!("behind mlflow+ {error}"));
+            }
             Some((scheme, _)) => {
                 return Err(format!(
-                    "`{scheme}:` is not supported by this version; name a folder, as a path or a file: URL, or a \
-                     bucket, s3://bucket/prefix"
+                    "`{scheme}:` is not supported by this version; name a folder, as a path or a file: URL, a bucket, \
+                     s3://bucket/prefix, or an MLflow server, mlflow+http://host:5000"
                 ));
             }
         };
@@ -111,6 +124,7 @@ impl fmt::Display for RegistryUrl {
             Self::File(path) | Self::SingleFile(path) => path.to_string_lossy(),
             Self::S3 { bucket, prefix } if prefix.is_empty() => return write!(f, "s3://{bucket}"),
             Self::S3 { bucket, prefix } => return write!(f, "s3://{bucket}/{prefix}"),
+            Self::Mlflow(url) => return write!(f, "mlflow+{url}"),
         };
         let authority = if path.starts_with('/') { "//" } else { "" };
         write!(f, "file:{authority}{}", path.replace('%', "%25"))
@@ -205,8 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn an_mlflow_server_is_a_registry() {
+        let url = MlflowUrl::parse("http://host:5000/team").unwrap();
+        check("mlflow+http://host:5000/team/", Ok(RegistryUrl::Mlflow(url)));
+        check("mlflow+http://", Err("behind mlflow+ expected an http:"));
+        check("mlflow+http://u:secret@host", Err("environment"));
+        check("mlflow://host", Err("mlflow+http://host:5000"));
+    }
+
+    #[test]
     fn other_places_are_refused_by_name() {
-        check("mlflow+http://host", Err("`mlflow+http:` is not supported by this version"));
+        check("gs://host", Err("`gs:` is not supported by this version"));
         check("file://host/x", Err("names no host"));
         check("file:///a%2", Err("hexadecimal"));
         check("file:", Err("expected a folder"));

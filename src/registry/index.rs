@@ -381,7 +381,8 @@ impl Index {
                 stage: entry.stage,
                 created: entry.created.clone(),
                 manifest,
-                token: manifest.map(|d| d.to_string()).unwrap_or_default(),
+                // Without a manifest another registration of a number is another version.
+                token: manifest.map(|d| d.to_string()).or_else(|| entry.created.clone()).unwrap_or_default(),
                 settled: true,
             });
         }

@@ -286,7 +286,9 @@ impl Registry {
 /// What a store says by an error that is an answer: of this object, not of the store.
 fn answer_of(error: StoreError) -> Result<LoadError, StoreError> {
     match error.fault {
-        Fault::TooLarge { .. } | Fault::Changed | Fault::Local(_) => Ok(unreachable(error)),
+        Fault::TooLarge { .. } | Fault::Changed | Fault::Local(_) | Fault::Missing(_) => {
+            Ok(unreachable(error))
+        }
         _ => Err(error),
     }
 }

@@ -8,6 +8,7 @@
 #[path = "../../tests/support/bucket.rs"]
 pub(crate) mod bucket;
 mod folder;
+mod mlflow;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use folder::{Folder, SingleFile};
+pub use mlflow::{Buckets, Mlflow};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Options};
 #[cfg(test)]
@@ -161,6 +163,9 @@ pub enum Fault {
     /// The store knows us and says no, or does not know us: credentials, permissions, clock.
     #[error("access was denied: {0}")]
     Denied(String),
+    /// The store answers, and what it has is not what is looked for.
+    #[error("{0}")]
+    Missing(String),
     /// The store wants fewer requests.
     #[error("the store is throttling: {0}")]
     Throttled(String),
@@ -216,6 +221,7 @@ impl Fault {
             Self::Conflict => "conflict",
             Self::Changed => "changed",
             Self::Denied(_) => "auth",
+            Self::Missing(_) => "missing",
             Self::Throttled(_) => "throttled",
             Self::Unreachable(_) => "unreachable",
             Self::Refused(_) => "refused",

@@ -62,7 +62,7 @@ class Server:
     def __init__(
         self,
         folder: pathlib.Path,
-        registry: pathlib.Path | None = None,
+        registry: pathlib.Path | str | None = None,
         *,
         model_file: pathlib.Path | None = None,
         engine: str | None = None,

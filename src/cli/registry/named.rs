@@ -36,6 +36,7 @@ pub(super) fn place(config: &config::Registry) -> String {
             "the registry {url} (registry.url; registry.endpoint is not set: AWS, or what AWS_ENDPOINT_URL or the profile \
              names)"
         ),
+        (RegistryUrl::Mlflow(url), _) => format!("the registry of MLflow at {url} (registry.url)"),
         (RegistryUrl::File(path) | RegistryUrl::SingleFile(path), _) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
             format!("the registry {} (registry.url)", path.display())
@@ -83,7 +84,7 @@ impl Named {
             Fault::Throttled(_) | Fault::Unreachable(_) | Fault::Refused(_) => true,
             Fault::Denied(_) => error.key.is_empty() || error.key.starts_with('_'),
             Fault::Local(_) => error.key.is_empty(),
-            Fault::TooLarge { .. } | Fault::Conflict | Fault::Changed => false,
+            Fault::TooLarge { .. } | Fault::Conflict | Fault::Changed | Fault::Missing(_) => false,
         };
         if is_of_the_place { StoreError { key: self.place.clone(), ..error } } else { error }
     }

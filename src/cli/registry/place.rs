@@ -106,6 +106,11 @@ impl Place {
                 "{url} is one model file; a registry is a folder or a bucket"
             )));
         }
+        if let RegistryUrl::Mlflow(url) = &self.config.url {
+            return Err(Failure::Usage(format!(
+                "the registry of an MLflow server is only read; register and promote there, at {url}"
+            )));
+        }
         let by = by.map_or_else(|| self.who(), str::to_owned);
         let store = Named::writer(store::open(&self.config, ATTEMPTS)?, named::place(&self.config));
         Ok(Writer::new(Box::new(store), by).single_writer(self.config.single_writer))

@@ -18,7 +18,7 @@ fn all_problems_are_reported_at_once_where_they_were_written() {
             "c.toml:7: limits.body_bytes: expected a whole number from 1024 to 1073741824, got `8 MiB`",
             "c.toml:8: limits.max_rows: expected a whole number from 1 to 100000000, got 0",
             "c.toml:9: limits.max_row: unknown key; did you mean `limits.max_rows`?",
-            "c.toml:11: registry.url: `gs:` is not supported by this version; name a folder, as a path or a file: URL, or a bucket, s3://bucket/prefix",
+            "c.toml:11: registry.url: `gs:` is not supported by this version; name a folder, as a path or a file: URL, a bucket, s3://bucket/prefix, or an MLflow server, mlflow+http://host:5000",
             "c.toml:12: registry.models: expected a string, got 5",
             "c.toml:13: registry.required: `_` is not a model name: a letter or digit, then at most 63 of letters, digits, `.`, `_`, `-`",
             "c.toml:15: log.level: expected one of: off error warn info debug trace, got `loud`",
@@ -285,4 +285,27 @@ fn everything_that_is_wrong_with_experiments_is_reported_at_once() {
     refused(Layers { file, ..Layers::default() }, &[problem]);
     let config = load_file(&file.replace("enabled = true", "enabled = false")).unwrap();
     assert_eq!(config.experiments.iter().map(|e| e.name.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn where_nothing_can_be_written_nothing_is_published() {
+    for (file, part) in [
+        (
+            "[monitor]\npublish_interval_ms = 1000",
+            "monitor.publish_interval_ms: the registry of an MLflow server",
+        ),
+        (
+            "[experiments]\npublish_interval_ms = 1000",
+            "experiments.publish_interval_ms: the registry of an MLflow",
+        ),
+        (
+            "[prediction_log]\nurl = \"mlflow+http://host\"",
+            "prediction_log.url: the registry of an MLflow server",
+        ),
+        ("[registry]\nrequire_signature = true\npublic_keys_dir = \"/keys\"", "and knows no signatures"),
+    ] {
+        let env = [("SIDEGATE_REGISTRY__URL", "mlflow+http://host:5000")];
+        let problems = load_layers(&Layers { file, env: &env, ..Layers::default() }).expect_err(file);
+        assert!(problems.contains(part), "{file}: {problems}");
+    }
 }
