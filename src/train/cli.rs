@@ -152,8 +152,16 @@ pub(crate) fn train(config: &Config, work: &Path, until: Step) -> (Option<Record
         Ok(begun) => begun,
         Err(failure) => return (None, Err(failure)),
     };
-    let mut pipeline =
-        Pipeline { config, run, progress: Progress::new(), until, writer: Some(writer), parent: None };
+    let mut pipeline = Pipeline {
+        config,
+        run,
+        progress: Progress::new(),
+        until,
+        writer: Some(writer),
+        parent: None,
+        rounds: Vec::new(),
+        digest: None,
+    };
     let done = pipeline.go();
     print(&format!("{}\n", pipeline.run.result()));
     (Some(pipeline.run.record), done)

@@ -13,6 +13,7 @@ use crate::evaluate::Gate;
 use crate::failure::Failure;
 use crate::features::Spec;
 use crate::learner::Kind;
+use crate::mlflow::Tracking;
 use crate::schedule::ScheduleConfig;
 use crate::search::SearchConfig;
 
@@ -51,6 +52,7 @@ struct File {
     schedule: ScheduleConfig,
     #[serde(default)]
     card: CardConfig,
+    tracking: Option<Tracking>,
 }
 
 /// A training, checked.
@@ -80,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) retry: RetryConfig,
     pub(crate) schedule: ScheduleConfig,
     pub(crate) card: CardConfig,
+    /// Where it is told beside the registry.
+    pub(crate) tracking: Option<Tracking>,
     /// SHA-256 of the file.
     pub(crate) digest: String,
 }
@@ -292,6 +296,7 @@ impl Config {
             retry: file.retry,
             schedule: file.schedule,
             card: file.card,
+            tracking: file.tracking,
             digest: format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
         })
     }

@@ -10,6 +10,7 @@ mod features;
 mod import;
 mod judge;
 mod learner;
+mod mlflow;
 mod package;
 mod pipeline;
 mod predictor;
@@ -24,6 +25,7 @@ mod search;
 mod served;
 mod spool;
 mod table;
+mod tracking;
 
 use std::process::ExitCode;
 

@@ -28,6 +28,7 @@ use crate::search::{self, Trained};
 use crate::served::Served;
 use crate::spool::{Filling, Spool, fill};
 use crate::table::{Part, Round, Rows};
+use crate::tracking;
 
 /// A training on its way.
 pub(crate) struct Pipeline<'a> {
@@ -40,6 +41,10 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) writer: Option<Writer>,
     /// The version in Production when it began.
     pub(crate) parent: Option<Version>,
+    /// How it learned, for those who draw it.
+    pub(crate) rounds: Vec<Round>,
+    /// Digest of the version's manifest, once it is registered.
+    pub(crate) digest: Option<String>,
 }
 
 /// Ends a training early, and well.
@@ -56,6 +61,7 @@ impl Pipeline<'_> {
         if let Some(writer) = &self.writer {
             registry::record(writer, &self.run, &mut self.progress);
         }
+        tracking::tell(self);
         outcome
     }
 
@@ -77,6 +83,7 @@ impl Pipeline<'_> {
             return Ok(None);
         }
         let Trained { fitted, rounds, params } = trained;
+        self.rounds = rounds;
         let model = self.model(&source, &recipe, &fitted)?;
         let champion = self.champion(&source, &judged)?;
         let facts = self.facts(&model, &spool);
@@ -85,7 +92,7 @@ impl Pipeline<'_> {
         let mut card = self.card(&source, &spool, (judged, &params), comparison, decision, facts)?;
         let refusals: Vec<String> =
             card.gate.iter().flat_map(Decision::refusals).map(str::to_owned).collect();
-        self.show(&mut card, &rounds, &fitted)?;
+        self.show(&mut card, &fitted)?;
         if !refusals.is_empty() {
             return Err(Failure::Gate(format!("the gate refuses: {}", refusals.join("; "))));
         }
@@ -98,7 +105,7 @@ impl Pipeline<'_> {
             return Ok(None);
         }
         card.proof = self.prove(&source, &recipe, &fitted, &model)?;
-        self.show(&mut card, &rounds, &fitted)?;
+        self.show(&mut card, &fitted)?;
         let proven: Vec<String> =
             card.proof.iter().map(|proof| format!("{} {:.1e}", proof.engine, proof.largest)).collect();
         if !self.over(Step::Prove, &proven.join(", "), json!({ "proof": card.proof }))? {
@@ -136,7 +143,7 @@ impl Pipeline<'_> {
         let report = &validated.report;
         self.run.write("validation.json", report.json())?;
         self.run.write("validation.html", report.html())?;
-        self.run.record.data = json!({ "digest": report.digest, "rows": report.rows, "from": report.first_date, "to": report.last_date });
+        self.run.record.data = json!({ "source": data.origin(), "digest": report.digest, "rows": report.rows, "from": report.first_date, "to": report.last_date });
         let found: Vec<String> = report.findings.iter().map(told).collect();
         for text in &found {
             self.progress.say("validate", text, json!({ "finding": true }));
@@ -407,7 +414,7 @@ impl Pipeline<'_> {
     }
 
     /// Writes everything that people look at.
-    fn show(&self, card: &mut Card, rounds: &[Round], fitted: &Fitted) -> Result<(), Failure> {
+    fn show(&self, card: &mut Card, fitted: &Fitted) -> Result<(), Failure> {
         let named: Vec<(String, f64)> = card
             .features
             .iter()
@@ -423,8 +430,8 @@ impl Pipeline<'_> {
             "loss when shuffled"
         };
         plots.push(plot::bars("importance", "Importance", label, &named));
-        if rounds.len() > 1 {
-            plots.push(plot::learning_curve(rounds, Some(fitted.rounds)));
+        if self.rounds.len() > 1 {
+            plots.push(plot::learning_curve(&self.rounds, Some(fitted.rounds)));
         }
         for plot in &plots {
             self.run.write(&format!("{}.svg", plot.name), plot.file())?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Map, Value, json};
-use sidegate::config::{self, EngineChoice, Sources};
+use sidegate::config::{self, EngineChoice, RegistryUrl, Sources};
 use sidegate::format::{Format, Model as File};
 use sidegate::model::{ModelName, Stage, Version};
 use sidegate::registry::manifest::Manifest;
@@ -41,6 +41,14 @@ pub(crate) fn open(place: &RegistryConfig) -> Result<Writer, Failure> {
     sidegate::engine::configure(&gateway.engine);
     sidegate::engine::bring_onnxruntime();
     sidegate::cli::open_registry(gateway.registry, place.by.as_deref(), user).map_err(Failure::Registry)
+}
+
+/// Where it is.
+///
+/// # Errors
+/// When the configuration does not say.
+pub(crate) fn url(place: &RegistryConfig) -> Result<RegistryUrl, Failure> {
+    Ok(gateway(place, None)?.0.registry.url)
 }
 
 /// Where data is, in a bucket that is reached as the registry is.
@@ -129,6 +137,7 @@ pub(crate) fn publish(
     let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
     let version = done.value.version;
     pipeline.run.record.version = Some(version);
+    pipeline.digest = Some(done.value.digest.to_string());
     let words = format!("version {version} of {} ({})", config.name, done.value.digest);
     if !pipeline.over(Step::Register, &words, json!({ "version": version, "digest": done.value.digest }))? {
         return Ok(None);

@@ -1,0 +1,77 @@
+//! Files of a training among the artifacts of its run.
+
+use super::client::Client;
+use super::{RunView, Status};
+
+/// Where MLflow takes artifacts.
+const PROXY: &str = "/api/2.0/mlflow-artifacts/artifacts";
+/// The folder of what a gateway needs, within the artifacts.
+pub(super) const MODEL: &str = "model";
+/// What a gateway needs.
+const SERVED: [&str; 3] = ["model.onnx", "golden.json", "profile.json"];
+/// What people look at.
+const SHOWN: [&str; 8] = [
+    "report.html",
+    "card.md",
+    "card.json",
+    "validation.json",
+    "validation.html",
+    "schema.json",
+    "gate.json",
+    "run.json",
+];
+
+/// Where the artifacts of a run are put.
+pub(super) struct Target {
+    path: String,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Of the address that the server gives; none where that is not MLflow itself.
+    pub(super) fn of(uri: &str) -> Option<Self> {
+        let rest = uri.strip_prefix("mlflow-artifacts:")?;
+        let path = match rest.strip_prefix("//") {
+            Some(rest) => rest.split_once('/')?.1,
+            None => rest.trim_start_matches('/'),
+        };
+        Some(Self { path: format!("{PROXY}/{}", path.trim_end_matches('/')) })
+    }
+}
+
+/// The model, and what is served beside it.
+pub(super) fn model(client: &mut Client<'_>, target: Option<&Target>, run: &RunView<'_>) {
+    let Some(target) = target else {
+        return client.say("artifacts were not tracked: the server keeps them where it takes none itself (mlflow server --serve-artifacts)");
+    };
+    for name in SERVED.iter().filter(|_| run.status != Status::Running) {
+        put(client, target, run, name, MODEL);
+    }
+}
+
+/// Everything else.
+pub(super) fn rest(client: &mut Client<'_>, target: Option<&Target>, run: &RunView<'_>) {
+    let Some(target) = target else { return };
+    if run.status == Status::Running {
+        return;
+    }
+    for name in SHOWN {
+        put(client, target, run, name, "");
+    }
+    let files = std::fs::read_dir(run.folder).into_iter().flatten().flatten();
+    let mut plots: Vec<String> = files.filter_map(|file| file.file_name().into_string().ok()).collect();
+    plots.retain(|name| name.ends_with(".svg"));
+    plots.sort();
+    for name in plots {
+        put(client, target, run, &name, "plots");
+    }
+}
+
+fn put(client: &mut Client<'_>, target: &Target, run: &RunView<'_>, name: &str, folder: &str) {
+    let file = run.folder.join(name);
+    if file.is_file() {
+        let below = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+        client.upload(name, &format!("{}/{below}", target.path), &file);
+    }
+}
