@@ -5,6 +5,7 @@ import ipaddress
 import json
 import os
 import pathlib
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 
@@ -22,7 +23,7 @@ from mlflow.tracking import MlflowClient
 from onnx import TensorProto, helper
 
 from mlflow_process import Mlflow, door
-from sidegate import READY_SECONDS, Server
+from sidegate import READY_SECONDS, Server, binary, environment
 
 pytestmark = pytest.mark.mlflow
 
@@ -185,6 +186,55 @@ def test_it_is_spoken_to_over_tls(server: Mlflow, folder: pathlib.Path, monkeypa
     with door(server.port, pem) as front:
         with follow(folder, f"https://127.0.0.1:{front.port}", "secret") as gateway:
             np.testing.assert_allclose(infer(gateway, "secret", ROWS[:1]), (ROWS[:1] * 4).ravel(), rtol=1e-6)
+
+
+def test_a_training_is_tracked_and_what_it_made_is_followed(
+    server: Mlflow, client: MlflowClient, folder: pathlib.Path
+) -> None:
+    rows = "a,b,c,y\n" + "".join(f"{a},{b},{c},{y}\n" for (a, b, c), y in zip(ROWS.tolist(), TARGET.tolist()))
+    (folder / "rows.csv").write_text(rows)
+    (folder / "train.toml").write_text(f"""
+name = "tracked"
+target_column = "y"
+auto_deploy = true
+[data]
+source = "file"
+path = "rows.csv"
+[model]
+type = "builtin"
+params = {{ num_iterations = 20, min_data_in_leaf = 5 }}
+[deployment]
+alias = "green"
+[registry]
+url = "models"
+[tracking]
+url = "{server.url}"
+experiment = "trainings"
+""")
+    program = binary().with_name("sidegate-train")
+    done = subprocess.run([program, "run", "train.toml"], cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    (run,) = client.search_runs([client.get_experiment_by_name("trainings").experiment_id])
+    assert (run.info.run_name, run.info.status) == (result["run_id"], "FINISHED"), done.stderr
+    assert run.data.metrics["test_rmse"] == pytest.approx(result["metrics"]["test_rmse"])
+    assert run.data.params["num_iterations"] == "20"
+    assert run.data.tags["sidegate.learner"] == "builtin"
+    (dataset,) = run.inputs.dataset_inputs
+    assert dataset.dataset.source_type and "rows.csv" in dataset.dataset.source
+    rounds = [name for name in run.data.metrics if len(client.get_metric_history(run.info.run_id, name)) == 20]
+    assert rounds, run.data.metrics
+    assert {"report.html", "card.md"} <= {file.path for file in client.list_artifacts(run.info.run_id)}
+    (version,) = client.search_model_versions("name='tracked'")
+    assert version.current_stage == "Production"
+    assert {"green", "production"} <= set(client.get_registered_model("tracked").aliases)
+    # The same answers by way of either registry.
+    with Server(folder / "own", folder / "models", settings=OFTEN) as own, follow(folder, server.url, "tracked") as gateway:
+        given = {"predict": [dict(zip("abc", row)) for row in ROWS[:5].tolist()]}["predict"]
+        answers = [side.exchange("POST", "/predict?model=tracked", json.dumps(given).encode()) for side in (own, gateway)]
+        assert [answer[0] for answer in answers] == [200, 200], answers
+        predictions = [json.loads(answer[2])["predictions"] for answer in answers]
+        assert predictions[0] == predictions[1]
 
 
 def certificate(path: pathlib.Path) -> pathlib.Path:
