@@ -201,7 +201,7 @@ fn explain(
 ) -> Result<Vec<Option<f64>>, Failure> {
     let mut cover = Cover::new(booster);
     spool
-        .scan(Part::Train, &mut |batch| cover.add(booster, batch.values, batch.weight))
+        .scan(Part::Train, &mut |batch| cover.add(booster, batch.values, batch.weight, config.threads))
         .map_err(Failure::data)?;
     let found = shap(booster, &cover, rows, config.threads).map_err(Failure::Failed)?;
     Ok(found.mean_absolute().into_iter().map(Some).collect())

@@ -73,26 +73,22 @@ impl Prover {
         let width = self.features.columns().len();
         let values = self.features.of(raw).map_err(|error| error.to_string())?.to_vec();
         let wanted = self.predictor.scores(&values, width)?;
-        for engine in &mut self.engines {
-            let name = engine.whole.engine;
-            let told = |error: String| format!("{name}: {error}");
-            engine.alone.ask(raw).map_err(told)?;
-            engine.unequal = engine.unequal.take().or_else(|| unequal(&engine.alone, &values));
-            engine.whole.ask(raw).map_err(told)?;
-            let found = engine.whole.scores(self.task).map_err(told)?;
-            engine.proof.rows += raw.rows() as u64;
-            if found.len() != wanted.len() {
-                return Err(told(format!("{} answers where {} are wanted", found.len(), wanted.len())));
-            }
-            for (found, wanted) in found.iter().zip(&wanted) {
-                let off = (found - wanted).abs() / wanted.abs().max(1.0);
-                // What is no number is as far off as can be.
-                engine.proof.largest =
-                    engine.proof.largest.max(if off.is_nan() { f64::INFINITY } else { off });
-            }
-            engine.proof.flips += flips(&found, &wanted, self.task);
-        }
-        Ok(())
+        let (values, wanted, task) = (&values, &wanted, self.task);
+        std::thread::scope(|scope| {
+            let asked: Vec<_> = self
+                .engines
+                .iter_mut()
+                .map(|engine| {
+                    let name = engine.whole.engine;
+                    let asked = scope.spawn(move || engine.push(raw, values, wanted, task));
+                    (name, asked)
+                })
+                .collect();
+            asked.into_iter().try_for_each(|(name, asked)| {
+                let told = asked.join().unwrap_or_else(|_| Err("it panicked".to_owned()));
+                told.map_err(|error| format!("{name}: {error}"))
+            })
+        })
     }
 
     /// What was found.
@@ -119,6 +115,28 @@ impl Prover {
             }
         }
         Ok(self.engines.into_iter().map(|engine| engine.proof).collect())
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    fn push(&mut self, raw: &RawBatch, values: &[f32], wanted: &[f64], task: Task) -> Result<(), String> {
+        self.alone.ask(raw)?;
+        self.unequal = self.unequal.take().or_else(|| unequal(&self.alone, values));
+        self.whole.ask(raw)?;
+        let found = self.whole.scores(task)?;
+        self.proof.rows += raw.rows() as u64;
+        if found.len() != wanted.len() {
+            return Err(format!("{} answers where {} are wanted", found.len(), wanted.len()));
+        }
+        for (found, wanted) in found.iter().zip(wanted) {
+            let off = (found - wanted).abs() / wanted.abs().max(1.0);
+            // What is no number is as far off as can be.
+            self.proof.largest = self.proof.largest.max(if off.is_nan() { f64::INFINITY } else { off });
+        }
+        self.proof.flips += flips(&found, wanted, task);
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ impl Cover {
         }
     }
 
-    /// Lets rows walk through all trees; `weight` is what each counts.
+    /// Lets rows walk through all trees, shared among `threads`; `weight` is what each counts.
     ///
     /// # Errors
     /// For values that are no rows of the booster, and weights of other rows.
@@ -56,6 +56,7 @@ impl Cover {
         booster: &Booster,
         rows: &[f32],
         weight: Option<&[f32]>,
+        threads: usize,
     ) -> Result<(), String> {
         let width = super::width(booster)?;
         if !rows.len().is_multiple_of(width) || weight.is_some_and(|w| w.len() != rows.len() / width) {
@@ -64,34 +65,49 @@ impl Cover {
                 rows.len()
             ));
         }
-        for (at, row) in rows.chunks_exact(width).enumerate() {
-            let mass = weight.and_then(|weight| weight.get(at)).map_or(1.0, |weight| f64::from(*weight));
-            match &booster.forest {
-                Forest::Single(trees) => self.walk(trees, row, mass)?,
-                Forest::Double(trees) => self.walk(trees, row, mass)?,
-            }
+        if self.0.len() != Self::new(booster).0.len() {
+            return Err("the cover is of another booster".to_owned());
         }
+        let share = (rows.len() / width).div_ceil(threads.clamp(1, 64)).max(1);
+        let nodes = self.0.len();
+        let counted = std::thread::scope(|scope| {
+            let parts: Vec<_> = rows
+                .chunks(share * width)
+                .enumerate()
+                .map(|(part, rows)| {
+                    let weight = weight.map(|weight| &weight[part * share..]);
+                    scope.spawn(move || {
+                        let mut counts = vec![0.0; nodes];
+                        match &booster.forest {
+                            Forest::Single(trees) => walk(trees, rows, width, weight, &mut counts),
+                            Forest::Double(trees) => walk(trees, rows, width, weight, &mut counts),
+                        }
+                        counts
+                    })
+                })
+                .collect();
+            parts.into_iter().map(|part| part.join().unwrap_or_default()).collect::<Vec<_>>()
+        });
+        counted.iter().for_each(|counts| self.0.iter_mut().zip(counts).for_each(|(all, own)| *all += own));
         Ok(())
     }
+}
 
-    fn walk<W: Walk>(&mut self, trees: &W, row: &[f32], mass: f64) -> Result<(), String> {
+/// Counts rows at every node that they come through.
+fn walk<W: Walk>(trees: &W, rows: &[f32], width: usize, weight: Option<&[f32]>, counts: &mut [f64]) {
+    for (place, row) in rows.chunks_exact(width).enumerate() {
+        let mass = weight.map_or(1.0, |weight| f64::from(weight[place]));
         for tree in trees.trees() {
             let mut at = tree.root as usize;
             loop {
-                *self.0.get_mut(at).ok_or("the cover is of another booster")? += mass;
+                counts[at] += mass;
                 at = match trees.node(at) {
                     Step::Leaf(_) => break,
-                    Step::Split { yes, no, .. } => {
-                        if trees.passes(at, row) {
-                            yes
-                        } else {
-                            no
-                        }
-                    }
+                    Step::Split { yes, .. } if trees.passes(at, row) => yes,
+                    Step::Split { no, .. } => no,
                 };
             }
         }
-        Ok(())
     }
 }
 

@@ -115,7 +115,7 @@ fn values_are_the_sum_over_all_coalitions_and_add_up_to_the_score() {
         // So few that some nodes see none.
         let background = rows(seed, 12);
         let mut cover = Cover::new(&booster);
-        cover.add(&booster, &background, None).unwrap();
+        cover.add(&booster, &background, None, 2).unwrap();
         let counts = count(trees, &background);
         assert_eq!(cover, Cover::given(&booster, counts.clone()).unwrap());
         let asked = rows(seed + 1000, 6);
@@ -161,7 +161,7 @@ fn what_does_not_fit_is_refused() {
     let cover = Cover::new(&booster);
     assert!(shap(&booster, &cover, &[0.0; 7], 1).unwrap_err().contains("7 values"));
     assert!(Cover::given(&booster, vec![1.0]).is_err());
-    assert!(cover.clone().add(&booster, &[0.0; 5], Some(&[])).is_err());
+    assert!(cover.clone().add(&booster, &[0.0; 5], Some(&[]), 1).is_err());
     let other = super::super::shap(&booster, &Cover::new(&self::booster(2, 1, None)), &[0.0; 5], 1);
     assert!(other.unwrap_err().contains("another booster"));
     // Covers of no rows: every side is as good, and the values still add up.
