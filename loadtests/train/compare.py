@@ -156,7 +156,7 @@ class Contest:
             data=data, columns=json.dumps([*TEXTS, *NUMBERS, "time_hour"]), rows=self.rows, test=TEST,
             texts=json.dumps(TEXTS), learner=learner, params=", ".join(f"{k} = {v}" for k, v in params.items()),
             library=library(python, self.theirs) if learner == self.theirs else "",
-            evaluation="" if arguments.whole else "resamples = 0\nexplained_rows = 1", models=folder / "models",
+            evaluation="" if arguments.whole else "resamples = 0\nexplained_rows = 0", models=folder / "models",
         )  # fmt: skip
         (folder / "config.toml").write_text(config)
         self.results = {"ours": [], "theirs": []}

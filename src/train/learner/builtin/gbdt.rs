@@ -32,6 +32,17 @@ pub(crate) fn fit(
     progress: &mut dyn FnMut(&Round),
 ) -> Result<Fitted, FitError> {
     let settings = Settings::read(params, task, rows.columns())?;
+    threads::among(threads, progress, |progress| boost(rows, task, &settings, seed, threads, progress))
+}
+
+fn boost(
+    rows: &dyn Rows,
+    task: Task,
+    settings: &Settings,
+    seed: u64,
+    threads: usize,
+    progress: &mut dyn FnMut(&Round),
+) -> Result<Fitted, FitError> {
     let data = Data::read(rows, task, settings.binning, true, threads)?;
     if settings.patience > 0 && data.validation.is_none() {
         return Err(FitError::Parameters(
@@ -39,7 +50,7 @@ pub(crate) fn fit(
         ));
     }
     let grower = Grower::new(&data, rows.columns(), &settings.tree, threads);
-    let mut boosting = Boosting::new(&data, &settings, seed, threads);
+    let mut boosting = Boosting::new(&data, settings, seed, threads);
     let best = boosting.run(&grower, progress);
     let targets = settings.loss.targets();
     let mut gather = Gather::new(&data.columns);

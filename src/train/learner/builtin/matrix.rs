@@ -131,6 +131,18 @@ impl Cells {
         self.target.len()
     }
 
+    /// The bins, feature after feature.
+    pub(crate) fn by_feature(&self, threads: usize) -> Vec<u8> {
+        let (rows, width) = (self.rows(), self.bins.len() / self.rows().max(1));
+        let mut turned = vec![0; rows * width];
+        let mut features: Vec<_> = turned.chunks_mut(rows.max(1)).enumerate().collect();
+        threads::each(threads, &mut features, |(feature, own)| {
+            let bins = self.bins.iter().skip(*feature).step_by(width);
+            own.iter_mut().zip(bins).for_each(|(own, bin)| *own = *bin);
+        });
+        turned
+    }
+
     /// The bins of a row.
     pub(crate) fn row(&self, row: usize) -> &[u8] {
         let width = self.bins.len() / self.target.len().max(1);

@@ -13,9 +13,9 @@ use crate::table::Column;
 /// Bytes of histograms that are kept to be subtracted from; beyond that they are made anew.
 const KEPT: usize = 64 << 20;
 /// Cells that are worth another thread.
-const WORTH_A_THREAD: usize = 1 << 16;
+const WORTH_A_THREAD: usize = 1 << 13;
 /// Bins that are.
-const WORTH_SEARCHING: usize = 1 << 14;
+const WORTH_SEARCHING: usize = 1 << 10;
 
 /// What trees are grown from.
 pub(super) struct Grower<'a> {
@@ -28,6 +28,8 @@ pub(super) struct Grower<'a> {
     offsets: Vec<usize>,
     /// Bins of all features.
     bins: usize,
+    /// The bins once more, feature after feature: a split reads those of one.
+    by_feature: Vec<u8>,
 }
 
 /// A leaf: a range of the rows, and what is known of it.
@@ -56,7 +58,8 @@ impl<'a> Grower<'a> {
         });
         let offsets = offsets.collect();
         let monotone = columns.iter().any(|column| column.monotone != 0);
-        Self { data, columns, settings, threads, monotone, offsets, bins }
+        let by_feature = data.train.by_feature(threads);
+        Self { data, columns, settings, threads, monotone, offsets, bins, by_feature }
     }
 
     /// Grows a tree on these rows, which it sorts by leaf, and these features. Leaves have no values yet.
@@ -170,19 +173,36 @@ impl<'a> Grower<'a> {
     /// Moves the rows that go left to the front, keeps the order on both sides, and tells how many they are.
     fn part(&self, rows: &mut [u32], feature: u32, left: &Side) -> usize {
         let share = rows.len().div_ceil(self.threads).max(WORTH_A_THREAD / 4);
-        let (bins, width) = (&self.data.train.bins, self.columns.len());
-        let mut parts: Vec<_> = rows.chunks(share).map(|rows| (rows, Vec::new(), Vec::new())).collect();
-        threads::each(self.threads, &mut parts, |(rows, yes, no)| {
-            yes.reserve(rows.len());
-            for row in *rows {
-                let goes_left = left.has(bins[*row as usize * width + feature as usize]);
-                if goes_left { yes.push(*row) } else { no.push(*row) }
+        let all = self.data.train.rows();
+        let bins = &self.by_feature[feature as usize * all..][..all];
+        let mut parts: Vec<_> = rows.chunks_mut(share).map(|rows| (rows, 0, Vec::new())).collect();
+        threads::each(self.threads, &mut parts, |(rows, cut, others)| {
+            others.resize(rows.len(), 0);
+            let mut other = 0;
+            for at in 0..rows.len() {
+                let row = rows[at];
+                let goes_left = left.has(bins[row as usize]);
+                // Written to both sides and kept on one: there is no branch to guess.
+                rows[*cut] = row;
+                others[other] = row;
+                *cut += usize::from(goes_left);
+                other += usize::from(!goes_left);
             }
+            others.truncate(other);
         });
-        let sides: Vec<_> = parts.into_iter().map(|(_, yes, no)| (yes, no)).collect();
-        let cut = sides.iter().map(|(yes, _)| yes.len()).sum();
-        let sorted = sides.iter().flat_map(|(yes, _)| yes).chain(sides.iter().flat_map(|(_, no)| no));
-        rows.iter_mut().zip(sorted).for_each(|(place, row)| *place = *row);
+        let sides: Vec<(usize, Vec<u32>)> = parts.into_iter().map(|(_, cut, others)| (cut, others)).collect();
+        let (mut cut, mut start) = (0, 0);
+        for (own, others) in &sides {
+            rows.copy_within(start..start + own, cut);
+            cut += own;
+            start += own + others.len();
+        }
+        let mut rest = &mut rows[cut..];
+        for (_, others) in &sides {
+            let (place, behind) = rest.split_at_mut(others.len());
+            place.copy_from_slice(others);
+            rest = behind;
+        }
         cut
     }
 
