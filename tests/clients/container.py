@@ -92,7 +92,8 @@ class Process:
         self.output = folder / "output"
         self.group = group
         at = shlex.quote
-        lines = ["set -eu", "root=$(mktemp -d)", "mount -t tmpfs tmpfs $root", "mkdir $root/up $root/work $root/root"]
+        (folder / "root").mkdir(exist_ok=True)
+        lines = ["set -eu", f"root={at(str(folder / 'root'))}", "mount -t tmpfs tmpfs $root", "mkdir $root/up $root/work $root/root"]
         lines += [f"echo $$ > {at(str(f / 'cgroup.procs'))}" for f in (group.folders if group else [])]
         lines += ["mount -t overlay -o lowerdir=/,upperdir=$root/up,workdir=$root/work overlay $root/root"]
         for place, (source, _) in mounts.items():

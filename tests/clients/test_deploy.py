@@ -355,6 +355,8 @@ class Compose:
             mounts[mount["target"]] = (source, not mount.get("read_only", False))
         program = {"sidegate": ["sidegate"], "publish": ["sidegate"], "prometheus": ["prometheus"]}.get(name, service.get("entrypoint") or [])
         command = command or [*program, *(service.get("command") or [])]
+        if command[:2] == ["weed", "server"]:
+            command.append("-volume.port=18080")  # the app's port: here all have one network
         user = service.get("user", "").partition(":")[0]
         process = Process(
             self.folder / name,
