@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
+import manifests
 from container import Process, isolate_network
 from kubelet import POD_IP, Cluster, Container, Pod, Unhealthy
 from sidegate import MODELS, ROOT, binary
@@ -272,6 +272,59 @@ def check_grace(one: Pod) -> None:
     grace = one.spec["terminationGracePeriodSeconds"]
     assert one.when("pod", "gone") - one.when("pod", "deleted") < grace
     assert not [event for event in one.events if event[2] == "SIGKILL"]
+
+
+# === that the checks can fail ===
+
+
+def its_sidecar(documents: list[dict]) -> dict:
+    [found] = [c for d in documents if d["kind"] == "Deployment" for c in manifests.containers(d["spec"]["template"]) if c["name"] == "sidegate"]
+    return found
+
+
+def of(documents: list[dict], kind: str, name: str) -> dict:
+    [found] = [d for d in documents if d["kind"] == kind and d["metadata"]["name"].startswith(name)]
+    return found
+
+
+BROKEN = {
+    "readinessProbe asks": lambda d: its_sidecar(d)["readinessProbe"]["httpGet"].update(path="/v2/health/ready"),
+    "asks port ops": lambda d: its_sidecar(d)["livenessProbe"]["httpGet"].update(port="ops"),
+    "the port for probes is 8004": lambda d: its_sidecar(d)["env"][4].update(value="0.0.0.0:8004"),
+    "is no setting of sidegate": lambda d: its_sidecar(d)["env"].append({"name": "SIDEGATE_HTTP__SOCKET", "value": ""}),
+    "ends last": lambda d: its_sidecar(d).update(lifecycle={"preStop": {"sleep": {"seconds": 5}}}),
+    "terminationGracePeriodSeconds is below": lambda d: of(d, "Deployment", "app")["spec"]["template"]["spec"].update(
+        terminationGracePeriodSeconds=30
+    ),
+    "does not fit into the volume": lambda d: next(one["data"] for one in d if "sidegate.toml" in one.get("data", {})).update(
+        {"sidegate.toml": "[registry]\ncache_max_bytes = 2_000_000_000"}
+    ),
+    "is no volume of the pod": lambda d: its_sidecar(d)["volumeMounts"].pop(2),
+    "there is no ConfigMap": lambda d: d.remove(of(d, "ConfigMap", "sidegate-train")),
+    "there is no ServiceAccount": lambda d: d.remove(of(d, "ServiceAccount", "sidegate-monitor")),
+    "securityContext.readOnlyRootFilesystem": lambda d: its_sidecar(d)["securityContext"].pop("readOnlyRootFilesystem"),
+    "memory is limited": lambda d: its_sidecar(d)["resources"]["limits"].update(memory="1Gi"),
+    "podMetricsEndpoints.0: Additional properties": lambda d: of(d, "PodMonitor", "")["spec"]["podMetricsEndpoints"][0].update(prot="x"),
+    "no pod that it selects": lambda d: of(d, "PodMonitor", "")["spec"]["podMetricsEndpoints"][0].update(port="ops"),
+    "not the alerts of": lambda d: of(d, "PrometheusRule", "")["spec"]["groups"][0]["rules"].pop(),
+    "no schema for": lambda d: of(d, "PodMonitor", "").update(kind="ServiceMonitor"),
+    "no pod has its port": lambda d: of(d, "Service", "app")["spec"]["ports"][0].update(targetPort="web"),
+}
+
+
+@pytest.mark.parametrize("problem", BROKEN)
+def test_what_is_broken_is_told(problem: str) -> None:
+    whole = [d for d in documents("k8s-native.yaml")]
+    assert list(manifests.Check(whole).problems()) == []
+    broken = copy.deepcopy(whole)
+    BROKEN[problem](broken)
+    assert any(problem in text for text in manifests.Check(broken).problems()), list(manifests.Check(broken).problems())
+
+
+def test_a_chart_that_says_something_else_is_told() -> None:
+    ours, theirs = ({n: documents(f"{by}-{n}.yaml") for n in LAYOUTS} for by in ("k8s", "helm"))
+    its_sidecar(theirs["plain"])["readinessProbe"]["periodSeconds"] = 6
+    assert [text[:44] for text in manifests.alike(ours, theirs)] == ["plain: readinessProbe of the sidecar is {'fa"]
 
 
 # === what runs beside it ===
