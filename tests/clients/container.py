@@ -1,8 +1,7 @@
 """Starts a program as a container runtime would: its own view of files, processes and users. Standard library only.
 
 The image is this machine's root folder, read-only; what a container mounts is really mounted where it says, so that a
-wrong path, a file that cannot be written or a user without rights shows as it would in a cluster. Linux, and root (also
-that of a user namespace: `unshare --map-root-user`).
+wrong path, a file that cannot be written or a user without rights shows as it would in a cluster. Linux, and root.
 """
 
 import ctypes
@@ -19,15 +18,9 @@ CLONE_NEWNET = 0x40000000
 def isolate_network(*addresses: str) -> None:
     """Gives this thread, and what it starts, a network of its own: loopback, which has these addresses besides."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "no network of its own: run this as root, or under `unshare --map-root-user`")
+        raise OSError(ctypes.get_errno(), "no network of its own could be made")
     for command in ["link set lo up", *(f"addr add {address}/32 dev lo" for address in addresses)]:
         subprocess.run(["ip", *command.split()], check=True)
-
-
-def may_change_user() -> bool:
-    """Whether other users than this one exist here; a user namespace may have one alone."""
-    ids = pathlib.Path("/proc/self/uid_map").read_text().split()
-    return int(ids[2]) > 65536
 
 
 class Group:
@@ -93,7 +86,12 @@ class Process:
         self.group = group
         at = shlex.quote
         (folder / "root").mkdir(exist_ok=True)
-        lines = ["set -eu", f"root={at(str(folder / 'root'))}", "mount -t tmpfs tmpfs $root", "mkdir $root/up $root/work $root/root"]
+        lines = [
+            "set -eu",
+            f"root={at(str(folder / 'root'))}",
+            "mount -t tmpfs tmpfs $root",
+            "mkdir $root/up $root/work $root/root",
+        ]
         lines += [f"echo $$ > {at(str(f / 'cgroup.procs'))}" for f in (group.folders if group else [])]
         lines += ["mount -t overlay -o lowerdir=/,upperdir=$root/up,workdir=$root/work overlay $root/root"]
         for place, (source, _) in mounts.items():
@@ -101,19 +99,38 @@ class Process:
             lines += [f"mkdir -p {target}" if source.is_dir() else f"mkdir -p $(dirname {target}); touch {target}"]
         if read_only:
             lines += ["mount -o remount,ro $root/root"]
-        lines += ["mount -t proc proc $root/root/proc", "mount --rbind /dev $root/root/dev", "mount --rbind /sys $root/root/sys"]
+        lines += [
+            "mount -t proc proc $root/root/proc",
+            "mount --rbind /dev $root/root/dev",
+            "mount --rbind /sys $root/root/sys",
+        ]
         for place, (source, writable) in mounts.items():
             lines += [f"mount --bind {at(str(source))} $root/root{at(place)}"]
             lines += [] if writable else [f"mount -o remount,bind,ro $root/root{at(place)}"]
         drop = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-        if user is not None and may_change_user():
+        if user is not None:
             drop += [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
-        lines += ["exec chroot $root/root " + shlex.join([*drop, "--", "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin",
-                  *(f"{name}={value}" for name, value in environment.items()), *command])]
+        lines += [
+            "exec chroot $root/root "
+            + shlex.join(
+                [
+                    *drop,
+                    "--",
+                    "env",
+                    "-i",
+                    "PATH=/usr/local/bin:/usr/bin:/bin",
+                    *(f"{name}={value}" for name, value in environment.items()),
+                    *command,
+                ]
+            )
+        ]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "\n".join(lines)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
             )
 
     def text(self) -> str:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import jsonschema
 import yaml
 
+from kubelet import quantity
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CRDS = ROOT / "tests/fixtures/crd"
 PROBES = {"startupProbe": "/startupz", "readinessProbe": "/readyz", "livenessProbe": "/livez"}
@@ -50,11 +52,6 @@ def settings() -> set[str]:
 
 def seconds(milliseconds: str) -> float:
     return int(milliseconds) / 1000
-
-
-def quantity(text: str | int) -> float:
-    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text)).groups()  # type: ignore[union-attr]
-    return float(number) * {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[unit]
 
 
 def pod_of(document: dict) -> dict | None:
@@ -140,7 +137,11 @@ class Check:
         delay = seconds(values["SIDEGATE_SHUTDOWN__DRAIN_DELAY_MS"])
         drain = seconds(values["SIDEGATE_SHUTDOWN__TIMEOUT_MS"])
         app = max(
-            (c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0) for c in spec["containers"] if c is not sidecar),
+            (
+                c.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+                for c in spec["containers"]
+                if c is not sidecar
+            ),
             default=0,
         )
         if native and (sidecar.get("restartPolicy") != "Always" or "lifecycle" in sidecar or delay):
@@ -196,7 +197,10 @@ class Check:
         if not security.get("runAsUser"):
             yield "securityContext.runAsUser is not set: the image's user may be root, or a name"
         resources = container.get("resources", {})
-        if resources.get("limits", {}).get("memory") != resources.get("requests", {}).get("memory") and container["name"] != "monitor":
+        if (
+            resources.get("limits", {}).get("memory") != resources.get("requests", {}).get("memory")
+            and container["name"] != "monitor"
+        ):
             yield "memory is limited to something else than what was asked for"
         if "memory" not in resources.get("limits", {}) or "cpu" not in resources.get("requests", {}):
             yield "resources are missing"

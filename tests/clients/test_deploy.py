@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 import manifests
-from container import Process, isolate_network
+from compose import Compose, weed
+from container import isolate_network
 from kubelet import POD_IP, Cluster, Container, Pod, Unhealthy
 from sidegate import MODELS, ROOT, binary
 
@@ -45,7 +46,7 @@ PROPAGATION = 2.0
 def network() -> None:
     """Ports as the manifests have them, which this machine need not have free."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.fail("containers need root: `unshare --map-root-user scripts/check-deploy.sh`, or deselect `deploy`")
+        pytest.fail("containers are made here, which takes Linux and root")
     isolate_network(POD_IP)
 
 
@@ -83,7 +84,12 @@ def pod(
     """The app's pod, with the models of this project in place of a bucket. `change` goes into the sidecar's manifest."""
     its = cluster(folder, LAYOUTS[layout])
     template = copy.deepcopy(its.find("Deployment", "app")["spec"]["template"])
-    [sidecar] = [c for part in ("initContainers", "containers") for c in template["spec"].get(part, []) if c["name"] == "sidegate"]
+    [sidecar] = [
+        c
+        for part in ("initContainers", "containers")
+        for c in template["spec"].get(part, [])
+        if c["name"] == "sidegate"
+    ]
     sidecar.update(change or {})
     extra = {"sidegate": {"SIDEGATE_REGISTRY__URL": "/models", **environment}, "app": {"THINK": str(think)}}
     with Pod(its, template, extra=extra, mounts={"/models": (MODELS, False)}) as one:
@@ -93,7 +99,9 @@ def pod(
 def ask(port: int, method: str, path: str, body: object = None, address: str = POD_IP) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(address, port, timeout=20)
     try:
-        connection.request(method, path, None if body is None else json.dumps(body), {"content-type": "application/json"})
+        connection.request(
+            method, path, None if body is None else json.dumps(body), {"content-type": "application/json"}
+        )
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -278,7 +286,13 @@ def check_grace(one: Pod) -> None:
 
 
 def its_sidecar(documents: list[dict]) -> dict:
-    [found] = [c for d in documents if d["kind"] == "Deployment" for c in manifests.containers(d["spec"]["template"]) if c["name"] == "sidegate"]
+    [found] = [
+        c
+        for d in documents
+        if d["kind"] == "Deployment"
+        for c in manifests.containers(d["spec"]["template"])
+        if c["name"] == "sidegate"
+    ]
     return found
 
 
@@ -296,15 +310,17 @@ BROKEN = {
     "terminationGracePeriodSeconds is below": lambda d: of(d, "Deployment", "app")["spec"]["template"]["spec"].update(
         terminationGracePeriodSeconds=30
     ),
-    "does not fit into the volume": lambda d: next(one["data"] for one in d if "sidegate.toml" in one.get("data", {})).update(
-        {"sidegate.toml": "[registry]\ncache_max_bytes = 2_000_000_000"}
-    ),
+    "does not fit into the volume": lambda d: next(
+        one["data"] for one in d if "sidegate.toml" in one.get("data", {})
+    ).update({"sidegate.toml": "[registry]\ncache_max_bytes = 2_000_000_000"}),
     "is no volume of the pod": lambda d: its_sidecar(d)["volumeMounts"].pop(2),
     "there is no ConfigMap": lambda d: d.remove(of(d, "ConfigMap", "sidegate-train")),
     "there is no ServiceAccount": lambda d: d.remove(of(d, "ServiceAccount", "sidegate-monitor")),
     "securityContext.readOnlyRootFilesystem": lambda d: its_sidecar(d)["securityContext"].pop("readOnlyRootFilesystem"),
     "memory is limited": lambda d: its_sidecar(d)["resources"]["limits"].update(memory="1Gi"),
-    "podMetricsEndpoints.0: Additional properties": lambda d: of(d, "PodMonitor", "")["spec"]["podMetricsEndpoints"][0].update(prot="x"),
+    "podMetricsEndpoints.0: Additional properties": lambda d: of(d, "PodMonitor", "")["spec"]["podMetricsEndpoints"][
+        0
+    ].update(prot="x"),
     "no pod that it selects": lambda d: of(d, "PodMonitor", "")["spec"]["podMetricsEndpoints"][0].update(port="ops"),
     "not the alerts of": lambda d: of(d, "PrometheusRule", "")["spec"]["groups"][0]["rules"].pop(),
     "no schema for": lambda d: of(d, "PodMonitor", "").update(kind="ServiceMonitor"),
@@ -333,7 +349,9 @@ def test_a_chart_that_says_something_else_is_told() -> None:
 @pytest.mark.parametrize("file", ["k8s-native.yaml", "helm-native.yaml"])
 def test_the_monitor_runs_with_what_it_is_given(place: pathlib.Path, file: str) -> None:
     its = cluster(place, file)
-    [deployment] = [d for d in its.documents if d["kind"] == "Deployment" and d["metadata"]["name"].endswith("-monitor")]
+    [deployment] = [
+        d for d in its.documents if d["kind"] == "Deployment" and d["metadata"]["name"].endswith("-monitor")
+    ]
     registry = place / "models"
     shutil.copytree(MODELS, registry)
     template = deployment["spec"]["template"]
@@ -353,10 +371,13 @@ def test_the_training_can_read_its_configuration(place: pathlib.Path, file: str)
     assert "sidegate-train" in its.images, "there is no sidegate-train beside sidegate: build with --features train"
     [job] = [d for d in its.documents if d["kind"] == "CronJob"]
     template = job["spec"]["jobTemplate"]["spec"]["template"]
-    # It would wait for a store that is not there.
     [spec] = template["spec"]["containers"]
     [config] = [argument for argument in spec["args"] if argument.endswith(".toml")]
-    one = Pod(its, template, extra={"train": {"SIDEGATE_REGISTRY__URL": "/work/models", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}})
+    one = Pod(
+        its,
+        template,
+        extra={"train": {"SIDEGATE_REGISTRY__URL": "/work/models", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}},
+    )
     container = Container(one, spec | {"args": ["run", config, "--dry-run"]})
     container.start()
     process = container.process
@@ -369,84 +390,11 @@ def test_the_training_can_read_its_configuration(place: pathlib.Path, file: str)
 
 # === the compose example ===
 
-SERVICES = {
-    "app": {}, "sidegate": {"/usr/local/bin/sidegate": binary}, "publish": {"/usr/local/bin/sidegate": binary},
-    "bucket": {}, "seaweedfs": {}, "prometheus": {},
-}  # fmt: skip
-
-
-def weed() -> str | None:
-    return os.environ.get("SIDEGATE_TEST_WEED")
-
-
-class Compose:
-    """Services of the example, one by one, as containers of this machine."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder
-        self.services = json.loads((MANIFESTS / "compose.json").read_text())["services"]
-        self.processes: list[Process] = []
-        self.volumes = {name: folder / name for name in ("bucket", "run", "cache", "prometheus")}
-        for volume in self.volumes.values():
-            volume.mkdir()
-            volume.chmod(0o1777)
-        self.hosts = folder / "hosts"
-        self.hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ["localhost", *self.services]))
-
-    def start(self, name: str, command: list[str] | None = None) -> Process:
-        service = self.services[name]
-        mounts = {"/etc/hosts": (self.hosts, False)}
-        for place, file in SERVICES[name].items():
-            mounts[place] = (file(), False)
-        if name in ("bucket", "seaweedfs"):
-            mounts["/usr/local/bin/weed"] = (pathlib.Path(weed() or ""), False)
-        if name == "prometheus":
-            mounts["/usr/local/bin/prometheus"] = (pathlib.Path(shutil.which("prometheus") or ""), False)
-            mounts["/prometheus"] = (self.volumes["prometheus"], True)
-        for mount in service.get("volumes", []):
-            source = self.volumes[mount["source"]] if mount["type"] == "volume" else pathlib.Path(mount["source"])
-            mounts[mount["target"]] = (source, not mount.get("read_only", False))
-        program = {"sidegate": ["sidegate"], "publish": ["sidegate"], "prometheus": ["prometheus"]}.get(name, service.get("entrypoint") or [])
-        command = command or [*program, *(service.get("command") or [])]
-        if command[:2] == ["weed", "server"]:
-            command.append("-volume.port=18080")  # the app's port: here all have one network
-        user = service.get("user", "").partition(":")[0]
-        process = Process(
-            self.folder / name,
-            command,
-            {key: str(value) for key, value in (service.get("environment") or {}).items()},
-            mounts=mounts,
-            user=int(user) if user else None,
-            read_only=service.get("read_only", False),
-        )
-        self.processes.append(process)
-        return process
-
-    def healthy(self, name: str, seconds: float) -> None:
-        """By the service's own check."""
-        kind, *test = self.services[name]["healthcheck"]["test"]
-        command = test if kind == "CMD" else ["/bin/sh", "-c", *test]
-        deadline = time.monotonic() + seconds
-        while (check := self.start(name, command)).wait(30) != 0:
-            assert time.monotonic() < deadline, f"{name}: {check.text()[-3000:]}"
-            time.sleep(0.5)
-
-    def done(self, name: str) -> None:
-        process = self.start(name)
-        assert process.wait(60) == 0, process.text()
-
-    def __enter__(self) -> "Compose":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for process in reversed(self.processes):
-            process.kill()
-
 
 @pytest.mark.skipif(not weed(), reason="SIDEGATE_TEST_WEED names no SeaweedFS: the compose example is NOT run")
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="there is no Prometheus: the compose example is NOT run")
 def test_the_compose_example(place: pathlib.Path) -> None:
-    with Compose(place) as its:
+    with Compose(place, MANIFESTS / "compose.json") as its:
         its.start("seaweedfs")
         its.healthy("seaweedfs", 60)
         its.done("bucket")
@@ -461,7 +409,7 @@ def test_the_compose_example(place: pathlib.Path) -> None:
         its.start("prometheus")
         deadline = time.monotonic() + 60
         while True:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):  # it says in words that it is not ready
                 _, body = ask(9090, "GET", "/api/v1/query?query=model_predictions_total", None, "127.0.0.1")
                 if json.loads(body)["data"]["result"]:
                     break
