@@ -28,14 +28,18 @@ ROOT = HERE.parent
 sys.path += [str(ROOT / "tests" / "clients"), str(ROOT / "docs" / "examples" / "experiments")]
 
 from linear_onnx import linear  # noqa: E402
+
 from sidegate import Server, run  # noqa: E402
 
 MODEL = "flight-delay"
 # What the variants of the experiment serve; every one gets a new version in its turn.
 STAGES = ("Staging", "Production")
+# A machine that others use stalls for longer than the 100 ms after which a sidecar sheds; that is not the question here.
 CONFIG = f"""
 [registry]
 poll_interval_ms = 200
+[http]
+queue_wait_ms = 5000
 [monitor]
 performance = true
 [experiments.load]
