@@ -248,7 +248,7 @@ class Caller(FastHttpUser):
 
 def refusal(response) -> str:
     """Status and reason, short enough to be a line of the report; status 0: there was no answer at all."""
-    return f"{response.status_code} {getattr(response, 'error', None) or response.text}"[:200]
+    return f"{response.status_code} {response.text or getattr(response, 'error', None)}"[:200]
 
 
 def came_true(prediction: object) -> object:
