@@ -288,6 +288,8 @@ step "A harmful version, tried on a few"
 say "Version 3 answers in hours. No request fails, nothing is slow: all that is wrong are the answers. So it is tried" \
     "first: 40 % of the passengers take part, half of them get version 3, and the other half are who they are compared to."
 show sidegate registry register flight-delay hours.onnx --columns "$columns"
+# A configuration that names a version which is not known yet would be refused.
+show sidegate registry sync flight-delay
 cat >experiment.toml <<'END'
 [experiments.hours]
 model = "flight-delay"
