@@ -12,6 +12,7 @@ import itertools
 import json
 import math
 import random
+import sys
 import time
 import urllib.request
 import uuid
@@ -162,6 +163,13 @@ def start(environment, **_: object) -> None:
         print(f"{environment.parsed_options.model} at {environment.host} cannot be asked: {error}")
         environment.process_exit_code = 2
         environment.runner.quit()
+
+
+@events.quitting.add_listener
+def failures(environment, **_: object) -> None:
+    # Which --json-file keeps locust from saying, and of which the CSV files lack the last second.
+    for error in environment.stats.errors.values():
+        print(f"failed {error.occurrences} times: {error.method} {error.name}: {error.error}", file=sys.stderr)
 
 
 class Caller(FastHttpUser):

@@ -127,6 +127,7 @@ class App:
         self.feed = Feed(os.environ.get("APP_FEED"))
         self.answers: collections.Counter = collections.Counter()
         self.lock = threading.Lock()
+        self.alone = False
 
     def predict(self, number: int, user: str) -> dict:
         flight = self.feed.read()[number]
@@ -135,12 +136,14 @@ class App:
             path = f"/predict?model={urllib.parse.quote(self.model)}"
             answer = self.sidecar.post(path, [flight], {"x-user": user})
             [delay] = answer["predictions"]
-            delay = delay[0] if isinstance(delay, list) else delay
             version, variant = answer["model_version"], answer["variant"]
             said |= {"delay": round(delay, 1), "by": f"version {version}", "variant": variant, "id": answer["id"]}
+            self.alone = False
         except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
             # The way on without a model: what any clerk would say.
-            print(f"no prediction: {error!r}", file=sys.stderr, flush=True)
+            if not self.alone:
+                print(f"without predictions: {error!r}", file=sys.stderr, flush=True)
+            self.alone = True
             said |= {"delay": flight["dep_delay"], "by": "fallback", "variant": None, "id": None}
         with self.lock:
             self.answers[said["by"]] += 1
@@ -165,6 +168,16 @@ class App:
         style = "body{font:1.1em monospace;background:#111;color:#fc3;margin:3em}td,th{padding:.2em 1.5em;text-align:left}"
         refresh = '<meta http-equiv="refresh" content="2">'
         return f"<!doctype html><meta charset=utf-8>{refresh}<title>Departures</title><style>{style}</style><h1>Departures</h1><table><tr>{heads}</tr>{lines}</table>"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    # As many as come at once.
+    request_queue_size = 128
+
+    def handle_error(self, *_: object) -> None:
+        # Whoever goes before the answer is there is no fault of the app.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*_)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -214,9 +227,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 def main() -> None:
+    if sys.argv[1:]:
+        print(__doc__)
+        sys.exit(0 if sys.argv[1:] in (["-h"], ["--help"]) else 2)
     host, _, port = os.environ.get("APP_LISTEN", "127.0.0.1:8080").rpartition(":")
     Handler.app = App()
-    server = http.server.ThreadingHTTPServer((host.strip("[]"), int(port)), Handler)
+    server = Server((host.strip("[]"), int(port)), Handler)
     # As the first process of a container it gets no default of a signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"listening http://{host}:{server.server_port}", flush=True)
