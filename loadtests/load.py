@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -181,6 +182,8 @@ actuals    {", ".join(f"{count:,} {name}" for name, count in sorted(actuals.item
 
 
 def main() -> int:
+    # So that what it started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = parse()
     if arguments.binary:
         os.environ["SIDEGATE_BINARY"] = str(arguments.binary)
