@@ -212,6 +212,7 @@ min_swap_interval_ms = 0
 cache_dir = "$work/cache"
 [http]
 listen = "127.0.0.1:$http"
+queue_wait_ms = 5000            # rather late than refused where the machine has other things to do
 uds = "$sockets/sidegate.sock"
 [admin]
 listen = "127.0.0.1:$admin"
@@ -249,8 +250,8 @@ say "The app asks over a Unix socket: permissions of a file in place of ports an
 start sidegate sidegate serve
 until_ok "sidegate is not ready" sidegate probe ready
 until_ok "version 1 is not served" served 1
-APP_LISTEN=127.0.0.1:$app_port APP_FEED=$work/feed.json SIDEGATE_URL=unix:$sockets/sidegate.sock \
-    start app "$python" "$root/deploy/app/app.py"
+APP_LISTEN=127.0.0.1:$app_port APP_PATIENCE=10 APP_FEED=$work/feed.json \
+    SIDEGATE_URL=unix:$sockets/sidegate.sock start app "$python" "$root/deploy/app/app.py"
 until_ok "the app does not answer" curl -sf "$app/healthz"
 show sidegate models
 show curl -s "$app/flights/7?user=ann"

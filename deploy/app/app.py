@@ -15,6 +15,7 @@ Python's standard library alone. It asks its sidecar for the shipped model `flig
 
     APP_LISTEN     HOST:PORT (default 127.0.0.1:8080; port 0 takes a free one)
     APP_FEED       JSON file of flights, read again when it changes (default: flights that are made up)
+    APP_PATIENCE   seconds that it waits for its sidecar (default 2)
     SIDEGATE_URL   http://HOST:PORT, or unix:/PATH of a socket (default http://127.0.0.1:8000)
     SIDEGATE_MODEL model or model@alias (default flight-delay)
 """
@@ -35,7 +36,7 @@ import urllib.parse
 
 COLUMNS = ("dep_delay", "distance", "planned_minutes", "hour", "weekday", "wind_speed", "precip", "visib")
 # A sidecar answers within milliseconds; people wait no longer for a better guess.
-PATIENCE = 2.0
+PATIENCE = float(os.environ.get("APP_PATIENCE", "2"))
 
 
 class Socket(http.client.HTTPConnection):

@@ -30,7 +30,7 @@ class Crowd:
     def person(self, seed: int) -> None:
         """Asks for one traveller after another, on one connection."""
         rng = random.Random(seed)
-        connection = http.client.HTTPConnection(self.address.hostname, self.address.port, timeout=10)
+        connection = http.client.HTTPConnection(self.address.hostname, self.address.port, timeout=30)
         flying: collections.deque[tuple[float, dict]] = collections.deque()
         mean = self.arguments.people / self.arguments.rate
         while True:
