@@ -19,7 +19,7 @@ import uuid
 from collections import deque
 
 from locust import FastHttpUser, events, task
-from locust.runners import MasterRunner
+from locust.runners import MasterRunner, WorkerRunner
 
 # The shipped model that rows are made up for.
 FLIGHTS = "flight-delay"
@@ -160,7 +160,7 @@ def start(environment, **_: object) -> None:
     try:
         Caller.asked = Asked(environment.parsed_options, environment.host.rstrip("/"))
     except (OSError, ValueError) as error:
-        print(f"{environment.parsed_options.model} at {environment.host} cannot be asked: {error}")
+        print(f"{environment.parsed_options.model} at {environment.host} cannot be asked: {error}", file=sys.stderr)
         environment.process_exit_code = 2
         environment.runner.quit()
 
@@ -170,6 +170,9 @@ def failures(environment, **_: object) -> None:
     # Which --json-file keeps locust from saying, and of which the CSV files lack the last second.
     for error in environment.stats.errors.values():
         print(f"failed {error.occurrences} times: {error.method} {error.name}: {error.error}", file=sys.stderr)
+    if not environment.stats.total.num_requests and not isinstance(environment.runner, WorkerRunner):
+        print("nothing was asked", file=sys.stderr)
+        environment.process_exit_code = environment.process_exit_code or 1
 
 
 class Caller(FastHttpUser):
