@@ -333,10 +333,9 @@ cp flights.json mended.json
 mv mended.json feed.json
 say "" "Somebody mends the feed. The alert ends when nothing was wrong for five minutes, so that nobody is called twice."
 
-step "What it was like for the passengers"
 if [ -n "$keep" ]; then
+    step "Everything runs until Ctrl-C"
     cat <<END
-Everything runs until Ctrl-C:
 
     the board      $app/
     alerts         $prometheus/alerts
@@ -349,6 +348,8 @@ END
     wait -n "${processes[@]}" || true
     fail "one of the processes has ended; logs are in $work"
 fi
+
+step "What it was like for the passengers"
 asked=${processes[passengers]}
 unset "processes[passengers]"
 kill "$asked"
