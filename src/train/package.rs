@@ -10,6 +10,8 @@ use crate::failure::Failure;
 use crate::features::RawBatch;
 use crate::served::Served;
 
+/// What a raw row looks like, in the folder of a run and beside the model.
+pub(crate) const SCHEMA: &str = "schema.json";
 /// Rows that become examples.
 const EXAMPLES: usize = 16;
 /// Rows that the reference profile is made of; it keeps all their values until it is.
@@ -109,7 +111,7 @@ fn data(data: &Data) -> Value {
     }
 }
 
-/// What a raw row looks like, for whoever asks the model: `schema.json`.
+/// What a raw row looks like, for whoever asks the model: [`SCHEMA`].
 pub(crate) fn schema(served: &Served, classes: Option<&[String]>, target: &str) -> Value {
     let ports = |specs: &[sidegate::model::TensorSpec]| -> Vec<Value> {
         let of = |spec: &sidegate::model::TensorSpec| json!({ "name": spec.name, "datatype": spec.datatype.name(), "shape": spec.shape });
