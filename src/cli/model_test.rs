@@ -212,7 +212,9 @@ impl Test<'_> {
                     let detail = format!("no --threshold is given; {}; {}", list.join(", "), scores.task);
                     self.report.findings.push(Finding::skipped("performance", detail));
                 }
-                self.report.metrics.extend(computed.iter().map(|(metric, value)| (metric.name.to_owned(), *value)));
+                self.report
+                    .metrics
+                    .extend(computed.iter().map(|(metric, value)| (metric.name.to_owned(), *value)));
             }
         }
         if !timed.is_empty() {

@@ -159,7 +159,11 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         None => Begun::new(&config, &args.work)?,
     };
     if args.until < taken_up.from {
-        let text = format!("--until {}: the run is taken up behind that step, at {}", args.until.name(), taken_up.from.name());
+        let text = format!(
+            "--until {}: the run is taken up behind that step, at {}",
+            args.until.name(),
+            taken_up.from.name()
+        );
         return Err(Failure::Config(text));
     }
     taken_up.train(&config, args.until).1

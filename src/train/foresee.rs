@@ -6,8 +6,8 @@ use crate::config::{Config, TaskName};
 use crate::data::Data;
 use crate::data::split::{By, SplitConfig};
 use crate::failure::Failure;
-use crate::features::spec::Member;
 use crate::features::recipe::Make;
+use crate::features::spec::Member;
 use crate::features::{Features, Field, Fitter, Kind, RawBatch, RawColumn, Recipe};
 use crate::learner::Learner;
 use crate::registry;
@@ -61,9 +61,9 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
         Some(recipe) => Features::new(&recipe, fields.to_vec())?.columns().to_vec(),
         None => fields.iter().map(alone).collect(),
     };
-    if !config.model.monotone.is_empty() && !has_unread_names(config) {
-        constrain(&mut columns, &config.model.monotone)?;
-    }
+    let mut monotone = config.model.monotone.clone();
+    monotone.retain(|name, _| unread(config).all(|column| !name.starts_with(&format!("{column}_"))));
+    constrain(&mut columns, &monotone)?;
     let rows = Unread { columns, validated: config.split.validation > 0.0 };
     let learner = config.learner();
     learner.is_at_hand()?;
@@ -98,10 +98,11 @@ fn alone(field: &Field) -> Column {
     Column { name: field.name.clone(), categories, monotone: 0 }
 }
 
-/// Whether features are called by values that nobody has read yet.
-fn has_unread_names(config: &Config) -> bool {
-    let of_values = |member: &Member| matches!(member, Member::OneHot(spec) if spec.categories.is_none());
-    config.features.members.iter().any(|(_, member)| of_values(member))
+/// Columns whose features are called by values that nobody has read yet.
+fn unread(config: &Config) -> impl Iterator<Item = &String> {
+    let by_values = |member: &Member| matches!(member, Member::OneHot(spec) if spec.categories.is_none());
+    let members = config.features.members.iter().filter(move |(_, member)| by_values(member));
+    members.flat_map(|(_, member)| member.columns())
 }
 
 /// What `--dry-run` shows.
@@ -160,16 +161,12 @@ fn fields(data: &Data) -> Vec<Field> {
 
 /// Names of features; those that values will give stand together as one.
 fn named(config: &Config, recipe: &Recipe) -> Vec<String> {
-    let of_values = |column: &String| {
-        let names = |member: &Member| {
-            matches!(member, Member::OneHot(spec) if spec.categories.is_none() && spec.columns.contains(column))
-        };
-        config.features.members.iter().any(|(_, member)| names(member))
-    };
     let mut all = Vec::new();
     for block in &recipe.blocks {
         match &block.make {
-            Make::OneHot { of, .. } if of_values(of) => all.push(format!("{of}_{ANY}")),
+            Make::OneHot { of, .. } if unread(config).any(|column| column == of) => {
+                all.push(format!("{of}_{ANY}"))
+            }
             _ => all.extend(block.features.iter().map(|feature| feature.name.clone())),
         }
     }

@@ -127,7 +127,10 @@ impl Trained {
         file.read_until(b'\n', &mut line).map_err(|error| failed(&error))?;
         let head: Head = serde_json::from_slice(&line).map_err(|error| failed(&error))?;
         if head.format != FORMAT {
-            return Err(failed(&format!("it has format {}, this sidegate-train reads {FORMAT}", head.format)));
+            return Err(failed(&format!(
+                "it has format {}, this sidegate-train reads {FORMAT}",
+                head.format
+            )));
         }
         head.trained(&mut file).map_err(|error| failed(&error))
     }

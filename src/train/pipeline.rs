@@ -12,9 +12,11 @@ use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::kept;
 use crate::progress::Progress;
 use crate::registry;
 use crate::run::{Run, Step};
+use crate::search::Trained;
 use crate::table::Round;
 
 pub(crate) use gate::TESTS;
@@ -74,8 +76,13 @@ impl Pipeline<'_> {
             self.from = Step::Evaluate;
             self.run.record.back_to(self.from);
         }
-        if self.from < Step::Register && self.make()?.is_none() {
-            return Ok(None);
+        if self.from < Step::Register {
+            if self.make()?.is_none() {
+                return Ok(None);
+            }
+        } else if self.config.tracking.is_some() {
+            // Nothing but what is told of the learning is left to read.
+            self.rounds = Trained::read(&self.run.path(kept::FILE))?.rounds;
         }
         registry::publish(self)
     }

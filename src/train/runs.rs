@@ -117,7 +117,8 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
     }
     for record in records {
         let version = record.version.map(|version| format!("version {version}")).unwrap_or_default();
-        let metrics: Vec<String> = first(&record).map(|(name, value)| format!("{name} {}", short(value))).collect();
+        let metrics: Vec<String> =
+            first(&record).map(|(name, value)| format!("{name} {}", short(value))).collect();
         let reason = record.reason.unwrap_or_default();
         print(&format!(
             "{}  {}  {:8} {:10} {} {reason}\n",
@@ -133,8 +134,21 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
 
 /// A run for people: every number with as many digits as say something.
 fn page(record: &Record) -> String {
-    let Record { run, model, config, started, ended, status, reason, steps, metrics, params, data, version, .. } =
-        record;
+    let Record {
+        run,
+        model,
+        config,
+        started,
+        ended,
+        status,
+        reason,
+        steps,
+        metrics,
+        params,
+        data,
+        version,
+        ..
+    } = record;
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let fields = |value: &serde_json::Value| -> Vec<String> {
         let fields = value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());

@@ -83,9 +83,7 @@ impl SearchConfig {
             );
         }
         match self.metric.as_deref().map(|name| (name, named_metric(name))) {
-            Some((name, None)) => {
-                Err(format!("search.metric: {}", unknown_metric(name, std::iter::empty())))
-            }
+            Some((name, None)) => Err(format!("search.metric: {}", unknown_metric(name, std::iter::empty()))),
             _ => Ok(()),
         }
     }

@@ -32,7 +32,8 @@ fn best(run: &mut dyn FnMut() -> Option<Duration>) -> Option<Vec<(&'static Metri
     }
     let blocks: Vec<Vec<Duration>> = (0..BLOCKS).map(|_| block(run)).collect::<Option<_>>()?;
     let least = |quantile| {
-        let of_block = |times: &Vec<Duration>| percentile(times, quantile).map(|time| time.as_secs_f64() * 1e6);
+        let of_block =
+            |times: &Vec<Duration>| percentile(times, quantile).map(|time| time.as_secs_f64() * 1e6);
         blocks.iter().filter_map(of_block).min_by(f64::total_cmp)
     };
     let quantiles = METRICS.iter().filter_map(|metric| match metric.compute {

@@ -58,7 +58,8 @@ mod tests {
         assert_eq!((cell(None), list([5, 6]), list::<u64>([])), ("-".into(), "5, 6".into(), "-".into()));
         assert_eq!(pairs(&json!({"auc": 0.81, "note": "a\tb"})), "auc=0.81 note=a b");
         // Sums end in digits that nobody measured; whole numbers are told as they are.
-        let long = json!({"rmse": 16.642_512_345_678_9, "rows": 12_345_678, "tiny": 1.234_567_89e-9, "zero": 0.0});
+        let long =
+            json!({"rmse": 16.642_512_345_678_9, "rows": 12_345_678, "tiny": 1.234_567_89e-9, "zero": 0.0});
         assert_eq!(pairs(&long), "rmse=16.6425 rows=12345678 tiny=1.23457e-9 zero=0");
         let deleted =
             State::Deleted { at: "2026-11-27T11:18:16Z".into(), rest: crate::registry::format::Rest::new() };

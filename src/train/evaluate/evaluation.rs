@@ -106,7 +106,8 @@ impl Evaluation {
                 let interval = sorted.and_then(|sorted| interval(&sorted, settings.bootstrap.level));
                 found.push(Measured::new(metric, value, interval));
             } else {
-                undefined.insert(metric.name.to_owned(), why_undefined(metric, predictions.task()).to_owned());
+                undefined
+                    .insert(metric.name.to_owned(), why_undefined(metric, predictions.task()).to_owned());
             }
         }
         let binary = predictions.task() == Task::Binary;

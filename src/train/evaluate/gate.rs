@@ -166,7 +166,10 @@ impl fmt::Display for Rule {
                     Margin::Relative(share) => format!("{} % of its value", short(100.0 * share)),
                 };
                 let sure = short(100.0 * confidence);
-                write!(f, "{metric} not worse than the champion's by more than {allowed} ({sure} % confidence)")
+                write!(
+                    f,
+                    "{metric} not worse than the champion's by more than {allowed} ({sure} % confidence)"
+                )
             }
         }
     }

@@ -54,7 +54,8 @@ fn the_confusion_matrix_and_the_best_threshold_are_those_of_scikit_learn() {
 
 #[test]
 fn a_row_whose_truth_is_nothing_has_no_relative_error() {
-    let of = |truth: Vec<f64>, scores: Vec<f64>| Predictions::new(Task::Regression, truth, scores, None).unwrap();
+    let of =
+        |truth: Vec<f64>, scores: Vec<f64>| Predictions::new(Task::Regression, truth, scores, None).unwrap();
     let found = Evaluation::of(&of(vec![0.0, 10.0, -4.0], vec![1.0, 11.0, -5.0]), &[], &settings()).unwrap();
     assert!((found.value("mape").unwrap() - 0.175).abs() < 1e-12, "{found:?}");
     let none = Evaluation::of(&of(vec![0.0, 0.0], vec![1.0, 2.0]), &[], &settings()).unwrap();

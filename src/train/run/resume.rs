@@ -11,18 +11,8 @@ use crate::config::Config;
 use crate::failure::Failure;
 
 /// Decides which rows there are and what is learned of them.
-const LEARNED: &[&str] = &[
-    "name",
-    "target_column",
-    "task",
-    "seed",
-    "data",
-    "validation",
-    "split",
-    "features",
-    "model",
-    "search",
-];
+const LEARNED: &[&str] =
+    &["name", "target_column", "task", "seed", "data", "validation", "split", "features", "model", "search"];
 /// Decides what is found of the model and said about it.
 const JUDGED: &[&str] = &["evaluation", "gate", "deployment.performance_threshold", "card"];
 /// Where and how, not what.
@@ -64,19 +54,27 @@ impl Run {
         let reached = record.next();
         let from = match (from, reached) {
             (Some(from), Some(reached)) if from > reached => {
-                return Err(wrong(format!("it has not come to {} yet, its next step is {}", from.name(), reached.name())));
+                return Err(wrong(format!(
+                    "it has not come to {} yet, its next step is {}",
+                    from.name(),
+                    reached.name()
+                )));
             }
             (Some(from), _) => from,
             (None, Some(reached)) => reached,
             (None, None) => {
-                return Err(wrong("all its steps are over; --from evaluate goes back to that step".to_owned()));
+                return Err(wrong(
+                    "all its steps are over; --from evaluate goes back to that step".to_owned(),
+                ));
             }
         };
         let judged = changed(JUDGED);
         let from = match from {
             // What is in memory alone between these steps is made again.
             Step::Evaluate | Step::Gate | Step::Export | Step::Prove => Step::Evaluate,
-            Step::Register | Step::Promote if !judged.is_empty() && record.version.is_none() => Step::Evaluate,
+            Step::Register | Step::Promote if !judged.is_empty() && record.version.is_none() => {
+                Step::Evaluate
+            }
             Step::Features | Step::Split => Step::Features,
             Step::Load | Step::Validate => Step::Load,
             other => other,
@@ -186,7 +184,12 @@ mod tests {
         let leaves = TEXT.replace("= 7", "= 8").replace("rows.csv", "others.csv");
         refused(&name, &leaves, None, "data.path, model.params changed since");
         refused(&name, &TEXT.replace("\"m\"", "\"n\""), None, "it trains m, and the configuration n");
-        refused(&name, TEXT, Some(Step::Promote), "it has not come to promote yet, its next step is register");
+        refused(
+            &name,
+            TEXT,
+            Some(Step::Promote),
+            "it has not come to promote yet, its next step is register",
+        );
         let near = format!("{}x", &name[..name.len() - 1]);
         refused(&near, TEXT, None, &format!("did you mean `{name}`?"));
         let over = ended(work.path(), Step::Promote);

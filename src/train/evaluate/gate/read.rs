@@ -20,7 +20,8 @@ impl Gate {
     /// # Errors
     /// Names the key that is wrong and what is possible instead.
     pub(crate) fn read(table: &Table) -> Result<Self, String> {
-        let (mut rules, mut checks, mut range) = (Vec::new(), ModelCheck::ALL.iter().copied().collect(), None);
+        let (mut rules, mut checks, mut range) =
+            (Vec::new(), ModelCheck::ALL.iter().copied().collect(), None);
         for (key, value) in table {
             match value {
                 _ if key == "checks" => checks = read_checks(value)?,
@@ -30,7 +31,9 @@ impl Gate {
                 }
                 _ if key == "prediction_range" => {
                     let found = value.type_str();
-                    return Err(format!("gate.prediction_range: expected a text such as \"0..1\", not a {found}"));
+                    return Err(format!(
+                        "gate.prediction_range: expected a text such as \"0..1\", not a {found}"
+                    ));
                 }
                 Value::Table(champion) if key == "champion" => {
                     for (metric, value) in champion {

@@ -95,7 +95,10 @@ fn a_configuration_that_is_wrong_names_its_key_and_the_way_out() {
         ("zzzzzzzz = 1", "known are accuracy, "),
         ("rmse = \"1\"", "gate.rmse: expected a number"),
         ("rmse = nan", "gate.rmse: expected a number"),
-        ("max_latency_p99 = 5", "gate.max_latency_p99: there is no metric `latency_p99`; did you mean `latency_p99_us`?"),
+        (
+            "max_latency_p99 = 5",
+            "gate.max_latency_p99: there is no metric `latency_p99`; did you mean `latency_p99_us`?",
+        ),
         ("check = [\"shape\"]", "did you mean `checks`?"),
         ("checks = [\"shapes\"]", "gate.checks: there is no check `shapes`; did you mean `shape`?"),
         ("checks = \"shape\"", "gate.checks: expected a list"),
