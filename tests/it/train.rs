@@ -472,7 +472,7 @@ fn a_dry_run_finds_what_would_end_a_run() {
         ),
         (
             "[gate]\n",
-            "[search]\nmetric = \"rmze\"\nparams = { num_leaves = [2, 9] }\n[gate]\n",
+            "[search]\nmetric = \"rmze\"\nparams = { num_leaves = [2, 9] }\n[split]\nvalidation = 0.1\n[gate]\n",
             2,
             "did you mean `rmse`?",
         ),
@@ -492,7 +492,6 @@ fn a_dry_run_finds_what_would_end_a_run() {
         ),
         ("rows.csv", "none.csv", 5, "data.path: no "),
         ("url = \"models\"", "config = \"none.toml\"", 2, "registry.config: "),
-        ("url = \"models\"", "url = \"rows.csv\"", 6, ""),
         ("target_column", "threads = 0\ntarget_column", 2, "threads is 0"),
     ] {
         assert!(text.contains(from), "{from}: {text}");
