@@ -346,7 +346,7 @@ fn what_is_proven_is_registered_without_its_rows_and_what_is_registered_is_promo
     assert!(told(&output, "load").is_empty() && told(&output, "prove").is_empty(), "it was in the folder");
     let manifest = fs::read(dir.join("models/rentals/1/manifest.json")).unwrap();
     let manifest: Value = serde_json::from_slice(&manifest).unwrap();
-    assert_eq!((&manifest["labels"], &manifest["run_id"]), (&json!(["no", "yes"]), &json!(run)));
+    assert_eq!((&manifest["labels"], &manifest["lineage"]["run"]), (&json!(["no", "yes"]), &json!(run)));
     let said = ended(&train(&dir, &["run", "train.toml", "--resume", &run]), 2);
     assert!(said.contains("all its steps are over"), "{said}");
 
