@@ -18,6 +18,7 @@ use crate::registry;
 use crate::run::{Run, Step};
 use crate::search::Trained;
 use crate::table::Round;
+use crate::tracking;
 
 pub(crate) use gate::TESTS;
 pub(crate) use prove::{MODEL, interface};
