@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients kserve mlflow mlserver)
+steps=(format shell python deny onnxruntime lint doc test bucket postgres learners proof speed clients kserve mlflow mlserver)
 
 usage() {
     cat <<END
@@ -25,7 +25,9 @@ packages. The first run takes a while to compile; later ones use target/ and the
   lint         cargo clippy on every target, warnings are errors
   doc          cargo doc, warnings are errors
   test         unit and integration tests, by cargo-nextest when it is installed
-  bucket       the store and the real binary on a real object store, SeaweedFS
+  bucket       the store and the real binaries on a real object store, SeaweedFS
+  postgres     what sidegate-train loads from a real PostgreSQL, plain and by TLS
+  learners     the real XGBoost and LightGBM, as scripts/learners.sh fetches them
   proof        the trees engine against ONNX Runtime, on models converted for it
                (scripts/prove-trees.sh with few rows), and what experiments claim, by
                simulation (examples/experiment_proof, its short form), and what the watching of
@@ -87,28 +89,62 @@ pinned() {
     environment "$1" "$requirements"
 }
 
-# from_debian PACKAGE PROGRAM…: puts programs on the PATH, taken out of the package without installing it: that needs no
-# root, and no service starts.
+# debian_packages FOLDER PACKAGE…: what the packages hold, into FOLDER, without installing it: that needs no root, and no
+# service starts.
+debian_packages() {
+    local folder=$1 work package status=0
+    local packages=("${@:2}")
+    has apt-get dpkg-deb || return 1
+    work=$(mktemp -d)
+    echo "fetching from Debian: ${packages[*]}"
+    # A new image has no list of packages yet, an old list names versions that are gone.
+    if (cd "$work" && apt-get download "${packages[@]}" >log 2>&1) ||
+        (cd "$work" && update_packages >>log 2>&1 && apt-get download "${packages[@]}" >>log 2>&1); then
+        for package in "$work"/*.deb; do
+            dpkg-deb --extract "$package" "$folder" || status=1
+        done
+    else
+        cat "$work/log" >&2
+        status=1
+    fi
+    rm -rf "$work"
+    return "$status"
+}
+
+# from_debian PACKAGE PROGRAM…: puts programs of a package on the PATH.
 from_debian() {
     local package=$1 work program
     local programs=("${@:2}")
     export PATH=$PATH:$cache/debian/usr/bin
     if has "${programs[@]}"; then return 0; fi
-    has apt-get dpkg-deb || return 1
-    echo "fetching ${programs[*]} from Debian's package $package"
     work=$(mktemp -d)
-    # A new image has no list of packages yet, an old list names versions that are gone.
-    if (cd "$work" && apt-get download "$package" >log 2>&1) ||
-        (cd "$work" && update_packages >>log 2>&1 && apt-get download "$package" >>log 2>&1); then
-        dpkg-deb --extract "$work/$package"_*.deb "$work/files" && mkdir -p "$cache/debian/usr/bin" &&
-            for program in "${programs[@]}"; do
-                mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/" || break
-            done
-    else
-        cat "$work/log" >&2
+    if debian_packages "$work" "$package"; then
+        mkdir -p "$cache/debian/usr/bin"
+        for program in "${programs[@]}"; do
+            mv "$work/usr/bin/$program" "$cache/debian/usr/bin/" || break
+        done
     fi
     rm -rf "$work"
     has "${programs[@]}"
+}
+
+# postgres_server: sets `postgres` to the folder below which usr/lib/postgresql is: the system's root, or one with the
+# package and the libraries that the system lacks.
+postgres_server() {
+    local major packages
+    postgres=/
+    if compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then return 0; fi
+    postgres=$cache/postgresql
+    if [ -e "$postgres/complete" ]; then return 0; fi
+    has apt-get apt-cache || return 1
+    apt-cache show postgresql >/dev/null 2>&1 || update_packages >/dev/null || return 1
+    # The release's version, and what would be installed with it; LLVM is 100 MB and compiles queries, which may do without.
+    major=$(apt-cache depends postgresql | grep --only-matching --max-count=1 'postgresql-[0-9]*$')
+    packages=$(apt-get -qq --simulate --no-install-recommends install "$major" | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
+    packages=$(grep -E "^($major|lib.*)\$" <<<"$packages" | grep -v -e '-perl$' -e llvm)
+    rm -rf "$postgres"
+    # shellcheck disable=SC2086 # one a word
+    debian_packages "$postgres" $packages && touch "$postgres/complete"
 }
 
 has() {
@@ -210,6 +246,23 @@ step_test() {
 step_bucket() {
     pinned bucket
     SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked "${features[@]}" --lib --test it seaweed
+}
+
+step_postgres() {
+    postgres_server || fail "PostgreSQL cannot be had here: install the package postgresql, then run this again"
+    from_debian openssl openssl || fail "there is no openssl: install it, then run this again"
+    build # before a server waits
+    # Beside one server; without it these tests would pass unseen.
+    "$python" tests/clients/postgres_process.py "$postgres" \
+        cargo test --locked "${features[@]}" --bin sidegate-train database
+}
+
+step_learners() {
+    local folder=$cache/learners
+    PYTHON=$python scripts/learners.sh "$folder"
+    # Without the libraries these tests would pass unseen.
+    SIDEGATE_XGBOOST=$folder/libxgboost.so SIDEGATE_LIGHTGBM=$folder/lib_lightgbm.so SIDEGATE_TEST_REQUIRE_LEARNERS=1 \
+        cargo test --locked "${features[@]}" --bin sidegate-train --test it -- learner::tests::real train_learners
 }
 
 step_proof() {
