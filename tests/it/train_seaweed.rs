@@ -51,7 +51,7 @@ fn written(dir: &Path, path: &str, more: &str) {
             &format!("source = \"s3\"\npath = \"{path}\"\n{more}"),
         )
         .replace("url = \"models\"", "url = \"s3://models/team\"");
-    fs::write(dir.join("train.toml"), text + BUILTIN).unwrap();
+    fs::write(dir.join("train.toml"), text + BUILTIN + "[retry]\nretries = 0\n").unwrap();
 }
 
 #[test]
