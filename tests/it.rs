@@ -81,5 +81,11 @@ mod survival;
 #[cfg(feature = "train")]
 #[path = "it/train.rs"]
 mod train;
+#[cfg(feature = "train")]
+#[path = "it/train_learners.rs"]
+mod train_learners;
+#[cfg(feature = "train")]
+#[path = "it/train_seaweed.rs"]
+mod train_seaweed;
 #[path = "it/trial.rs"]
 mod trial;
