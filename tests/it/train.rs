@@ -18,7 +18,7 @@ fn train(dir: &Path, args: &[&str]) -> Output {
     command(args).current_dir(dir).output().unwrap()
 }
 
-fn command(args: &[&str]) -> Command {
+pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate-train"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_uppercase().starts_with("SIDEGATE_") {
