@@ -50,7 +50,7 @@ pub(super) fn write(
             let numbers = numbers(builder, scores, targets, transform);
             let targets = transform.outputs(targets);
             let (value, shape) = match targets {
-                1 => {
+                1 if !config.column => {
                     let axes = builder.list(Data::Int64(vec![1]));
                     (builder.node("Squeeze", &[&numbers, &axes], vec![]), vec![-1])
                 }

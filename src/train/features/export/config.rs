@@ -20,6 +20,8 @@ pub(crate) struct ExportConfig {
     pub(crate) input: Option<String>,
     /// What our outputs are called.
     pub(crate) outputs: BTreeMap<String, String>,
+    /// Whether a regression answers a column, [rows, 1], as converters write it; else [rows].
+    pub(crate) column: bool,
     /// By our name the output that `/predict` answers with.
     prediction: Option<String>,
 }
@@ -33,6 +35,9 @@ impl ExportConfig {
     /// Names the one that there is not.
     pub(crate) fn check(&self, classifies: bool) -> Result<(), String> {
         let ours = if classifies { CLASSES } else { NUMBER };
+        if self.column && classifies {
+            return Err("export.column is for numbers: `label` is [rows]".to_owned());
+        }
         let named = self.outputs.keys().map(|name| ("outputs", name));
         let asked = self.prediction.iter().map(|name| ("prediction", name));
         match named.chain(asked).find(|(_, name)| !ours.contains(&name.as_str())) {

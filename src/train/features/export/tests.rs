@@ -202,7 +202,7 @@ fn linear_models_are_summed_in_float64() {
 #[test]
 fn an_interface_is_taken_over() {
     let linear = Model::Linear(Linear { weights: vec![vec![1.0, 0.5]], intercepts: vec![0.25] });
-    let config = config("input = 'input'\noutputs = { prediction = 'variable' }");
+    let config = config("input = 'input'\noutputs = { prediction = 'variable' }\ncolumn = true");
     config.check(false).unwrap();
     assert_eq!(config.columns(&plain(2)).unwrap(), ["f0", "f1"]);
     assert_eq!(config.prediction(false), "variable");
@@ -216,6 +216,7 @@ fn an_interface_is_taken_over() {
     let rows = Tensor::new(&[2, 2], Data::Fp32(vec![3.0, 4.0, -1.0, 0.0]));
     session.run(&[rows], &mut Scratch::new(0), &mut outputs).unwrap();
     assert_eq!(numbers(&outputs[0]), [5.25, -0.75]);
+    assert_eq!((&signature.outputs[0].shape[..], &outputs[0].shape[..]), (&[-1, 1][..], &[2, 1][..]));
 }
 
 #[test]
@@ -226,6 +227,7 @@ fn an_interface_that_cannot_be_is_refused() {
     assert_eq!(ExportConfig::default().prediction(true), "probabilities");
     let error = classes.check(false).unwrap_err();
     assert!(error.contains("export.prediction: there is no output `label`"), "{error}");
+    assert!(config("column = true").check(true).unwrap_err().contains("for numbers"));
     let error = config("outputs = { lable = 'x' }").check(true).unwrap_err();
     assert!(error.contains("export.outputs") && error.contains("did you mean `label`"), "{error}");
     let mut recipe = plain(2);
