@@ -37,19 +37,11 @@ pub(crate) struct Served {
 // === impl Served ===
 
 impl Served {
-    /// A model for rows whose columns are announced by `fields`; trees of XGBoost and LightGBM name their columns.
+    /// A model for rows whose columns are announced by `fields`, of which its only input takes `columns`, in this order.
+    /// Without names each input takes the column that is called as it is.
     ///
     /// # Errors
-    /// When the engine cannot run it, or it asks for a column that is not there.
-    pub(crate) fn load(model: &Model, choice: EngineChoice, fields: &[Field]) -> Result<Self, String> {
-        Self::of_columns(model, choice, fields, model.columns())
-    }
-
-    /// The same of a model whose only input takes these columns, in this order. Without names each input takes the column
-    /// that is called as it is.
-    ///
-    /// # Errors
-    /// As [`Self::load`], and when the input takes another number of columns.
+    /// When the engine cannot run it, it asks for a column that is not there, or its input takes another number of columns.
     pub(crate) fn of_columns(
         model: &Model,
         choice: EngineChoice,

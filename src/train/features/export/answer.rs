@@ -42,7 +42,7 @@ pub(super) fn write(
     answer: &Answer,
     config: &ExportConfig,
 ) -> Result<(), Error> {
-    let mut output = |builder: &mut GraphBuilder, from: &Value, ours, datatype, shape: &[i64]| {
+    let output = |builder: &mut GraphBuilder, from: &Value, ours, datatype, shape: &[i64]| {
         builder.output(from, config.named(ours), datatype, shape).map_err(named)
     };
     match answer {
