@@ -81,9 +81,9 @@ fi
     --tag "framework=scikit-learn 1.9.1" --why "the net of scripts/make-digits.py" --stage Production \
     --registry "$work/models" --by scripts/make-models.sh
 
-# lasting FOLDER: what the same rows and configurations make the same in a manifest. Other lines have a time in them.
+# lasting FOLDER: what the same rows and configurations make the same in a manifest. The rest has times in it.
 lasting() {
-    sed -n -e '/"\(data\|config\)": *"sha256/p' -e '/"signature"/,/"breaking"/p' "$1/1/manifest.json"
+    grep -o '"\(data\|config\)":"sha256:[0-9a-f]*"\|"signature":.*"breaking":[a-z]*' "$1/1/manifest.json"
 }
 
 # same NAME: whether models/ has what was made.
