@@ -36,7 +36,7 @@ fn row_of(model: &str) -> (Vec<String>, Vec<Value>) {
     let values = inputs.iter().flat_map(|input| input["data"].as_array().unwrap().clone()).collect();
     let manifest: Value =
         serde_json::from_slice(&std::fs::read(shipped(model).join("1/manifest.json")).unwrap()).unwrap();
-    let mut names: Vec<String> = serde_json::from_value(manifest["columns"].clone()).unwrap();
+    let mut names: Vec<String> = serde_json::from_value(manifest["columns"].clone()).unwrap_or_default();
     if names.is_empty() {
         names = inputs.iter().map(|input| input["name"].as_str().unwrap().to_owned()).collect();
     }
