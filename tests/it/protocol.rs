@@ -437,7 +437,7 @@ fn strings_travel_as_binary_too() {
     let (_, tensors) = answer.parts();
     let species = outputs[0]["data"][0].as_str().unwrap();
     let (label, probabilities) = tensors.split_at(4 + species.len());
-    assert_eq!(label, [&(species.len() as u32).to_le_bytes(), species.as_bytes()].concat());
+    assert_eq!(label, [&(species.len() as u32).to_le_bytes()[..], species.as_bytes()].concat());
     same(&json!(floats(probabilities)), &outputs[1]["data"]);
 }
 
