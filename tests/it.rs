@@ -73,6 +73,9 @@ mod remote;
 mod seaweed;
 #[path = "it/shadow.rs"]
 mod shadow;
+#[cfg(feature = "train")]
+#[path = "it/shipped.rs"]
+mod shipped;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
 #[cfg(feature = "s3")]

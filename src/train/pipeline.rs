@@ -111,7 +111,7 @@ impl Pipeline<'_> {
         if !self.over(Step::Prove, &proven.join(", "), json!({ "proof": card.proof }))? {
             return Ok(None);
         }
-        registry::publish(self, &source, &card)
+        registry::publish(self, &source, &recipe, &card)
     }
 
     /// A step is over: says so, and whether to go on.
@@ -158,6 +158,7 @@ impl Pipeline<'_> {
         let numbers = json!({ "rows": report.rows, "kept": report.kept, "findings": found.len() });
         let source = Source::new(data, validated, config.task, config.kind)?;
         config.gate.check(source.task).map_err(Failure::Config)?;
+        config.export.check(source.classes.is_some()).map_err(Failure::Config)?;
         if let Some(search) = &config.search {
             search.metric(source.task, false).map_err(Failure::Config)?;
         }
@@ -198,6 +199,7 @@ impl Pipeline<'_> {
             fitter.push(raw).map_err(|error| error.to_string())
         })?;
         let recipe = fitter.finish()?;
+        config.export.columns(&recipe).map_err(Failure::Config)?;
         self.run.write("recipe.json", serde_json::to_vec_pretty(&recipe).unwrap_or_default())?;
         let mut features = Features::new(&recipe, source.fields.clone())?;
         let mut filling = Filling::new(&self.run.folder, features.columns().to_vec(), source.is_weighted())?;
@@ -289,7 +291,7 @@ impl Pipeline<'_> {
                 Answer::Classes(numbers.map_or_else(|| Classes::Names(classes.clone()), Classes::Numbers))
             }
         };
-        Ok(export(recipe, &fitted.model, &answer)?)
+        Ok(export(recipe, &fitted.model, &answer, &self.config.export)?)
     }
 
     /// The version in Production, on the same rows; none where there is none.
@@ -451,13 +453,18 @@ impl Pipeline<'_> {
     ) -> Result<Vec<Proof>, Failure> {
         // Read back as a gateway would.
         let whole = File::parse(Format::Onnx, model.to_vec())?;
-        let alone = File::parse(Format::Onnx, recipe.features_file()?)?;
+        let config = &self.config.export;
+        let columns = config.columns(recipe).map_err(Failure::Config)?;
+        let alone = File::parse(Format::Onnx, recipe.features_file(config.input.as_deref())?)?;
         let features = Features::new(recipe, source.fields.clone())?;
         let predictor = Predictor::new(&fitted.model, source.task).map_err(Failure::Config)?;
-        let mut prover = Prover::new((&whole, &alone), features, predictor, &source.fields, source.task)
-            .map_err(Failure::Failed)?;
-        let served = Served::load(&whole, sidegate::config::EngineChoice::Trees, &source.fields);
-        let served = served.map_err(Failure::Failed)?;
+        let raw = (&source.fields[..], &columns[..]);
+        let mut prover =
+            Prover::new((&whole, &alone), features, predictor, raw, source.task).map_err(Failure::Failed)?;
+        let mut served =
+            Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)
+                .map_err(Failure::Failed)?;
+        served.predict_by(config.prediction(source.classes.is_some())).map_err(Failure::Failed)?;
         let schema = package::schema(&served, source.classes.as_deref(), source.target());
         self.run.write("schema.json", serde_json::to_vec_pretty(&schema).unwrap_or_default())?;
         let mut package = Package::new(served);

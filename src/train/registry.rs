@@ -16,7 +16,7 @@ use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
 use crate::config::{Config, RegistryConfig};
 use crate::evaluate::Card;
 use crate::failure::Failure;
-use crate::features::Field;
+use crate::features::{Field, Recipe};
 use crate::pipeline::{Pipeline, interface};
 use crate::progress::Progress;
 use crate::rows::Source;
@@ -129,11 +129,12 @@ fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<Servin
 pub(crate) fn publish(
     pipeline: &mut Pipeline<'_>,
     source: &Source,
+    recipe: &Recipe,
     card: &Card,
 ) -> Result<Option<()>, Failure> {
     let Some(writer) = &pipeline.writer else { return Ok(None) };
     let config = pipeline.config;
-    let registration = registration(pipeline, source, card)?;
+    let registration = registration(pipeline, source, recipe, card)?;
     let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
     let version = done.value.version;
     pipeline.run.record.version = Some(version);
@@ -165,7 +166,12 @@ pub(crate) fn publish(
     Ok(Some(()))
 }
 
-fn registration(pipeline: &Pipeline<'_>, source: &Source, card: &Card) -> Result<Registration, Failure> {
+fn registration(
+    pipeline: &Pipeline<'_>,
+    source: &Source,
+    recipe: &Recipe,
+    card: &Card,
+) -> Result<Registration, Failure> {
     let (config, run) = (pipeline.config, &pipeline.run);
     let there = |name: &str| Some(run.path(name)).filter(|path| path.is_file());
     let beside: Vec<PathBuf> =
@@ -194,7 +200,7 @@ fn registration(pipeline: &Pipeline<'_>, source: &Source, card: &Card) -> Result
     });
     let mut lineage = object(lineage);
     lineage.retain(|_, value| !value.is_null());
-    let prediction = if source.classes.is_some() { "probabilities" } else { "prediction" };
+    let prediction = config.export.prediction(source.classes.is_some());
     Ok(Registration {
         golden: there("golden.json"),
         profile: there("profile.json"),
@@ -207,6 +213,7 @@ fn registration(pipeline: &Pipeline<'_>, source: &Source, card: &Card) -> Result
         run_id: Some(run.record.run.clone()),
         parent: card.lineage.parent.and_then(Version::new),
         prediction: Some(prediction.to_owned()),
+        columns: config.export.columns(recipe).map_err(Failure::Config)?,
         labels: source.classes.clone().unwrap_or_default(),
         signature: Some(file.signature().clone()),
         why: Some(format!("trained by {}", run.record.run)),
