@@ -201,7 +201,7 @@ step_learners() (
     export OMP_WAIT_POLICY=passive
     # Without the libraries these tests would pass unseen.
     SIDEGATE_XGBOOST=$folder/libxgboost.so SIDEGATE_LIGHTGBM=$folder/lib_lightgbm.so SIDEGATE_TEST_REQUIRE_LEARNERS=1 \
-        cargo test --locked "${features[@]}" --bin sidegate-train --test it -- learner::tests::real train_learners
+        cargo test --locked "${features[@]}" --bin sidegate-train --test it -- learner::tests::real train_learners shipped
 )
 
 step_proof() {
