@@ -5,6 +5,7 @@ set -eu
 xgboost=3.2.0
 lightgbm=4.7.0
 python=${PYTHON:-python3}
+licenses=$(dirname "$0")/licenses
 
 usage() {
     cat <<EOF
@@ -16,7 +17,10 @@ places where sidegate-train looks). Does nothing when they are already there.
 
 Both need GCC's OpenMP runtime. XGBoost's wheel brings one under a name of its own, and
 LightGBM's expects the system's libgomp.so.1 (Debian's package libgomp1). So that it works
-without that, the first is put there twice: as it is, and as libgomp.so.1.
+without that, the first is put there twice: as it is, and as libgomp.so.1. It is under the
+GPL 3 with GCC's exception for such libraries. The wheel has neither text, so both are put
+beside it (libgomp-COPYING3, libgomp-COPYING.RUNTIME) with the wheel's own word on where it
+is from (libgomp-SBOM.json): whoever passes it on, in an image say, passes them on too.
 
   --arch ARCH  x86_64 or aarch64 (default: this machine's)
   -h, --help   this text
@@ -105,10 +109,13 @@ d4529acec5c6fefe4768302a529707d0ead90f6a6f42df694b856212e09695b8 lightgbm'
     *) fail "no libraries are pinned for $arch (only x86_64 and aarch64)" ;;
 esac
 
+notices='lightgbm-LICENSE xgboost-METADATA libgomp-COPYING3 libgomp-COPYING.RUNTIME libgomp-SBOM.json'
+
 # installed: whether every file is there and is the pinned one.
 installed() {
-    [ -f "$destination/lightgbm-LICENSE" ] || return 1
-    [ -f "$destination/xgboost-METADATA" ] || return 1
+    for name in $notices; do
+        [ -f "$destination/$name" ] || return 1
+    done
     while read -r sha256 name; do
         [ -n "$name" ] || continue
         [ -f "$destination/$name" ] && [ "$(digest "$destination/$name")" = "$sha256" ] || return 1
@@ -156,6 +163,7 @@ members = {
         "xgboost/lib/libxgboost.so": "libxgboost.so",
         f"xgboost_cpu.libs/{runtime}": runtime,
         f"{xgboost}.dist-info/METADATA": "xgboost-METADATA",
+        f"{xgboost}.dist-info/sboms/auditwheel.cdx.json": "libgomp-SBOM.json",
     },
     "lightgbm": {
         "lightgbm/lib/lib_lightgbm.so": "lib_lightgbm.so",
@@ -181,8 +189,10 @@ done <<EOF
 $libraries
 EOF
 
+cp "$licenses/GPL-3.0.txt" "$work/libgomp-COPYING3"
+cp "$licenses/GCC-exception-3.1.txt" "$work/libgomp-COPYING.RUNTIME"
 # The learners last: whoever finds one finds what it needs.
-for name in xgboost-METADATA lightgbm-LICENSE "$runtime" libgomp.so.1 libxgboost.so lib_lightgbm.so; do
+for name in $notices "$runtime" libgomp.so.1 libxgboost.so lib_lightgbm.so; do
     mv -f "$work/$name" "$destination/"
 done
 echo "installed XGBoost $xgboost and LightGBM $lightgbm in $destination"

@@ -65,25 +65,40 @@ pinned() {
     environment "$1" "$requirements"
 }
 
-# from_debian PACKAGE PROGRAM…: puts programs on the PATH, taken out of the package without installing it: that needs no
-# root, and no service starts.
+# debian_packages FOLDER PACKAGE…: what the packages hold, into FOLDER, without installing it: that needs no root, and no
+# service starts.
+debian_packages() {
+    local folder=$1 work package status=0
+    local packages=("${@:2}")
+    has apt-get dpkg-deb || return 1
+    work=$(mktemp -d)
+    echo "fetching from Debian: ${packages[*]}"
+    # A new image has no list of packages yet, an old list names versions that are gone.
+    if (cd "$work" && apt-get download "${packages[@]}" >log 2>&1) ||
+        (cd "$work" && update_packages >>log 2>&1 && apt-get download "${packages[@]}" >>log 2>&1); then
+        for package in "$work"/*.deb; do
+            dpkg-deb --extract "$package" "$folder" || status=1
+        done
+    else
+        cat "$work/log" >&2
+        status=1
+    fi
+    rm -rf "$work"
+    return "$status"
+}
+
+# from_debian PACKAGE PROGRAM…: puts programs of a package on the PATH.
 from_debian() {
     local package=$1 work program
     local programs=("${@:2}")
     export PATH=$PATH:$cache/debian/usr/bin
     if has "${programs[@]}"; then return 0; fi
-    has apt-get dpkg-deb || return 1
-    echo "fetching ${programs[*]} from Debian's package $package"
     work=$(mktemp -d)
-    # A new image has no list of packages yet, an old list names versions that are gone.
-    if (cd "$work" && apt-get download "$package" >log 2>&1) ||
-        (cd "$work" && update_packages >>log 2>&1 && apt-get download "$package" >>log 2>&1); then
-        dpkg-deb --extract "$work/$package"_*.deb "$work/files" && mkdir -p "$cache/debian/usr/bin" &&
-            for program in "${programs[@]}"; do
-                mv "$work/files/usr/bin/$program" "$cache/debian/usr/bin/" || break
-            done
-    else
-        cat "$work/log" >&2
+    if debian_packages "$work" "$package"; then
+        mkdir -p "$cache/debian/usr/bin"
+        for program in "${programs[@]}"; do
+            mv "$work/usr/bin/$program" "$cache/debian/usr/bin/" || break
+        done
     fi
     rm -rf "$work"
     has "${programs[@]}"

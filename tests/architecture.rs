@@ -28,7 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["experiment", "format", "model", "process", "native", "suggest"]),
     ("telemetry", &["config"]),
     ("metrics", &["config", "model"]),
-    ("mlflow", &["config", "model", "task"]),
+    ("tls", &[]),
+    ("mlflow", &["config", "model", "task", "tls"]),
     ("registry", &["config", "failpoint", "format", "json", "mlflow", "model", "score", "tensor"]),
     ("engine", &["booster", "config", "format", "json", "model", "native", "onnx", "tensor"]),
     (

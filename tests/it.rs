@@ -73,6 +73,9 @@ mod remote;
 mod seaweed;
 #[path = "it/shadow.rs"]
 mod shadow;
+#[cfg(feature = "train")]
+#[path = "it/shipped.rs"]
+mod shipped;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
 #[cfg(feature = "s3")]
@@ -81,5 +84,11 @@ mod survival;
 #[cfg(feature = "train")]
 #[path = "it/train.rs"]
 mod train;
+#[cfg(feature = "train")]
+#[path = "it/train_learners.rs"]
+mod train_learners;
+#[cfg(feature = "train")]
+#[path = "it/train_seaweed.rs"]
+mod train_seaweed;
 #[path = "it/trial.rs"]
 mod trial;

@@ -44,7 +44,7 @@ ENTRIES = (
     Entry("rf-full", "scikit-learn forest, 2 classes, 100 trees without a limit", partial(models.random_forest, None)),
     Entry("breast-cancer", "`models/breast-cancer`: XGBoost, 2 classes, 80 trees", partial(models.shipped, "breast-cancer")),
     Entry("flight-delay", "`models/flight-delay`: LightGBM, regression, 80 trees, missing values", partial(models.shipped, "flight-delay")),
-    Entry("wine", "`models/wine`: scikit-learn forest, 3 classes, 60 trees", partial(models.shipped, "wine")),
+    Entry("wine", "`models/wine`: random forest, 3 classes, 60 trees", partial(models.shipped, "wine")),
 )
 # fmt: on
 

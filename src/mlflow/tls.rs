@@ -1,13 +1,14 @@
-//! TLS as buckets have it: rustls with aws-lc-rs, and the certificates that this machine trusts.
+//! TLS to the server.
 
 use std::sync::{Arc, OnceLock};
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::tls;
 
 /// TLS over a connection.
 ///
@@ -22,18 +23,6 @@ pub(super) async fn over(host: &str, stream: TcpStream) -> Result<TlsStream<TcpS
 }
 
 fn config() -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (trusted, _) = roots.add_parsable_certificates(found.certs);
-    if trusted == 0 {
-        return Err(
-            "no certificate that this machine trusts was found; SSL_CERT_FILE names a file of them".into()
-        );
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = tls::client()?.with_root_certificates(tls::trusted()?).with_no_client_auth();
     Ok(Arc::new(config))
 }

@@ -12,7 +12,7 @@ use crate::data::schema::ValidationConfig;
 use crate::data::split::SplitConfig;
 use crate::evaluate::Gate;
 use crate::failure::Failure;
-use crate::features::Spec;
+use crate::features::{ExportConfig, Spec};
 use crate::learner::{Kind, Learner};
 use crate::mlflow::Tracking;
 use crate::schedule::ScheduleConfig;
@@ -43,6 +43,8 @@ struct File {
     evaluation: EvaluationConfig,
     #[serde(default)]
     gate: toml::Table,
+    #[serde(default)]
+    export: ExportConfig,
     #[serde(default)]
     deployment: DeploymentConfig,
     #[serde(default)]
@@ -78,6 +80,7 @@ pub(crate) struct Config {
     pub(crate) search: Option<SearchConfig>,
     pub(crate) evaluation: EvaluationConfig,
     pub(crate) gate: Gate,
+    pub(crate) export: ExportConfig,
     pub(crate) deployment: DeploymentConfig,
     pub(crate) registry: RegistryConfig,
     pub(crate) retry: RetryConfig,
@@ -309,6 +312,7 @@ impl Config {
             model: file.model,
             search: file.search,
             evaluation: file.evaluation,
+            export: file.export,
             deployment: file.deployment,
             registry: file.registry,
             retry: file.retry,

@@ -15,7 +15,7 @@ mod sample;
 pub(crate) mod spec;
 
 pub(crate) use error::Error;
-pub(crate) use export::{Answer, Classes, export};
+pub(crate) use export::{Answer, Classes, ExportConfig, export};
 pub(crate) use fit::Fitter;
 pub(crate) use matrix::Features;
 pub(crate) use raw::{Field, Kind, RawBatch, RawColumn};

@@ -12,8 +12,8 @@ use crate::served::Served;
 
 /// What a raw row looks like, in the folder of a run and beside the model.
 pub(crate) const SCHEMA: &str = "schema.json";
-/// Rows that become examples.
-const EXAMPLES: usize = 16;
+/// Rows that become examples: two by themselves, the others together, for engines run one row by another way than many.
+const EXAMPLES: &[std::ops::Range<usize>] = &[0..1, 1..2, 2..16];
 /// Rows that the reference profile is made of; it keeps all their values until it is.
 pub(crate) const PROFILED: usize = 20_000;
 /// Fewer say nothing: gateways refuse such a profile.
@@ -26,7 +26,7 @@ pub(crate) struct Package {
     layout: Layout,
     learner: Learner,
     words: Vec<u32>,
-    examples: Option<Value>,
+    examples: Vec<Value>,
 }
 
 // === impl Package ===
@@ -36,7 +36,7 @@ impl Package {
     pub(crate) fn new(served: Served) -> Self {
         let layout = Layout::of(&served.signature, &served.columns, served.prediction());
         let learner = Learner::new(&layout, PROFILED);
-        Self { served, layout, learner, words: Vec::new(), examples: None }
+        Self { served, layout, learner, words: Vec::new(), examples: Vec::new() }
     }
 
     /// Takes rows.
@@ -45,7 +45,7 @@ impl Package {
     /// When the model cannot answer.
     pub(crate) fn push(&mut self, raw: &RawBatch) -> Result<(), String> {
         let full = self.learner.seen() >= self.learner.needed();
-        if raw.rows() == 0 || (full && self.examples.is_some()) {
+        if raw.rows() == 0 || (full && !self.examples.is_empty()) {
             return Ok(());
         }
         self.served.ask(raw)?;
@@ -60,10 +60,14 @@ impl Package {
                 self.learner.push(&self.words);
             }
         }
-        if self.examples.is_none() {
-            let rows: Vec<usize> = (0..raw.rows().min(EXAMPLES)).collect();
-            self.served.ask(&raw.of_rows(&rows))?;
-            self.examples = Some(self.example());
+        if self.examples.is_empty() {
+            for rows in EXAMPLES {
+                let rows: Vec<usize> = rows.clone().take_while(|row| *row < raw.rows()).collect();
+                if !rows.is_empty() {
+                    self.served.ask(&raw.of_rows(&rows))?;
+                    self.examples.push(self.example());
+                }
+            }
         }
         Ok(())
     }
@@ -84,10 +88,8 @@ impl Package {
     /// # Errors
     /// When they cannot be written.
     pub(crate) fn finish(self, folder: &Path) -> Result<(Option<PathBuf>, Option<PathBuf>), Failure> {
-        let golden = self
-            .examples
-            .as_ref()
-            .map(|case| json!({ "format": 1, "rtol": 1e-5, "atol": 1e-5, "cases": [case] }).to_string());
+        let golden = (!self.examples.is_empty())
+            .then(|| json!({ "format": 1, "rtol": 1e-5, "atol": 1e-5, "cases": self.examples }).to_string());
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
             std::fs::write(&path, bytes).map(|()| path.clone()).map_err(|error| Failure::file(&path, &error))

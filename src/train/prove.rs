@@ -33,7 +33,8 @@ struct Engine {
 // === impl Prover ===
 
 impl Prover {
-    /// Of a model and of its features alone, both as files that were read back. Engines that cannot run them are left out;
+    /// Of a model and of its features alone, both as files that were read back; `columns` are those of their matrix, where
+    /// they take one. Engines that cannot run them are left out;
     /// `trees` must.
     ///
     /// # Errors
@@ -42,13 +43,13 @@ impl Prover {
         (whole, alone): (&Model, &Model),
         features: Features,
         predictor: Predictor,
-        fields: &[Field],
+        (fields, columns): (&[Field], &[String]),
         task: Task,
     ) -> Result<Self, String> {
         let mut engines = Vec::new();
         for choice in [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract] {
-            let both = Served::load(whole, choice, fields)
-                .and_then(|whole| Ok((whole, Served::load(alone, choice, fields)?)));
+            let load = |model| Served::of_columns(model, choice, fields, columns);
+            let both = load(whole).and_then(|whole| Ok((whole, load(alone)?)));
             match both {
                 Ok((whole, alone)) => {
                     let proof = Proof { engine: whole.engine.name().to_owned(), ..Proof::default() };

@@ -19,7 +19,6 @@ use crate::features::Field;
 use crate::package::SCHEMA;
 use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS};
 use crate::progress::Progress;
-use crate::rows::prediction;
 use crate::run::{Run, Step};
 use crate::served::Served;
 
@@ -207,6 +206,7 @@ fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
     });
     let mut lineage = object(lineage);
     lineage.retain(|_, value| !value.is_null());
+    let exported = &pipeline.config.export;
     Ok(Registration {
         golden: there("golden.json"),
         profile: there("profile.json"),
@@ -218,7 +218,8 @@ fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
         gate: object(json!(card.gate)),
         run_id: Some(run.record.run.clone()),
         parent: card.lineage.parent.and_then(Version::new),
-        prediction: Some(prediction(classes.is_some()).to_owned()),
+        prediction: Some(exported.prediction(classes.is_some()).to_owned()),
+        columns: exported.columns(&pipeline.kept_recipe()?).map_err(Failure::Config)?,
         labels: classes.unwrap_or_default(),
         signature: Some(file.signature().clone()),
         why: Some(format!("trained by {}", run.record.run)),

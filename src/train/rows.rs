@@ -150,20 +150,10 @@ impl Source {
         self.data.origin()
     }
 
-    /// The output of the served file that predicts.
-    pub(crate) const fn prediction(&self) -> &'static str {
-        prediction(self.classes.is_some())
-    }
-
     /// The name of the target.
     pub(crate) fn target(&self) -> &str {
         self.data.roles().0
     }
-}
-
-/// The output that predicts, of a file for classes or for numbers.
-pub(crate) const fn prediction(classes: bool) -> &'static str {
-    if classes { "probabilities" } else { "prediction" }
 }
 
 /// Numbers by their size, texts by their letters.

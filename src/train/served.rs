@@ -37,19 +37,11 @@ pub(crate) struct Served {
 // === impl Served ===
 
 impl Served {
-    /// A model for rows whose columns are announced by `fields`; trees of XGBoost and LightGBM name their columns.
+    /// A model for rows whose columns are announced by `fields`, of which its only input takes `columns`, in this order.
+    /// Without names each input takes the column that is called as it is.
     ///
     /// # Errors
-    /// When the engine cannot run it, or it asks for a column that is not there.
-    pub(crate) fn load(model: &Model, choice: EngineChoice, fields: &[Field]) -> Result<Self, String> {
-        Self::of_columns(model, choice, fields, model.columns())
-    }
-
-    /// The same of a model whose only input takes these columns, in this order. Without names each input takes the column
-    /// that is called as it is.
-    ///
-    /// # Errors
-    /// As [`Self::load`], and when the input takes another number of columns.
+    /// When the engine cannot run it, it asks for a column that is not there, or its input takes another number of columns.
     pub(crate) fn of_columns(
         model: &Model,
         choice: EngineChoice,
@@ -120,12 +112,19 @@ impl Served {
         self.prediction
     }
 
+    /// The place of the output that is measured: the one that predicts, or the probabilities of the classes that it names.
+    pub(crate) fn measured(&self) -> usize {
+        let outputs = &self.signature.outputs;
+        let names = outputs.get(self.prediction).is_some_and(|spec| !spec.datatype.is_float());
+        names.then(|| outputs.iter().position(bears)).flatten().unwrap_or(self.prediction)
+    }
+
     /// The latest answers as [`Predictions`](crate::evaluate::Predictions) takes them.
     ///
     /// # Errors
     /// When they are of another form than the task asks for.
     pub(crate) fn scores(&self, task: Task) -> Result<Vec<f64>, String> {
-        let output = self.outputs.get(self.prediction()).ok_or("it answers nothing")?;
+        let output = self.outputs.get(self.measured()).ok_or("it answers nothing")?;
         let (rows, count) = (output.rows(), output.data.len());
         let width = count.checked_div(rows).unwrap_or(0);
         let number = |at: usize| output.data.number(at).unwrap_or(f64::NAN);
@@ -175,12 +174,14 @@ pub(crate) fn width(spec: &TensorSpec) -> Option<usize> {
     extents.try_fold(1_usize, |all, extent| all.checked_mul(usize::try_from(*extent).ok()?))
 }
 
+/// Whether an output holds probabilities of classes.
+fn bears(spec: &TensorSpec) -> bool {
+    spec.datatype.is_float() && (spec.labels.is_some() || width(spec).is_some_and(|width| width > 1))
+}
+
 /// The output that predicts: by the names that exporters give it, else the first that bears probabilities.
 fn prediction(signature: &Signature) -> usize {
     let named = |name: &str| signature.outputs.iter().position(|spec| &*spec.name == name);
-    let bears = |spec: &TensorSpec| {
-        spec.datatype.is_float() && (spec.labels.is_some() || width(spec).is_some_and(|width| width > 1))
-    };
     named("probabilities")
         .or_else(|| named("prediction"))
         .or_else(|| signature.outputs.iter().position(bears))

@@ -1,5 +1,6 @@
 """Starts the real sidegate and knows where it listens. Standard library only: every environment can use it."""
 
+import hashlib
 import http.client
 import json
 import os
@@ -235,3 +236,16 @@ def copy_models(target: pathlib.Path, *names: str) -> pathlib.Path:
     for name in names:
         shutil.copytree(MODELS / name, target / name)
     return target
+
+
+def take_profile(models: pathlib.Path, name: str) -> None:
+    """Takes the reference away from a copied model: a gateway learns one from what it is asked."""
+    folder = models / name
+    manifest = json.loads((folder / "1/manifest.json").read_text())
+    del manifest["files"]["profile.json"]
+    data = json.dumps(manifest).encode()
+    record = json.loads((folder / "model.json").read_text())
+    record["versions"][0]["manifest"] = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    (folder / "1/manifest.json").write_bytes(data)
+    (folder / "model.json").write_text(json.dumps(record))
+    (folder / "1/profile.json").unlink()

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from prometheus import SCRAPE_SECONDS, Prometheus, Receiver
-from sidegate import ROOT, Server, copy_models, onnxruntime, run
+from sidegate import ROOT, Server, copy_models, onnxruntime, run, take_profile
 
 RULES = ROOT / "config/alerts.yaml"
 ROWS = 64
@@ -105,6 +105,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     onnxruntime()
     folder = tmp_path_factory.mktemp("monitoring")
     models = copy_models(folder / "models", "flight-delay", "wine")
+    take_profile(models, "flight-delay")
     run(folder, "registry", "register", "wine", models / "wine/1", "--registry", models)
     (folder / "token").write_text(TOKEN + "\n")
     # The first event is taken at its third attempt, and every answer takes its time.

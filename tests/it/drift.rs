@@ -59,7 +59,8 @@ fn start() -> Server {
 
 fn start_with(more: &str) -> Server {
     let text = "monitor.max_rows_per_s = 1000000\nmonitor.learn_rows = 1024\nmonitor.window_rows = 1024\n";
-    let server = Setup::with(&["flight-delay"]).config(&format!("{text}{more}")).start();
+    let setup = Setup::with(&["flight-delay"]).without_profile("flight-delay");
+    let server = setup.config(&format!("{text}{more}")).start();
     let all = || server.admin().get("/drift").ok()["versions"].clone();
     wait("the version to be watched", SOON, || (all()[0]["state"] == "learning").then_some(()));
     server

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use super::client::{Answer, Target, request};
@@ -147,6 +148,23 @@ impl Setup {
         let setup = Self::new();
         models.iter().for_each(|model| copy(&shipped(model), &setup.path("models").join(model)));
         setup
+    }
+
+    /// Takes the reference away from the first version of a copied model: a gateway learns one from what it is asked.
+    pub(crate) fn without_profile(self, model: &str) -> Self {
+        let folder = self.path("models").join(model);
+        let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+        let [index, manifest] = [folder.join("model.json"), folder.join("1/manifest.json")];
+        let mut told = read(&manifest);
+        told["files"].as_object_mut().unwrap().remove("profile.json").unwrap();
+        let told = told.to_string();
+        let mut listed = read(&index);
+        let digest: String = Sha256::digest(&told).iter().map(|byte| format!("{byte:02x}")).collect();
+        listed["versions"][0]["manifest"] = json!(format!("sha256:{digest}"));
+        fs::write(manifest, told).unwrap();
+        fs::write(index, listed.to_string()).unwrap();
+        fs::remove_file(folder.join("1/profile.json")).unwrap();
+        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

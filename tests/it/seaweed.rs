@@ -1,7 +1,7 @@
 //! The gateway and the commands on a real object store (`tests/support/seaweed.rs`).
 
 #[path = "../support/seaweed.rs"]
-mod store;
+pub(super) mod store;
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::repository::golden;
 use super::survival::padded;
 use store::{ACCESS_KEY, SECRET_KEY, Seaweed, seaweed};
 
-const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(20);
 
 /// A model of this repository, `model.json` last.
 fn publish(seaweed: &Seaweed, model: &str) {
@@ -27,7 +27,7 @@ fn publish(seaweed: &Seaweed, model: &str) {
 }
 
 /// Variables for a process that uses it, and nothing else that this machine may know of AWS.
-fn environment(seaweed: &Seaweed) -> Vec<(&'static str, String)> {
+pub(super) fn environment(seaweed: &Seaweed) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", seaweed.endpoint()),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY.into()),
@@ -37,7 +37,7 @@ fn environment(seaweed: &Seaweed) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn on(seaweed: &Seaweed) -> Setup {
+pub(super) fn on(seaweed: &Seaweed) -> Setup {
     let setup = Setup::new().registry("s3://models/team").config("registry.min_swap_interval_ms = 0");
     environment(seaweed).iter().fold(setup, |setup, (name, value)| setup.variable(name, value))
 }

@@ -14,11 +14,11 @@ use super::registry_cli::ended;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn train(dir: &Path, args: &[&str]) -> Output {
+pub(super) fn train(dir: &Path, args: &[&str]) -> Output {
     command(args).current_dir(dir).output().unwrap()
 }
 
-fn command(args: &[&str]) -> Command {
+pub(super) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sidegate-train"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().to_uppercase().starts_with("SIDEGATE_") {
@@ -34,7 +34,7 @@ fn command(args: &[&str]) -> Command {
 }
 
 /// Rentals of a made-up town: a rule of weather, day and hour, with noise; some temperatures are missing.
-fn rentals(rows: u32, first: &str) -> String {
+pub(super) fn rentals(rows: u32, first: &str) -> String {
     let mut text = format!("{first}at,weather,temp,seats,count,busy\n");
     let mut state = 7_u64;
     let mut random = move || {
@@ -62,7 +62,7 @@ fn rentals(rows: u32, first: &str) -> String {
     text
 }
 
-fn configuration(target: &str, more: &str) -> String {
+pub(super) fn configuration(target: &str, more: &str) -> String {
     let other = if target == "count" { "busy" } else { "count" };
     format!(
         "name = \"rentals\"\ntarget_column = \"{target}\"\n{more}\n\
@@ -75,31 +75,38 @@ fn configuration(target: &str, more: &str) -> String {
 }
 
 /// Rows, a configuration and an empty registry.
-fn desk(target: &str, more: &str, sections: &str) -> Setup {
+pub(super) fn desk(target: &str, more: &str, sections: &str) -> Setup {
     let setup = Setup::new();
     fs::write(setup.path("rows.csv"), rentals(4000, "")).unwrap();
     fs::write(setup.path("train.toml"), configuration(target, more) + sections).unwrap();
     setup
 }
 
-const BUILTIN: &str =
+pub(super) const BUILTIN: &str =
     "[model]\ntype = \"builtin\"\nparams = { num_iterations = 60, num_leaves = 15, min_data_in_leaf = 5 }\n";
 
-fn folder(setup: &Setup) -> std::path::PathBuf {
+pub(super) fn folder(setup: &Setup) -> std::path::PathBuf {
     setup.path("train.toml").parent().unwrap().to_owned()
 }
 
 #[track_caller]
-fn result(output: &Output, code: i32) -> Value {
+pub(super) fn result(output: &Output, code: i32) -> Value {
     ended(output, code);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     serde_json::from_str(text.lines().last().unwrap()).unwrap()
 }
 
-fn predict(server: &Server) -> Value {
+pub(super) fn predict(server: &Server) -> Value {
     let row = json!([{"at": 1_706_000_400, "weather": "rain", "temp": 12.5, "seats": 3},
                      {"at": 1_706_000_400, "weather": "clear", "temp": null, "seats": 3}]);
     server.data().post("/predict?model=rentals", row.to_string()).json()
+}
+
+/// Waits until a version answers.
+pub(super) fn wait_served(server: &Server) {
+    wait("it serves", SOON, || {
+        Some(()).filter(|()| server.data().get("/health?model=rentals").status == 200)
+    });
 }
 
 #[test]
@@ -199,10 +206,7 @@ fn every_kind_of_model_answers_in_the_gateway_as_it_was_trained() {
         let done = result(&train(&dir, &["run", "train.toml"]), 0);
         assert_eq!(done["status"], "success", "{target} {model}");
         // Its golden examples were answered as they were trained, or it would not serve.
-        let server = setup.start();
-        wait("it serves", SOON, || {
-            Some(()).filter(|()| server.data().get("/health?model=rentals").status == 200)
-        });
+        wait_served(&setup.start());
     }
 }
 

@@ -1,15 +1,17 @@
 //! Writes the served model: the graph of features with a model behind it, raw columns in, answers out.
 //!
 //! Outputs: `prediction` `[rows]` of a regression (`[rows, targets]` of several); `label` `[rows]` and `probabilities`
-//! `[rows, classes]` of a classification.
+//! `[rows, classes]` of a classification. [`ExportConfig`] gives them other names.
 
 mod answer;
+mod config;
 mod linear;
 #[cfg(test)]
 mod tests;
 mod trees;
 
 pub(crate) use answer::{Answer, Classes};
+pub(crate) use config::ExportConfig;
 
 use sidegate::booster::Transform;
 
@@ -21,8 +23,13 @@ use crate::learner::Model;
 ///
 /// # Errors
 /// [`Error::Model`] when the model is not one of these features or does not answer so.
-pub(crate) fn export(recipe: &Recipe, model: &Model, answer: &Answer) -> Result<Vec<u8>, Error> {
-    let (mut builder, features) = recipe.graph()?;
+pub(crate) fn export(
+    recipe: &Recipe,
+    model: &Model,
+    answer: &Answer,
+    config: &ExportConfig,
+) -> Result<Vec<u8>, Error> {
+    let (mut builder, features) = recipe.graph(config.input.as_deref())?;
     let width = recipe.features().count();
     let (scores, targets, transform) = match model {
         Model::Booster(booster) => {
@@ -40,6 +47,6 @@ pub(crate) fn export(recipe: &Recipe, model: &Model, answer: &Answer) -> Result<
             (scores, targets, transform)
         }
     };
-    answer::write(&mut builder, &scores, targets, transform, answer)?;
+    answer::write(&mut builder, (&scores, targets, transform), answer, config)?;
     Ok(builder.finish(&[]))
 }

@@ -1,6 +1,6 @@
-//! A recipe as a graph: one input for each raw column, one matrix of features at its end.
+//! A recipe as a graph: one input for each raw column, or one matrix of them all; one matrix of features at its end.
 //!
-//! Inputs are of shape [-1, 1] and called as their columns. Each step is one that every engine computes with equal
+//! Inputs are of shape [-1, 1] and called as their columns; a matrix is of shape [-1, columns]. Each step is one that every engine computes with equal
 //! bits (integers, comparisons, one float32 operation at a time); only the logarithm, which goes through float64, may
 //! differ in the last one. What can be done to all features at once is done at the end: missing values of columns are
 //! filled in there, then columns are scaled.
@@ -30,6 +30,8 @@ pub(crate) struct Graph<'r> {
     recipe: &'r Recipe,
     pub(crate) builder: GraphBuilder,
     inputs: HashMap<&'r str, Value>,
+    /// All columns side by side, where they come so.
+    matrix: Option<Value>,
     /// By what they are and what of.
     made: HashMap<(&'static str, String), Value>,
     /// The block of a feature and its place there.
@@ -37,23 +39,34 @@ pub(crate) struct Graph<'r> {
 }
 
 impl Recipe {
-    /// The graph of features, to which a model can be appended, and its features: [rows, features], float32.
+    /// The graph of features, to which a model can be appended, and its features: [rows, features], float32. Columns come
+    /// each by itself, or all in a float32 matrix of that name.
     ///
     /// # Errors
     /// [`Error::Model`] when two columns have one name, or a block asks for what is not there.
-    pub(crate) fn graph(&self) -> Result<(GraphBuilder, Value), Error> {
-        let builder = GraphBuilder::default();
+    pub(crate) fn graph(&self, matrix: Option<&str>) -> Result<(GraphBuilder, Value), Error> {
         let mut graph = Graph {
             recipe: self,
-            builder,
+            builder: GraphBuilder::default(),
             inputs: HashMap::new(),
+            matrix: None,
             made: HashMap::new(),
             features: HashMap::new(),
         };
-        for input in &self.inputs {
-            let datatype = input.kind.datatype(input.nullable);
-            let value = graph.builder.input(&input.name, datatype, &[-1, 1]).map_err(named)?;
-            graph.inputs.insert(&input.name, value);
+        if let Some(name) = matrix {
+            let width = self.inputs.len() as i64;
+            let value = graph.builder.input(name, Datatype::Fp32, &[-1, width]).map_err(named)?;
+            graph.matrix = Some(value);
+        } else {
+            for input in &self.inputs {
+                let datatype = input.kind.datatype(input.nullable);
+                let value = graph.builder.input(&input.name, datatype, &[-1, 1]).map_err(named)?;
+                graph.inputs.insert(&input.name, value);
+            }
+        }
+        if let Some(matrix) = graph.matrix.clone().filter(|_| self.takes_columns_as_they_are()) {
+            let all = graph.finish(matrix)?;
+            return Ok((graph.builder, all));
         }
         let mut values = Vec::new();
         for block in &self.blocks {
@@ -64,16 +77,28 @@ impl Recipe {
             }
             values.push(value);
         }
-        let all = graph.finish(&values)?;
+        let concat = vec![write::int("axis", 1)];
+        let all = graph.builder.node("Concat", &values.iter().collect::<Vec<_>>(), concat);
+        let all = graph.finish(all)?;
         Ok((graph.builder, all))
+    }
+
+    /// Whether the features are the columns, in their order.
+    fn takes_columns_as_they_are(&self) -> bool {
+        let names = self.inputs.iter().map(|input| &input.name);
+        let of = |block: &Block| match &block.make {
+            Make::Number { of } => Some(of.clone()),
+            _ => None,
+        };
+        names.cloned().map(Some).eq(self.blocks.iter().map(of))
     }
 
     /// The graph of features as a file of its own, with the output `features`.
     ///
     /// # Errors
     /// As [`Recipe::graph`].
-    pub(crate) fn features_file(&self) -> Result<Vec<u8>, Error> {
-        let (mut builder, features) = self.graph()?;
+    pub(crate) fn features_file(&self, matrix: Option<&str>) -> Result<Vec<u8>, Error> {
+        let (mut builder, features) = self.graph(matrix)?;
         let width = self.features().count() as i64;
         builder.output(&features, "features", Datatype::Fp32, &[-1, width]).map_err(named)?;
         Ok(builder.finish(&[]))
@@ -109,11 +134,9 @@ impl<'r> Graph<'r> {
         }
     }
 
-    /// Puts all features side by side, fills in what is missing in columns, and scales.
-    fn finish(&mut self, blocks: &[Value]) -> Result<Value, Error> {
+    /// Fills in what is missing in columns, and scales; all features stand side by side.
+    fn finish(&mut self, mut all: Value) -> Result<Value, Error> {
         let recipe = self.recipe;
-        let concat = vec![write::int("axis", 1)];
-        let mut all = self.builder.node("Concat", &blocks.iter().collect::<Vec<_>>(), concat);
         let fill = |block: &Block| match &block.make {
             Make::Number { of } => recipe.input(of).and_then(|input| input.fill),
             _ => None,
@@ -145,10 +168,22 @@ impl<'r> Graph<'r> {
         self.recipe.input(name).ok_or_else(|| model!("the recipe has no input `{name}`"))
     }
 
-    /// An input as it comes.
-    fn raw(&self, input: &Input) -> Result<Value, Error> {
-        let value = self.inputs.get(input.name.as_str()).cloned();
-        value.ok_or_else(|| model!("the recipe has no input `{}`", input.name))
+    /// An input as it comes, or as it would come by itself.
+    fn raw(&mut self, input: &Input) -> Result<Value, Error> {
+        let absent = || model!("the recipe has no input `{}`", input.name);
+        let Some(matrix) = self.matrix.clone() else {
+            return self.inputs.get(input.name.as_str()).cloned().ok_or_else(absent);
+        };
+        let place = self.recipe.inputs.iter().position(|known| known.name == input.name);
+        let place = place.ok_or_else(absent)?;
+        self.once("column", &input.name, |graph| {
+            let place = graph.builder.list(Data::Int64(vec![place as i64]));
+            let column = graph.builder.node("Gather", &[&matrix, &place], vec![write::int("axis", 1)]);
+            Ok(match input.kind.datatype(input.nullable) {
+                Datatype::Fp32 => column,
+                other => graph.cast(&column, write::element(other)),
+            })
+        })
     }
 
     /// What was made before, or what `make` makes now.

@@ -82,7 +82,7 @@ impl Features {
     /// Those of [`Inputs::new`]; [`Error::Model`] when the graph cannot be made.
     pub(crate) fn new(recipe: &Recipe, fields: Vec<Field>) -> Result<Self, Error> {
         let inputs = Inputs::new(recipe, fields)?;
-        let parsed = Model::parse(Format::Onnx, recipe.features_file()?);
+        let parsed = Model::parse(Format::Onnx, recipe.features_file(None)?);
         let session = parsed.and_then(|model| Trees.load(&model, &LoadOptions { workers: 1 }));
         Ok(Self {
             session: session.map_err(|error| model!("the graph of features does not load: {error}"))?,

@@ -29,9 +29,10 @@ pub(super) fn examine(args: &ImportArgs, model: &File, data: &str, folder: &Path
     if let Some(output) = &args.prediction {
         served.predict_by(output).map_err(|why| Failure::Config(format!("--prediction: {why}")))?;
     }
-    let at = served.prediction();
-    let spec = served.signature.outputs.get(at).cloned();
-    let spec = spec.ok_or_else(|| Failure::Failed("the model answers nothing".to_owned()))?;
+    let (at, outputs) = (served.measured(), &served.signature.outputs);
+    let (spec, prediction) = (outputs.get(at).cloned(), outputs.get(served.prediction()).cloned());
+    let (spec, prediction) =
+        spec.zip(prediction).ok_or_else(|| Failure::Failed("the model answers nothing".to_owned()))?;
     let mut answers = Answers::default();
     let mut package = Package::new(served);
     rows.scan(None, &mut |raw, _| {
@@ -45,7 +46,7 @@ pub(super) fn examine(args: &ImportArgs, model: &File, data: &str, folder: &Path
     let mut found = Found {
         columns,
         labels: args.labels.clone(),
-        prediction: Some(spec.name.to_string()),
+        prediction: Some(prediction.name.to_string()),
         lineage: lineage(&rows, data),
         ..Found::default()
     };
@@ -56,7 +57,7 @@ pub(super) fn examine(args: &ImportArgs, model: &File, data: &str, folder: &Path
         let evaluation = evaluate(&rows, answers, &meant, name)?;
         found.metrics =
             evaluation.1.named("test_").into_iter().map(|(name, value)| (name, json!(value))).collect();
-        let shown = Shown { args, model, rows: &rows, data, target: name };
+        let shown = Shown { args, model, rows: &rows, data, target: name, columns: &found.columns };
         let (card, files) = shown.write(evaluation, meant.classes.as_deref(), folder)?;
         (found.card, found.beside) = (Some(card), files);
         found.labels = meant.classes.unwrap_or_default();

@@ -21,6 +21,8 @@ pub(super) struct Shown<'a> {
     pub(super) rows: &'a Rows,
     pub(super) data: &'a str,
     pub(super) target: &'a str,
+    /// Those of its matrix; none where each is an input.
+    pub(super) columns: &'a [String],
 }
 
 // === impl Shown ===
@@ -57,9 +59,8 @@ impl Shown<'_> {
     }
 
     fn card(&self, evaluation: Evaluation) -> Card {
-        let Self { args, model, rows, data, target } = *self;
+        let Self { args, model, rows, data, target, columns } = *self;
         let report = rows.report();
-        let features = if model.columns().is_empty() { &args.columns[..] } else { model.columns() };
         let feature =
             |name: &String| Feature { name: name.clone(), kind: "number".to_owned(), ..Feature::default() };
         Card {
@@ -86,7 +87,7 @@ impl Shown<'_> {
                 findings: report.findings.iter().map(|finding| finding.message.clone()).collect(),
             },
             interface: interface(model),
-            features: features.iter().map(feature).collect(),
+            features: columns.iter().map(feature).collect(),
             params: BTreeMap::new(),
             evaluation,
             comparison: None,

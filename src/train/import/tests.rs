@@ -115,9 +115,11 @@ fn trees_are_imported_with_everything_that_a_version_carries() {
         assert!(desk.path("models/m/1").join(name).is_file(), "{name}");
     }
     let golden = desk.json("1/golden.json");
-    let input = &golden["cases"][0]["inputs"][0];
-    assert_eq!(input["shape"], serde_json::json!([16, columns.len()]));
-    assert_eq!(input["data"][1].as_f64().unwrap(), f64::from(table[1][0]), "in the model's order");
+    let shapes = golden["cases"].as_array().unwrap().iter().map(|case| case["inputs"][0]["shape"][0].clone());
+    assert_eq!(shapes.collect::<Vec<_>>(), [1, 1, 14], "engines take one row by another way than many");
+    let input = &golden["cases"][2]["inputs"][0];
+    assert_eq!(input["shape"], serde_json::json!([14, columns.len()]));
+    assert_eq!(input["data"][1].as_f64().unwrap(), f64::from(table[1][2]), "in the model's order");
     let bytes = fs::read(desk.path("models/m/1/profile.json")).unwrap();
     let model = read(&file).unwrap();
     Reference::from_stored(&bytes, &Layout::of(model.signature(), &columns, 0)).unwrap();
@@ -185,6 +187,24 @@ fn a_matrix_without_names_takes_the_columns_of_the_file_or_those_that_are_named(
     assert!(text.contains(&format!("takes {width} columns, and there are 2: c0, c1")), "{text}");
     let (_, text) = fresh.refused(&file, &["--data", path.to_str().unwrap()]);
     assert!(text.contains(&format!("there are {}", width + 1)), "{text}");
+}
+
+#[test]
+fn a_model_that_predicts_a_class_is_measured_by_its_probabilities() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let rows = root.join("_data/digits-held-out.csv");
+    let desk = Desk::new();
+    let flags = ["--data", rows.to_str().unwrap(), "--target", "digit", "--prediction", "label"];
+    let found = desk.import(&root.join("digits/1/model.onnx"), &flags).unwrap();
+    assert!(found.metrics["test_accuracy"].as_f64().unwrap() > 0.95, "{:?}", found.metrics);
+    assert!(found.metrics["test_log_loss"].as_f64().unwrap() < 0.3, "{:?}", found.metrics);
+    let manifest = desk.json("1/manifest.json");
+    assert_eq!(manifest["prediction"], "label");
+    assert_eq!(manifest["columns"].as_array().unwrap().len(), 64);
+    assert_eq!(desk.json("1/card.json")["features"].as_array().unwrap().len(), 64);
+    let bytes = fs::read(desk.path("models/m/1/profile.json")).unwrap();
+    let model = read(&root.join("digits/1/model.onnx")).unwrap();
+    Reference::from_stored(&bytes, &Layout::of(model.signature(), &found.columns, 0)).unwrap();
 }
 
 #[test]

@@ -28,7 +28,8 @@ impl Library {
         }
     }
 
-    const fn file(self) -> &'static str {
+    /// The library's name in any folder.
+    pub(crate) const fn file(self) -> &'static str {
         match self {
             Self::Xgboost => "libxgboost.so",
             Self::Lightgbm => "lib_lightgbm.so",

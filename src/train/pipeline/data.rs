@@ -96,12 +96,7 @@ impl Pipeline<'_> {
 
     pub(super) fn features(&mut self, source: &Source) -> Reached<Prepared> {
         let config = self.config;
-        let recipe = if self.from > Step::Features {
-            let bytes = self.run.read(RECIPE)?;
-            serde_json::from_slice(&bytes).map_err(|error| Failure::file(&self.run.path(RECIPE), &error))?
-        } else {
-            self.recipe(source)?
-        };
+        let recipe = if self.from > Step::Features { self.kept_recipe()? } else { self.recipe(source)? };
         let mut features = Features::new(&recipe, source.fields.clone())?;
         let mut filling = Filling::new(&self.run.folder, features.columns().to_vec(), source.is_weighted())?;
         let mut slices = Slices::new(source, &config.evaluation.slices)?;
@@ -141,8 +136,18 @@ impl Pipeline<'_> {
             fitter.push(raw).map_err(|error| error.to_string())
         })?;
         let recipe = fitter.finish()?;
+        self.config.export.columns(&recipe).map_err(Failure::Config)?;
         self.run.write(RECIPE, serde_json::to_vec_pretty(&recipe).unwrap_or_default())?;
         Ok(recipe)
+    }
+
+    /// How a run that is taken up made its features.
+    ///
+    /// # Errors
+    /// When that is not there, or not whole.
+    pub(crate) fn kept_recipe(&self) -> Result<Recipe, Failure> {
+        let bytes = self.run.read(RECIPE)?;
+        serde_json::from_slice(&bytes).map_err(|error| Failure::file(&self.run.path(RECIPE), &error))
     }
 
     pub(super) fn split(&mut self, prepared: &Prepared) -> Result<bool, Failure> {

@@ -70,7 +70,7 @@ impl Pipeline<'_> {
                 Answer::Classes(numbers.map_or_else(|| Classes::Names(classes.clone()), Classes::Numbers))
             }
         };
-        Ok(export(&prepared.recipe, &trained.fitted.model, &answer)?)
+        Ok(export(&prepared.recipe, &trained.fitted.model, &answer, &self.config.export)?)
     }
 
     /// The version in Production, on the same rows; none where there is none.
@@ -104,13 +104,16 @@ impl Pipeline<'_> {
         file: &File,
         bytes: &[u8],
     ) -> Result<ModelReport, Failure> {
-        let mut served = Served::load(file, EngineChoice::Auto, &source.fields).map_err(Failure::Failed)?;
+        let exported = &self.config.export;
+        let columns = exported.columns(&prepared.recipe).map_err(Failure::Config)?;
+        let mut served = Served::of_columns(file, EngineChoice::Auto, &source.fields, &columns)
+            .map_err(Failure::Failed)?;
         served.ask(&prepared.sample).map_err(Failure::Failed)?;
         let exam = Exam {
             checks: self.config.gate.checks,
             rows: &served.inputs,
             source: &format!("{} rows of the test", prepared.sample.rows()),
-            prediction: source.prediction(),
+            prediction: exported.prediction(source.classes.is_some()),
             range: self.config.gate.range,
         };
         Ok(exam.of(self.config.name.as_str(), Format::Onnx, bytes.to_vec()))

@@ -37,13 +37,18 @@ impl Pipeline<'_> {
     ) -> Reached<()> {
         // Read back as a gateway would.
         let whole = File::parse(Format::Onnx, model.to_vec())?;
-        let alone = File::parse(Format::Onnx, recipe.features_file()?)?;
+        let exported = &self.config.export;
+        let columns = exported.columns(recipe).map_err(Failure::Config)?;
+        let alone = File::parse(Format::Onnx, recipe.features_file(exported.input.as_deref())?)?;
         let features = Features::new(recipe, source.fields.clone())?;
         let predictor = Predictor::new(&fitted.model, source.task).map_err(Failure::Config)?;
-        let mut prover = Prover::new((&whole, &alone), features, predictor, &source.fields, source.task)
-            .map_err(Failure::Failed)?;
-        let served = Served::load(&whole, sidegate::config::EngineChoice::Trees, &source.fields);
-        let served = served.map_err(Failure::Failed)?;
+        let raw = (&source.fields[..], &columns[..]);
+        let mut prover =
+            Prover::new((&whole, &alone), features, predictor, raw, source.task).map_err(Failure::Failed)?;
+        let mut served =
+            Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)
+                .map_err(Failure::Failed)?;
+        served.predict_by(exported.prediction(source.classes.is_some())).map_err(Failure::Failed)?;
         let schema = package::schema(&served, source.classes.as_deref(), source.target());
         self.run.write(package::SCHEMA, serde_json::to_vec_pretty(&schema).unwrap_or_default())?;
         let mut package = Package::new(served);

@@ -30,7 +30,7 @@ fn a_matrix_takes_its_columns_by_name_wherever_they_stand() {
         // Columns that the model does not ask for stand in between.
         let asked = order.iter().map(|at| names[*at].as_str());
         let fields = fields(&std::iter::once("other").chain(asked).collect::<Vec<_>>());
-        let mut served = Served::load(&model, EngineChoice::Auto, &fields).unwrap();
+        let mut served = Served::of_columns(&model, EngineChoice::Auto, &fields, model.columns()).unwrap();
         let value = |at: usize| vec![10.0 + at as f32, 180.0 - at as f32];
         let columns =
             std::iter::once(9.0_f32).map(|value| vec![value; 2]).chain(order.iter().map(|at| value(*at)));

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sidegate::registry::store::Store;
 
-use super::files::of_format;
+use super::files::{is_finished, of_format};
 use super::{Access, Files};
 use crate::data::config::FileFormat;
 use crate::data::error::DataError;
@@ -47,7 +47,7 @@ fn objects(store: &dyn Store, prefix: &str) -> Result<Vec<String>, String> {
         let pattern = glob::Pattern::new(prefix).map_err(|error| error.to_string())?;
         let folder = plain.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut keys = store.keys(folder).map_err(|error| error.to_string())?;
-        keys.retain(|key| pattern.matches(key));
+        keys.retain(|key| pattern.matches(key) && is_finished(prefix, Path::new(key)));
         keys.sort();
         return Ok(keys);
     }
@@ -55,7 +55,7 @@ fn objects(store: &dyn Store, prefix: &str) -> Result<Vec<String>, String> {
         return Ok(vec![prefix.to_owned()]);
     }
     let mut keys = store.keys(prefix).map_err(|error| error.to_string())?;
-    keys.retain(|key| !key.split('/').any(|part| part.starts_with(['.', '_'])));
+    keys.retain(|key| is_finished(prefix, Path::new(key)));
     keys.sort();
     Ok(keys)
 }

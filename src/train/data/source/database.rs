@@ -5,19 +5,22 @@ mod spool;
 mod sql;
 mod tls;
 mod types;
+mod url;
 
 use std::path::Path;
 
 use futures_util::TryStreamExt;
 use tokio::runtime::Builder;
+use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config};
 
 use super::{Access, Files};
 use crate::data::config::{DataConfig, FileFormat};
 use crate::data::error::DataError;
 use spool::Spool;
 use sql::Query;
+use tls::Connector;
+use url::Server;
 
 /// Copies what the statement of `config` answers.
 pub(crate) fn spool(
@@ -32,12 +35,8 @@ pub(crate) fn spool(
             "data.url_env: the environment variable `{variable}` is not set; it holds postgresql://user:password@host/database"
         )));
     };
-    // The parser's own error may show the password.
-    let server: Config = url.parse().map_err(|_| {
-        DataError::Config(format!(
-            "data.url_env: `{variable}` holds no URL such as postgresql://user:password@host/database"
-        ))
-    })?;
+    let server = Server::parse(&url)
+        .map_err(|reason| DataError::Config(format!("data.url_env: the URL in `{variable}`: {reason}")))?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -45,14 +44,14 @@ pub(crate) fn spool(
     let path = folder.join("rows.parquet");
     let statement = runtime.block_on(copy(config, group, &server, &path))?;
     let origin = config.table.clone().unwrap_or_else(|| "query".to_owned());
-    let origin = format!("postgresql:{}/{origin}", server.get_dbname().unwrap_or_default());
+    let origin = format!("postgresql:{}/{origin}", server.config.get_dbname().unwrap_or_default());
     Ok(Files { paths: vec![path], format: FileFormat::Parquet, origin, statement: Some(statement) })
 }
 
 async fn copy(
     config: &DataConfig,
     group: Option<&str>,
-    server: &Config,
+    server: &Server,
     path: &Path,
 ) -> Result<String, DataError> {
     let client = connect(server).await?;
@@ -75,9 +74,10 @@ async fn copy(
     Ok(statement)
 }
 
-async fn connect(server: &Config) -> Result<Client, DataError> {
+async fn connect(server: &Server) -> Result<Client, DataError> {
+    let tls = Connector::new(server.trust, server.authorities.as_deref())?;
     let (client, connection) =
-        server.connect(tls::connector()?).await.map_err(|error| refused("connecting", &error))?;
+        server.config.connect(tls).await.map_err(|error| refused("connecting", &error))?;
     // It ends with the client, whose calls report what went wrong with it.
     let _connection = sidegate::task::spawn("database", async move {
         let _ = connection.await;

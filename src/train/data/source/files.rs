@@ -1,7 +1,7 @@
 //! Files, folders and patterns.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::Files;
 use crate::data::config::FileFormat;
@@ -41,7 +41,7 @@ pub(crate) fn find(path: &str, format: Option<FileFormat>) -> Result<Files, Data
         })?;
         for found in matches {
             let found = found.map_err(|error| DataError::unreachable(path, error))?;
-            if found.is_file() {
+            if found.is_file() && is_finished(path, &found) {
                 named.push(found);
             }
         }
@@ -51,6 +51,23 @@ pub(crate) fn find(path: &str, format: Option<FileFormat>) -> Result<Files, Data
         named.into_iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     let (paths, format) = of_format(path, absolute, format, |path| path.to_str().unwrap_or_default())?;
     Ok(Files { paths, format, origin: path.to_owned(), statement: None })
+}
+
+/// Writers keep what is unfinished in `_temporary`, `.part` and the like.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
+}
+
+/// Whether what a path or pattern led to is no unfinished one. Names that are written out are wanted as they are.
+pub(super) fn is_finished(pattern: &str, found: &Path) -> bool {
+    let names = |path: &Path| {
+        let normal = path.components().filter(|part| !matches!(part, Component::CurDir));
+        normal.map(|part| part.as_os_str().to_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let (pattern, found) = (names(Path::new(pattern)), names(found));
+    let literal = pattern.iter().take_while(|name| !name.contains(['*', '?', '['])).count();
+    let asked = |names: &[String]| names.iter().skip(literal).any(|name| is_hidden(name));
+    asked(&pattern) || !asked(&found)
 }
 
 /// Those of a format; of the only format there is when none is said.
@@ -87,8 +104,7 @@ pub(crate) fn of_format<T>(
 fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // Writers keep what is unfinished in `_temporary`, `.part` and the like.
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(['.', '_'])) {
+        if entry.file_name().to_str().is_some_and(is_hidden) {
             continue;
         }
         if entry.path().is_dir() {
@@ -98,4 +114,23 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unfinished_files_are_left_out_unless_they_are_asked_for() {
+        let check = |pattern, found, expected| {
+            assert_eq!(is_finished(pattern, Path::new(found)), expected, "{pattern}: {found}");
+        };
+        check("rides/*/*.parquet", "rides/month=1/a.parquet", true);
+        check("rides/*/*.parquet", "rides/_temporary/a.parquet", false);
+        check("rides", "rides/month=1/.a.parquet", false);
+        check("../_new/*.csv", "../_new/a.csv", true);
+        check("./data/*.csv", "data/a.csv", true);
+        check("rides/*/_final/*.csv", "rides/1/_final/a.csv", true);
+        check("", "_temporary/a.csv", false);
+    }
 }

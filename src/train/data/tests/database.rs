@@ -1,4 +1,12 @@
-//! Against a real server: `SIDEGATE_TEST_POSTGRES` is its URL, as of somebody who may create tables.
+//! Against a real server: `SIDEGATE_TEST_POSTGRES` is its URL, as of somebody who may do anything, and
+//! `SIDEGATE_TEST_POSTGRES_CA` the certificate of who signed its own, which is for `localhost`.
+//! `tests/clients/postgres_process.py` runs such a one, and `scripts/test.sh postgres` these tests beside it; without it
+//! they pass unseen.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "where the test server is, or that there is none"
+)]
 
 use tokio_postgres::NoTls;
 
@@ -6,30 +14,58 @@ use super::{DAY_ONE, data_config, numbers, rows, split_config, texts};
 use crate::data::schema::Schema;
 use crate::data::{Access, Data, DataError};
 
-fn url() -> String {
-    #[expect(clippy::disallowed_methods, reason = "where the test server is")]
-    std::env::var("SIDEGATE_TEST_POSTGRES").expect("SIDEGATE_TEST_POSTGRES is not set")
+/// A running server.
+struct Server {
+    url: String,
+    authority: String,
 }
 
-fn execute(sql: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(&url(), NoTls).await.unwrap();
-        let _connection = sidegate::task::spawn("test", async move { connection.await.unwrap() });
-        client.batch_execute(sql).await.unwrap();
-    });
+fn server() -> Option<Server> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let url = variable("SIDEGATE_TEST_POSTGRES");
+    if url.is_none() {
+        eprintln!("skipped: SIDEGATE_TEST_POSTGRES names no server; `scripts/test.sh postgres` runs this");
+    }
+    Some(Server { url: url?, authority: variable("SIDEGATE_TEST_POSTGRES_CA").unwrap_or_default() })
 }
 
-fn open(more: &str) -> Result<Data, DataError> {
+impl Server {
+    /// The rows of the last statement, as texts.
+    fn execute(&self, sql: &str) -> Vec<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.unwrap();
+            let _connection = sidegate::task::spawn("test", async move { connection.await.unwrap() });
+            let messages = client.simple_query(sql).await.unwrap();
+            let rows = messages.iter().filter_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+                _ => None,
+            });
+            rows.collect()
+        })
+    }
+
+    fn open(&self, more: &str) -> Result<Data, DataError> {
+        open(&self.url, more)
+    }
+
+    /// The URL of a host, with more behind it.
+    fn at(&self, host: &str, more: &str) -> String {
+        format!("{}?{more}", self.url.replace("127.0.0.1", host))
+    }
+}
+
+fn open(url: &str, more: &str) -> Result<Data, DataError> {
     let config = data_config(&format!("source = \"database\"\nurl_env = \"DB\"\n{more}"));
-    let access = Access { environment: &|name| (name == "DB").then(url), bucket: &|_| Err(String::new()) };
+    let environment = |name: &str| (name == "DB").then(|| url.to_owned());
+    let access = Access { environment: &environment, bucket: &|_| Err(String::new()) };
     Data::open(&config, &split_config(""), &access)
 }
 
 #[test]
-#[ignore = "needs a PostgreSQL server"]
 fn a_table_is_read_with_its_types_range_and_order() {
-    execute(
+    let Some(server) = server() else { return };
+    server.execute(
         "DROP TABLE IF EXISTS \"Odd name\"; DROP TYPE IF EXISTS mood; CREATE TYPE mood AS ENUM ('ok', 'sad');
          CREATE TABLE \"Odd name\" (id bigint, price numeric(10,2), ratio real, ok boolean, name varchar, feeling mood,
            day date, at timestamptz, local timestamp, \"doc\" jsonb, ints int[]);
@@ -40,10 +76,10 @@ fn a_table_is_read_with_its_types_range_and_order() {
     );
     let columns = "columns = [\"id\", \"price\", \"ratio\", \"ok\", \"name\", \"feeling\", \"day\", \"local\", \"doc\"]";
     let range = "date_column = \"at\"\ndate_range = { start = \"2024-01-01\", end = \"2024-01-03\" }";
-    let data = open(&format!("table = \"Odd name\"\n{columns}\n{range}")).unwrap();
+    let data = server.open(&format!("table = \"Odd name\"\n{columns}\n{range}")).unwrap();
     let statement = data.describe().unwrap();
     assert!(statement.contains("\"at\" >= TIMESTAMPTZ '2024-01-01T00:00:00Z' AND \"at\" <"), "{statement}");
-    assert!(!statement.contains(&url()) && !data.origin().contains('@'));
+    assert!(!statement.contains(&server.url) && !data.origin().contains('@'));
     let (found, _) = rows(&data, &Schema::default());
     assert_eq!(numbers(&found[0]), [1.0, 2.0]);
     assert_eq!(numbers(&found[1]), [-1.0, 12.5]);
@@ -55,26 +91,118 @@ fn a_table_is_read_with_its_types_range_and_order() {
     assert_eq!(found[7], super::times([None, Some(DAY_ONE + super::DAY)]));
     assert_eq!(texts(&found[8]), ["", "{}"]);
     assert_eq!(found[9], super::times([Some(DAY_ONE), Some(DAY_ONE + super::DAY)]));
-    let refused = open("table = \"Odd name\"").err().unwrap();
+    let refused = server.open("table = \"Odd name\"").err().unwrap();
     assert!(matches!(&refused, DataError::Unsupported { column, .. } if column == "ints"), "{refused}");
-    let gone = open("table = \"Odd name\"\ncolumns = [\"x\"]").err().unwrap();
+    let gone = server.open("table = \"Odd name\"\ncolumns = [\"x\"]").err().unwrap();
     assert!(matches!(&gone, DataError::ColumnVanished { column, .. } if column == "x"), "{gone}");
 }
 
 #[test]
-#[ignore = "needs a PostgreSQL server"]
 fn a_query_streams_more_rows_than_a_batch_and_changes_nothing() {
-    let data =
-        open("query = \"SELECT i AS v, i % 2 AS y FROM generate_series(50000, 1, -1) AS i;\"\nlimit = 30000")
-            .unwrap();
+    let Some(server) = server() else { return };
+    let data = server
+        .open("query = \"SELECT i AS v, i % 2 AS y FROM generate_series(50000, 1, -1) AS i;\"\nlimit = 30000")
+        .unwrap();
     let (found, _) = rows(&data, &Schema::default());
     let values = numbers(&found[0]);
     assert_eq!((values.len(), values[0], values[29_999]), (30_000, 1.0, 30_000.0));
-    execute("DROP TABLE IF EXISTS kept; CREATE TABLE kept (v int); INSERT INTO kept VALUES (1)");
-    let error =
-        open("query = \"WITH gone AS (DELETE FROM kept RETURNING v) SELECT * FROM gone\"").err().unwrap();
+    server.execute("DROP TABLE IF EXISTS kept; CREATE TABLE kept (v int); INSERT INTO kept VALUES (1)");
+    let error = server
+        .open("query = \"WITH gone AS (DELETE FROM kept RETURNING v) SELECT * FROM gone\"")
+        .err()
+        .unwrap();
     assert!(error.is_transient(), "{error}");
-    assert_eq!(numbers(&rows(&open("table = \"public.kept\"").unwrap(), &Schema::default()).0[0]), [1.0]);
+    assert_eq!(
+        numbers(&rows(&server.open("table = \"public.kept\"").unwrap(), &Schema::default()).0[0]),
+        [1.0]
+    );
+}
+
+/// The bounds are the server's to look up: it reads what is in the range, by its index.
+#[test]
+fn a_range_of_dates_is_found_by_the_server_s_index() {
+    let Some(server) = server() else { return };
+    server.execute(
+        "SET timezone = 'UTC'; DROP TABLE IF EXISTS days; CREATE TABLE days (at timestamptz, day date, milli bigint, v int);
+         INSERT INTO days SELECT t, t, extract(epoch FROM t) * 1000, row_number() OVER (ORDER BY t)
+           FROM generate_series('2020-01-01Z'::timestamptz, '2024-12-31Z', interval '1 hour') AS t;
+         CREATE INDEX ON days (at); CREATE INDEX ON days (day); CREATE INDEX ON days (milli); ANALYZE days",
+    );
+    let range = "date_range = { start = \"2024-02-01\", end = \"2024-02-03\" }\ncolumns = [\"v\"]";
+    for (column, more) in [("at", ""), ("day", ""), ("milli", "date_unit = \"ms\"")] {
+        let data =
+            server.open(&format!("table = \"days\"\ndate_column = \"{column}\"\n{more}\n{range}")).unwrap();
+        let first = (366 + 365 + 365 + 365 + 31) * 24 + 1;
+        let expected: Vec<f32> = (first..first + 48).map(|hour| hour as f32).collect();
+        assert_eq!(numbers(&rows(&data, &Schema::default()).0[0]), expected, "{column}");
+        let described = data.describe().unwrap();
+        let statement = described.split("\n\n").next().unwrap();
+        let plan = server.execute(&format!("EXPLAIN (ANALYZE, TIMING off) {statement}")).join("\n");
+        assert!(plan.contains(&format!("Index Cond: ((\"{column}\" >= ").replace('"', "")), "{plan}");
+        assert!(plan.contains("days") && plan.contains("actual rows=48"), "{plan}");
+        assert!(!plan.contains("Rows Removed"), "{plan}");
+    }
+}
+
+#[test]
+fn a_connection_is_as_secret_as_its_url_asks_for() {
+    let Some(server) = server() else { return };
+    let who = "query = \"SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()\"";
+    let secret =
+        |url: &str| open(url, who).map(|data| numbers(&rows(&data, &Schema::default()).0[0]) == [1.0]);
+    let authority = format!("sslrootcert={}", server.authority);
+    let other = authority.replace("ca.pem", "other.pem");
+    let (local, address) = ("localhost", "127.0.0.1");
+    for (host, more, expected) in [
+        (address, "sslmode=disable".to_owned(), false),
+        (address, "sslmode=prefer".to_owned(), true),
+        (address, "sslmode=require".to_owned(), true),
+        (address, authority.clone(), true),
+        (address, format!("sslmode=verify-ca&{authority}"), true),
+        (local, format!("sslmode=verify-full&{authority}"), true),
+    ] {
+        assert_eq!(secret(&server.at(host, &more)).ok(), Some(expected), "{host} {more}");
+    }
+    let missing = authority.replace("ca.pem", "gone.pem");
+    let key = authority.replace("ca.pem", "ca.key");
+    for (host, more, expected) in [
+        (local, "sslmode=verify-full".to_owned(), "signed by nobody who is trusted here; sslrootcert"),
+        (local, "sslmode=verify-ca".to_owned(), "signed by nobody who is trusted here; sslrootcert"),
+        (local, format!("sslmode=require&{other}"), "signed by nobody who is trusted here; sslrootcert"),
+        (
+            address,
+            format!("sslmode=verify-full&{authority}"),
+            "not for `127.0.0.1` but for localhost; name the server so",
+        ),
+        (local, format!("sslmode=verify-full&{missing}"), "gone.pem: "),
+        (local, format!("sslmode=verify-full&{key}"), "no certificate in PEM"),
+    ] {
+        let error = secret(&server.at(host, &more)).err().unwrap().to_string();
+        assert!(error.contains(expected), "{host} {more}: {error}");
+    }
+    // Somebody whom the server asks for TLS and a password.
+    server.execute("DROP ROLE IF EXISTS guest; CREATE ROLE guest LOGIN PASSWORD 'c4nary'");
+    let guest = |more: &str| server.at(local, more).replace("postgres@", "guest:c4nary@");
+    assert_eq!(secret(&guest(&format!("sslmode=verify-full&{authority}"))).ok(), Some(true));
+    assert_eq!(secret(&guest("")).ok(), Some(true), "what is not said is what libpq prefers");
+    let plain = secret(&guest("sslmode=disable")).err().unwrap().to_string();
+    assert!(plain.contains("rejects connection") && !plain.contains("c4nary"), "{plain}");
+    // A server without TLS, which is this one for a moment.
+    server.execute("ALTER SYSTEM SET ssl = off");
+    server.execute("SELECT pg_reload_conf()");
+    let asked = || secret(&server.at(local, "sslmode=require")).err().map(|error| error.to_string());
+    let refused = (0..100).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        asked()
+    });
+    let fallen = secret(&server.at(local, "sslmode=prefer")).ok();
+    server.execute("ALTER SYSTEM RESET ssl");
+    server.execute("SELECT pg_reload_conf()");
+    assert!(
+        refused.as_ref().is_some_and(|error| error.contains("server does not support TLS")),
+        "{refused:?}"
+    );
+    assert_eq!(fallen, Some(false));
 }
 
 #[test]

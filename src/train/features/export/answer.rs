@@ -4,6 +4,7 @@ use sidegate::booster::Transform;
 use sidegate::onnx::write::{self, GraphBuilder, Value};
 use sidegate::tensor::{Data, Datatype};
 
+use super::ExportConfig;
 use crate::features::error::{Error, model};
 use crate::features::graph::named;
 
@@ -37,23 +38,25 @@ impl Classes {
 /// Appends what turns scores [rows, targets] into answers, and the outputs.
 pub(super) fn write(
     builder: &mut GraphBuilder,
-    scores: &Value,
-    targets: usize,
-    transform: Transform,
+    (scores, targets, transform): (&Value, usize, Transform),
     answer: &Answer,
+    config: &ExportConfig,
 ) -> Result<(), Error> {
+    let output = |builder: &mut GraphBuilder, from: &Value, ours, datatype, shape: &[i64]| {
+        builder.output(from, config.named(ours), datatype, shape).map_err(named)
+    };
     match answer {
         Answer::Number => {
             let numbers = numbers(builder, scores, targets, transform);
             let targets = transform.outputs(targets);
             let (value, shape) = match targets {
-                1 => {
+                1 if !config.column => {
                     let axes = builder.list(Data::Int64(vec![1]));
                     (builder.node("Squeeze", &[&numbers, &axes], vec![]), vec![-1])
                 }
                 targets => (numbers, vec![-1, targets as i64]),
             };
-            builder.output(&value, "prediction", Datatype::Fp32, &shape).map_err(named)
+            output(builder, &value, "prediction", Datatype::Fp32, &shape)
         }
         Answer::Classes(classes) => {
             let probabilities = probabilities(builder, scores, targets, transform)?;
@@ -66,10 +69,8 @@ pub(super) fn write(
                 Classes::Numbers(_) => Datatype::Int64,
                 Classes::Names(_) => Datatype::Bytes,
             };
-            builder.output(&label, "label", datatype, &[-1]).map_err(named)?;
-            builder
-                .output(&probabilities, "probabilities", Datatype::Fp32, &[-1, count as i64])
-                .map_err(named)
+            output(builder, &label, "label", datatype, &[-1])?;
+            output(builder, &probabilities, "probabilities", Datatype::Fp32, &[-1, count as i64])
         }
     }
 }

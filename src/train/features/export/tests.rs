@@ -19,6 +19,15 @@ fn plain(width: usize) -> Recipe {
     fitter.finish().unwrap()
 }
 
+/// With our own interface.
+fn export(recipe: &Recipe, model: &Model, answer: &Answer) -> Result<Vec<u8>, Error> {
+    super::export(recipe, model, answer, &ExportConfig::default())
+}
+
+fn config(text: &str) -> ExportConfig {
+    toml::from_str(text).unwrap()
+}
+
 /// The outputs of a file on columns of numbers.
 fn run(file: Vec<u8>, columns: &[Vec<f32>]) -> Vec<Tensor> {
     let model = File::parse(Format::Onnx, file).unwrap();
@@ -188,6 +197,43 @@ fn linear_models_are_summed_in_float64() {
         export(&recipe, &Model::Linear(three.clone()), &Answer::Classes(Classes::Numbers(vec![0, 1, 2])))
             .unwrap();
     assert_eq!(run(file, &[vec![-1.0, 2.0], vec![-2.0, 1.0]])[0].data, Data::Int64(vec![2, 0]));
+}
+
+#[test]
+fn an_interface_is_taken_over() {
+    let linear = Model::Linear(Linear { weights: vec![vec![1.0, 0.5]], intercepts: vec![0.25] });
+    let config = config("input = 'input'\noutputs = { prediction = 'variable' }\ncolumn = true");
+    config.check(false).unwrap();
+    assert_eq!(config.columns(&plain(2)).unwrap(), ["f0", "f1"]);
+    assert_eq!(config.prediction(false), "variable");
+    let file = super::export(&plain(2), &linear, &Answer::Number, &config).unwrap();
+    let model = File::parse(Format::Onnx, file).unwrap();
+    let signature = model.signature();
+    assert_eq!((&*signature.inputs[0].name, &signature.inputs[0].shape[..]), ("input", &[-1, 2][..]));
+    assert_eq!((signature.inputs.len(), &*signature.outputs[0].name), (1, "variable"));
+    let session = Runs.load(&model, &LoadOptions { workers: 1 }).unwrap();
+    let mut outputs = Vec::new();
+    let rows = Tensor::new(&[2, 2], Data::Fp32(vec![3.0, 4.0, -1.0, 0.0]));
+    session.run(&[rows], &mut Scratch::new(0), &mut outputs).unwrap();
+    assert_eq!(numbers(&outputs[0]), [5.25, -0.75]);
+    assert_eq!((&signature.outputs[0].shape[..], &outputs[0].shape[..]), (&[-1, 1][..], &[2, 1][..]));
+}
+
+#[test]
+fn an_interface_that_cannot_be_is_refused() {
+    let [number, classes] = ["prediction", "label"].map(|ours| config(&format!("prediction = '{ours}'")));
+    assert!(number.check(false).is_ok() && classes.check(true).is_ok());
+    assert_eq!((number.prediction(false), classes.prediction(true)), ("prediction", "label"));
+    assert_eq!(ExportConfig::default().prediction(true), "probabilities");
+    let error = classes.check(false).unwrap_err();
+    assert!(error.contains("export.prediction: there is no output `label`"), "{error}");
+    assert!(config("column = true").check(true).unwrap_err().contains("for numbers"));
+    let error = config("outputs = { lable = 'x' }").check(true).unwrap_err();
+    assert!(error.contains("export.outputs") && error.contains("did you mean `label`"), "{error}");
+    let mut recipe = plain(2);
+    recipe.inputs[1].kind = Kind::Text;
+    let error = config("input = 'all'").columns(&recipe).unwrap_err();
+    assert!(error.contains("`f1` holds text") && error.contains("without this key"), "{error}");
 }
 
 #[test]

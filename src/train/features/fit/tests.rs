@@ -141,5 +141,5 @@ fn a_recipe_is_stored_and_read() {
     .unwrap();
     let text = serde_json::to_string(&recipe).unwrap();
     assert_eq!(serde_json::from_str::<Recipe>(&text).unwrap(), recipe);
-    assert_eq!(recipe.features_file().unwrap(), recipe.clone().features_file().unwrap());
+    assert_eq!(recipe.features_file(None).unwrap(), recipe.clone().features_file(None).unwrap());
 }

@@ -267,6 +267,39 @@ fn logarithms_and_bins() {
 }
 
 #[test]
+fn columns_in_one_matrix_make_the_same_features() {
+    let four = |mut batch: RawBatch| {
+        batch.columns.truncate(4);
+        batch
+    };
+    let numbers = fields()[..4].to_vec();
+    for spec in [
+        "",
+        "p = { type = 'polynomial', columns = ['x'] }\no = { type = 'one_hot', columns = ['n'], drop = true }\n\
+         i = { type = 'impute', columns = ['m', 'x'], strategy = 'median', indicator = true }\n\
+         s = { type = 'standardize', columns = ['y'] }",
+    ] {
+        let mut fitter = Fitter::new(Spec::parse(&spec.parse().unwrap()).unwrap(), numbers.clone()).unwrap();
+        fitter.push(&four(batch(&rows(2_000, 1, false)))).unwrap();
+        let recipe = fitter.finish().unwrap();
+        let model = Model::parse(Format::Onnx, recipe.features_file(Some("all")).unwrap()).unwrap();
+        assert_eq!(model.signature().inputs[0].shape, [-1, 4]);
+        let session = Trees.load(&model, &LoadOptions { workers: 1 }).unwrap();
+        let asked = rows(3_000, 2, true);
+        let all = asked.iter().flat_map(|row| [row.x, row.y, row.n as f32, number(row.m)]).collect();
+        let mut outputs = Vec::new();
+        session
+            .run(&[Tensor::new(&[asked.len(), 4], Data::Fp32(all))], &mut Scratch::new(0), &mut outputs)
+            .unwrap();
+        let mut features = Features::new(&recipe, numbers.clone()).unwrap();
+        let wanted = features.of(&four(batch(&asked))).unwrap();
+        let Data::Fp32(found) = &outputs[0].data else { panic!() };
+        assert_eq!(found.len(), wanted.len());
+        assert!(found.iter().zip(wanted).all(|(found, wanted)| same(*found, *wanted)), "{spec}");
+    }
+}
+
+#[test]
 fn data_that_changed_is_refused_by_name() {
     let recipe = recipe("");
     let mut fewer = fields();

@@ -1,4 +1,10 @@
-//! The real libraries; run with `--ignored` where `find` finds them.
+//! The real libraries, those that scripts/learners.sh fetches: where `SIDEGATE_XGBOOST` and `SIDEGATE_LIGHTGBM` name them
+//! or else in `lib/`. `scripts/test.sh learners` brings them.
+//!
+//! Without them these tests pass unseen, unless `SIDEGATE_TEST_REQUIRE_LEARNERS` is set.
+#![expect(clippy::disallowed_methods, reason = "what is asked of the tests is no configuration")]
+
+use std::path::Path;
 
 use sidegate::booster::{Booster, Forest, Transform};
 use sidegate::engine::{Engine, LoadOptions, Scratch, trees};
@@ -97,17 +103,29 @@ impl Rows for Made {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test finds the libraries as the program does")]
-fn library(learner: Library) -> std::path::PathBuf {
-    find(learner, None, |name| std::env::var_os(name)).unwrap()
+/// A library that is pinned: another version may answer otherwise.
+fn library(learner: Library) -> Result<std::path::PathBuf, String> {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("lib").join(learner.file());
+    let named = std::env::var_os(learner.variable()).map_or(kept, Into::into);
+    find(learner, Some(&named), |_| None)
 }
 
+/// Whether these libraries are there.
+fn there(learners: &[Library]) -> bool {
+    let missing: Vec<String> = learners.iter().filter_map(|learner| library(*learner).err()).collect();
+    let required = std::env::var_os("SIDEGATE_TEST_REQUIRE_LEARNERS").is_some();
+    assert!(missing.is_empty() || !required, "{missing:?}");
+    missing.is_empty()
+}
+
+const BOTH: [Library; 2] = [Library::Xgboost, Library::Lightgbm];
+
 fn xgboost() -> native::xgboost::Library {
-    native::xgboost::Library::open(&library(Library::Xgboost)).unwrap()
+    native::xgboost::Library::open(&library(Library::Xgboost).unwrap()).unwrap()
 }
 
 fn lightgbm() -> native::lightgbm::Library {
-    native::lightgbm::Library::open(&library(Library::Lightgbm)).unwrap()
+    native::lightgbm::Library::open(&library(Library::Lightgbm).unwrap()).unwrap()
 }
 
 /// What the gateway's engine answers.
@@ -141,8 +159,10 @@ fn fit(learner: Library, made: &Made, params: &str) -> Result<(Fitted, Vec<f64>)
 const TASKS: [Task; 3] = [Task::Regression, Task::Binary, Task::Multiclass { classes: 3 }];
 
 #[test]
-#[ignore = "needs libxgboost"]
 fn xgboost_answers_as_the_engine_does_to_the_bit() {
+    if !there(&[Library::Xgboost]) {
+        return;
+    }
     for task in TASKS {
         for (weighted, params) in [
             (false, "n_estimators = 40"),
@@ -176,8 +196,10 @@ fn xgboost_answers_as_the_engine_does_to_the_bit() {
 }
 
 #[test]
-#[ignore = "needs lib_lightgbm"]
 fn lightgbm_answers_as_the_engine_does() {
+    if !there(&[Library::Lightgbm]) {
+        return;
+    }
     for task in TASKS {
         for (weighted, params) in [
             (false, "n_estimators = 40"),
@@ -211,10 +233,12 @@ fn lightgbm_answers_as_the_engine_does() {
 }
 
 #[test]
-#[ignore = "needs both libraries"]
 fn the_same_seed_and_threads_give_the_same_file() {
+    if !there(&BOTH) {
+        return;
+    }
     let made = Made::new(Task::Binary, true);
-    for learner in [Library::Xgboost, Library::Lightgbm] {
+    for learner in BOTH {
         let params = "n_estimators = 20\nsubsample = 0.6\ncolsample_bytree = 0.6";
         let params =
             format!("{params}{}", if learner == Library::Lightgbm { "\nbagging_freq = 1" } else { "" });
@@ -224,10 +248,12 @@ fn the_same_seed_and_threads_give_the_same_file() {
 }
 
 #[test]
-#[ignore = "needs both libraries"]
 fn early_stopping_keeps_the_best_round() {
+    if !there(&BOTH) {
+        return;
+    }
     let made = Made::new(Task::Regression, false);
-    for learner in [Library::Xgboost, Library::Lightgbm] {
+    for learner in BOTH {
         let params = "n_estimators = 500\nlearning_rate = 0.5\nearly_stopping_rounds = 5";
         let (fitted, lines) = fit(learner, &made, params).unwrap();
         let best = lines.iter().copied().fold(f64::INFINITY, f64::min);
@@ -238,10 +264,12 @@ fn early_stopping_keeps_the_best_round() {
 }
 
 #[test]
-#[ignore = "needs both libraries"]
 fn monotone_columns_are_obeyed() {
+    if !there(&BOTH) {
+        return;
+    }
     let made = Made::new(Task::Regression, false);
-    for learner in [Library::Xgboost, Library::Lightgbm] {
+    for learner in BOTH {
         let fitted = fit(learner, &made, "n_estimators = 50").unwrap().0;
         for (column, sign) in [(0, 1.0), (4, -1.0)] {
             for row in made.part(Part::Validation).0.chunks(WIDTH).take(50) {
@@ -257,8 +285,10 @@ fn monotone_columns_are_obeyed() {
 }
 
 #[test]
-#[ignore = "needs both libraries"]
 fn quantiles_lie_where_they_should() {
+    if !there(&BOTH) {
+        return;
+    }
     let mut made = Made::new(Task::Regression, false);
     // LightGBM takes no constraints together with quantiles.
     made.columns.iter_mut().for_each(|column| column.monotone = 0);
@@ -278,8 +308,10 @@ fn quantiles_lie_where_they_should() {
 }
 
 #[test]
-#[ignore = "needs both libraries"]
 fn what_is_wrong_is_said() {
+    if !there(&BOTH) {
+        return;
+    }
     let check = |learner, made: &Made, params: &str, expected: &str| {
         let error = fit(learner, made, params).err().unwrap().to_string();
         assert!(error.contains(expected), "{params}: {error}");
@@ -294,14 +326,16 @@ fn what_is_wrong_is_said() {
     check(Library::Lightgbm, &made, "num_leaves = 1", "LightGBM: ");
     let mut gap = Made::new(Task::Binary, false);
     gap.parts[0].1[4321] = f32::NAN;
-    for learner in [Library::Xgboost, Library::Lightgbm] {
+    for learner in BOTH {
         check(learner, &gap, "", "row 4321 has no target");
     }
 }
 
 #[test]
-#[ignore = "needs lib_lightgbm"]
 fn the_table_of_lightgbm_is_the_library_s() {
+    if !there(&[Library::Lightgbm]) {
+        return;
+    }
     let json = lightgbm().parameters().unwrap();
     let table = lightgbm::NAMES;
     let first = |(name, others): (&str, &[&str])| {
