@@ -81,7 +81,11 @@ pub fn parse(source: Source, bytes: &[u8]) -> Result<Booster, LoadError> {
 }
 
 impl Booster {
-    fn new(
+    /// Of trees whose splits ask `features` features.
+    ///
+    /// # Errors
+    /// `too_large` for more features than are served, or none.
+    pub fn new(
         forest: Forest,
         features: usize,
         columns: Vec<String>,

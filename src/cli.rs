@@ -47,6 +47,7 @@ pub use dashboard::DashboardVerb;
 pub use drift::DriftVerb;
 pub use experiment::{ExperimentVerb, ReportArgs};
 pub use explain::ExplainArgs;
+pub use model_test::{Exam, Report as ModelReport};
 pub use monitor::MonitorArgs;
 pub use outcomes::OutcomesArgs;
 pub use performance::PerformanceArgs;

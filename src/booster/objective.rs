@@ -4,7 +4,8 @@ use super::unsupported;
 use crate::model::{LoadError, shorten};
 
 /// From the scores of a row to what the library's `predict` returns.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Transform {
     /// The scores themselves.
     Identity,

@@ -110,8 +110,21 @@ impl ModelFile {
     /// As published; a file that cannot be read is [`Reason::MissingFile`].
     pub(crate) fn open(found: &Found, choice: EngineChoice, workers: usize) -> Result<Self, LoadError> {
         let bytes = fs::read(&found.path).map_err(|error| unreadable(&found.path, &error))?;
+        Self::load(found.format, bytes, choice, workers)
+    }
+
+    /// The same of bytes that are there already.
+    ///
+    /// # Errors
+    /// As published.
+    pub(crate) fn load(
+        format: Format,
+        bytes: Vec<u8>,
+        choice: EngineChoice,
+        workers: usize,
+    ) -> Result<Self, LoadError> {
         let (size, start) = (bytes.len(), Instant::now());
-        let model = Model::parse(found.format, bytes)?;
+        let model = Model::parse(format, bytes)?;
         let loaded = engine::load(&model, choice, &LoadOptions { workers })?;
         let load_time = start.elapsed();
         Ok(Self { signature: model.signature().clone(), model, loaded, bytes: size, load_time })

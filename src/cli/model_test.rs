@@ -4,9 +4,14 @@
 //! golden examples of a version, agreement of engines, and performance against thresholds.
 
 mod data;
+mod exam;
+mod latency;
 mod performance;
 mod report;
 mod subject;
+
+pub use self::exam::Exam;
+pub use self::report::Report;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -14,8 +19,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use self::data::Table;
-use self::performance::{Predictions, Scores, judge, latency, shown};
-use self::report::Report;
+use self::latency::latency;
+use self::performance::{Predictions, Scores, judge, shown};
 use self::subject::{CALLERS, Subject};
 use super::{FAILURE, TestArgs, USAGE, complain, say};
 use crate::config::{EngineChoice, Problems, Sources, load_leniently};
@@ -207,7 +212,9 @@ impl Test<'_> {
                     let detail = format!("no --threshold is given; {}; {}", list.join(", "), scores.task);
                     self.report.findings.push(Finding::skipped("performance", detail));
                 }
-                self.report.metrics.extend(computed);
+                self.report
+                    .metrics
+                    .extend(computed.iter().map(|(metric, value)| (metric.name.to_owned(), *value)));
             }
         }
         if !timed.is_empty() {
@@ -221,7 +228,8 @@ impl Test<'_> {
                 scores.values = timed.iter().map(|threshold| (threshold.metric, why())).collect();
             }
             self.report.findings.extend(judge(&timed, &scores, started));
-            self.report.metrics.extend(measured.into_iter().flatten());
+            let measured = measured.into_iter().flatten();
+            self.report.metrics.extend(measured.map(|(metric, value)| (metric.name.to_owned(), value)));
         }
         // Data that does not fit has failed already.
         let lacking = match (&self.args.data, table, &self.args.target) {

@@ -34,6 +34,14 @@ pub(super) fn cell(value: &Value) -> String {
     if text.is_empty() { "-".into() } else { text }
 }
 
+/// A number with six digits that say something: `16.6425`, `0.00012`, `1.23457e-9`.
+pub(super) fn rounded(number: f64) -> String {
+    // As it is written with one digit before the point, it is read back without the digits behind the sixth.
+    let short: f64 = format!("{number:.5e}").parse().unwrap_or(number);
+    let size = short.abs();
+    if size != 0.0 && !(1e-5..1e15).contains(&size) { format!("{short:e}") } else { short.to_string() }
+}
+
 /// Bytes with a binary unit: `980 B`, `311 KiB`, `1.4 GiB`.
 pub(super) fn bytes(value: &Value) -> String {
     let Some(bytes) = value.as_f64() else {

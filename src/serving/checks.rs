@@ -290,7 +290,7 @@ fn with_first(shape: &Shape, first: usize) -> Shape {
 
 impl Finding {
     /// `started` is when the check began.
-    pub(crate) fn new(name: impl Into<String>, result: Result<String, String>, started: Instant) -> Self {
+    pub fn new(name: impl Into<String>, result: Result<String, String>, started: Instant) -> Self {
         let (status, detail) = match result {
             Ok(detail) => (Status::Passed, detail),
             Err(detail) => (Status::Failed, detail),
@@ -299,7 +299,7 @@ impl Finding {
     }
 
     /// A check that has nothing to say, and why.
-    pub(crate) fn skipped(name: impl Into<String>, detail: impl Into<String>) -> Self {
+    pub fn skipped(name: impl Into<String>, detail: impl Into<String>) -> Self {
         Self { name: name.into(), status: Status::Skipped, detail: detail.into(), took: Duration::ZERO }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
 use crate::data::{Access, Data};
@@ -12,13 +13,14 @@ use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::run::{Record, Run, Step};
-use crate::{import, registry, runs, schedule};
+use crate::{foresee, import, registry, runs, schedule};
 
 const EXAMPLES: &str = "\
 Examples:
   sidegate-train run config/train.flights.toml              from raw data to a registered model
   sidegate-train run config/train.flights.toml --dry-run    what would be read and learned, and nothing else
   sidegate-train run config/train.flights.toml --until gate everything but to register it
+  sidegate-train run config/train.flights.toml --resume RUN what is left of one that failed
   sidegate-train schedule config/train.flights.toml         the same every night
   sidegate-train import churn model.onnx --data rows.csv    a model trained elsewhere
   sidegate-train schema infer config/train.flights.toml     a first schema of the data
@@ -31,6 +33,8 @@ Examples:
   sidegate-train run config/train.flights.toml
   sidegate-train run config/train.flights.toml --until validate    the data alone
   sidegate-train run config/train.flights.toml --work /var/tmp/runs
+  sidegate-train run config/train.flights.toml --resume flight-delays-1764322114077
+  sidegate-train run config/train.flights.toml --resume flight-delays-1764322114077 --from evaluate --until evaluate
 
 Steps: load, validate, features, split, train, evaluate, gate, export, prove, register, promote. What each left behind is in
 the folder of the run: validation.html, report.html, card.md, model.onnx and more. The last line on standard output is the
@@ -85,6 +89,12 @@ struct RunArgs {
     /// The last step that is taken
     #[arg(long, value_name = "STEP", default_value = "promote")]
     until: Step,
+    /// Take up a run that failed or was ended: what it has learned is not learned again
+    #[arg(long, value_name = "RUN", conflicts_with = "dry_run")]
+    resume: Option<String>,
+    /// Go back to this step of it [default: the first that is not over]
+    #[arg(long, value_name = "STEP", requires = "resume")]
+    from: Option<Step>,
     /// Folder of runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     work: PathBuf,
@@ -140,52 +150,68 @@ fn open(config: &Config) -> Result<Data, Failure> {
 fn run(args: &RunArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
     if args.dry_run {
-        return dry_run(&config);
+        let shown = foresee::shown(&config, &open(&config)?)?;
+        print(&shown);
+        return Ok(());
     }
-    train(&config, &args.work, args.until).1
+    let taken_up = match &args.resume {
+        Some(run) => Begun::resumed(&config, &args.work, run, args.from)?,
+        None => Begun::new(&config, &args.work)?,
+    };
+    if args.until < taken_up.from {
+        let text = format!(
+            "--until {}: the run is taken up behind that step, at {}",
+            args.until.name(),
+            taken_up.from.name()
+        );
+        return Err(Failure::Config(text));
+    }
+    taken_up.train(&config, args.until).1
 }
 
 /// One training; what became of it is printed. Its record is there as soon as it has begun.
 pub(crate) fn train(config: &Config, work: &Path, until: Step) -> (Option<Record>, Result<(), Failure>) {
-    let begun = registry::open(&config.registry).and_then(|writer| Ok((writer, Run::begin(work, config)?)));
-    let (writer, run) = match begun {
-        Ok(begun) => begun,
-        Err(failure) => return (None, Err(failure)),
-    };
-    let mut pipeline = Pipeline {
-        config,
-        run,
-        progress: Progress::new(),
-        until,
-        writer: Some(writer),
-        parent: None,
-        rounds: Vec::new(),
-        digest: None,
-    };
-    let done = pipeline.go();
-    print(&format!("{}\n", pipeline.run.result()));
-    (Some(pipeline.run.record), done)
+    match Begun::new(config, work) {
+        Ok(begun) => begun.train(config, until),
+        Err(failure) => (None, Err(failure)),
+    }
 }
 
-fn dry_run(config: &Config) -> Result<(), Failure> {
-    let data = open(config)?;
-    config.validation.schema()?;
-    let columns = data.columns().iter();
-    let columns: Vec<String> =
-        columns.map(|field| format!("{} ({})", field.name, field.kind.name())).collect();
-    print(&format!(
-        "model {}, type {}\nrows from {}\ncolumns: {}\n\nas written:\n{}\nas it will run:\n{}\n",
-        config.name,
-        config.kind.name(),
-        data.origin(),
-        columns.join(", "),
-        data.plan().display_indent(),
-        data.describe()?
-    ));
-    if let Some(search) = &config.search {
-        print(&format!("search: up to {} trials of {}\n", search.trials, search.params.names().join(", ")));
+/// A run with the registry that it is for.
+struct Begun {
+    run: Run,
+    from: Step,
+    writer: Writer,
+}
+
+impl Begun {
+    fn new(config: &Config, work: &Path) -> Result<Self, Failure> {
+        let writer = registry::open(&config.registry)?;
+        Ok(Self { run: Run::begin(work, config)?, from: Step::Load, writer })
     }
-    Ok(())
+
+    fn resumed(config: &Config, work: &Path, run: &str, from: Option<Step>) -> Result<Self, Failure> {
+        let writer = registry::open(&config.registry)?;
+        let (run, from) = Run::resume(work, run, config, from)?;
+        Ok(Self { run, from, writer })
+    }
+
+    fn train(self, config: &Config, until: Step) -> (Option<Record>, Result<(), Failure>) {
+        let Self { run, from, writer } = self;
+        let mut pipeline = Pipeline {
+            config,
+            run,
+            progress: Progress::new(),
+            from,
+            until,
+            writer: Some(writer),
+            parent: None,
+            rounds: Vec::new(),
+        };
+        let done = pipeline.go();
+        print(&format!("{}\n", pipeline.run.result()));
+        (Some(pipeline.run.record), done)
+    }
 }
 
 fn infer(path: &Path) -> Result<(), Failure> {

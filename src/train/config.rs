@@ -1,5 +1,6 @@
 //! `config/train.NAME.toml`: one file says everything about a training.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use crate::data::split::SplitConfig;
 use crate::evaluate::Gate;
 use crate::failure::Failure;
 use crate::features::{ExportConfig, Spec};
-use crate::learner::Kind;
+use crate::learner::{Kind, Learner};
 use crate::mlflow::Tracking;
 use crate::schedule::ScheduleConfig;
 use crate::search::SearchConfig;
@@ -89,6 +90,8 @@ pub(crate) struct Config {
     pub(crate) tracking: Option<Tracking>,
     /// SHA-256 of the file.
     pub(crate) digest: String,
+    /// The file.
+    pub(crate) text: String,
 }
 
 /// What is predicted.
@@ -99,6 +102,16 @@ pub(crate) enum TaskName {
     Regression,
     /// A class.
     Classification,
+}
+
+impl TaskName {
+    /// Its name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Regression => "regression",
+            Self::Classification => "classification",
+        }
+    }
 }
 
 /// `[model]`
@@ -113,7 +126,7 @@ pub(crate) struct ModelConfig {
     pub(crate) params: toml::Table,
     /// By feature: 1 where predictions may only rise with it, -1 where only fall.
     #[serde(default)]
-    pub(crate) monotone: std::collections::BTreeMap<String, i8>,
+    pub(crate) monotone: BTreeMap<String, i8>,
     /// Whether rare classes count as much as others while learning.
     pub(crate) class_weight: Option<ClassWeight>,
     /// The learner's library, where it is not found by itself.
@@ -213,6 +226,8 @@ pub(crate) struct CardConfig {
     pub(crate) tags: Vec<String>,
     /// What the data is called.
     pub(crate) data: Option<String>,
+    /// Where it is on the Hugging Face Hub: `owner/name`.
+    pub(crate) datasets: Vec<String>,
 }
 
 const fn seed() -> u64 {
@@ -278,17 +293,20 @@ impl Config {
         if let Some(search) = &file.search {
             search.check(&split).map_err(Failure::Config)?;
         }
+        if file.threads == Some(0) {
+            return Err(config(&"threads is 0; leave it out to learn on all there are"));
+        }
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             split,
             features: Spec::parse(&file.features)?,
             kind: Kind::named(&file.model.kind).map_err(Failure::Config)?,
-            gate: Gate::read(&file.gate).map_err(|error| Failure::Config(format!("gate: {error}")))?,
+            gate: Gate::read(&file.gate).map_err(Failure::Config)?,
             name: file.name.parse().map_err(|error| Failure::Config(format!("name: {error}")))?,
             task: file.task,
             auto_deploy: file.auto_deploy,
             seed: file.seed,
-            threads: file.threads.unwrap_or(threads).max(1),
+            threads: file.threads.unwrap_or(threads),
             data,
             validation: file.validation,
             model: file.model,
@@ -302,11 +320,78 @@ impl Config {
             card: file.card,
             tracking: file.tracking,
             digest: format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
+            text: text.to_owned(),
         })
     }
+
+    /// Whether classes are predicted, where the configuration says it.
+    pub(crate) fn classes(&self) -> Option<bool> {
+        self.task.map(|task| task == TaskName::Classification).or(self.kind.only_classes())
+    }
+
+    /// Who learns.
+    pub(crate) fn learner(&self) -> Learner {
+        Learner {
+            kind: self.kind,
+            params: self.model.params.clone(),
+            library: self.model.library.clone(),
+            seed: self.seed,
+            threads: self.threads,
+        }
+    }
+
+    /// Keys of these sections, `section` or `section.key`, that another text of the file had otherwise. Comments and order
+    /// are no change, nor are the keys of `free`.
+    pub(crate) fn changed_since(&self, before: &str, sections: &[&str], free: &[&str]) -> Vec<String> {
+        let keys = |text: &str| keys(text).unwrap_or_default();
+        let (now, before) = (keys(&self.text), keys(before));
+        let within = |key: &str, section: &str| {
+            key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let counts = |key: &&String| {
+            sections.iter().any(|section| within(key, section)) && !free.contains(&key.as_str())
+        };
+        let differs = |key: &&String| now.get(*key) != before.get(*key);
+        let all: BTreeSet<&String> = now.keys().chain(before.keys()).collect();
+        all.into_iter().filter(counts).filter(differs).cloned().collect()
+    }
+}
+
+/// What a file says, by section and key.
+fn keys(text: &str) -> Option<BTreeMap<String, toml::Value>> {
+    let mut keys = BTreeMap::new();
+    for (name, value) in text.parse::<toml::Table>().ok()? {
+        match value {
+            toml::Value::Table(section) => {
+                keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            value => drop(keys.insert(name, value)),
+        }
+    }
+    Some(keys)
 }
 
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_told_by_its_key() {
+        let text = "name = \"m\"\ntarget_column = \"y\"\n[data]\nsource = \"file\"\npath = \"rows.csv\"\n\
+                    [model]\ntype = \"builtin\"\n";
+        for (more, complaint) in [
+            ("threads = 0\n", "threads is 0; leave it out"),
+            ("gate.rmsee = 1\n", "gate.rmsee: there is no metric `rmsee`; did you mean `rmse`?"),
+            ("validation.missing_threshold = \"much\"\n", "missing_threshold"),
+        ] {
+            let error = Config::parse(&format!("{more}{text}")).err().unwrap().to_string();
+            assert!(error.contains(complaint), "{error} and not {complaint}");
+            assert!(!error.contains("gate: "), "{error}");
+        }
+    }
 }

@@ -21,5 +21,6 @@ pub(crate) mod validate;
 mod tests;
 
 pub(crate) use error::DataError;
+pub(crate) use plan::Field as Column;
 pub(crate) use rows::{Data, Scanned};
 pub(crate) use source::Access;

@@ -10,6 +10,8 @@ use crate::failure::Failure;
 use crate::features::RawBatch;
 use crate::served::Served;
 
+/// What a raw row looks like, in the folder of a run and beside the model.
+pub(crate) const SCHEMA: &str = "schema.json";
 /// Rows that become examples: two by themselves, the others together, for engines run one row by another way than many.
 const EXAMPLES: &[std::ops::Range<usize>] = &[0..1, 1..2, 2..16];
 /// Rows that the reference profile is made of; it keeps all their values until it is.
@@ -111,7 +113,7 @@ fn data(data: &Data) -> Value {
     }
 }
 
-/// What a raw row looks like, for whoever asks the model: `schema.json`.
+/// What a raw row looks like, for whoever asks the model: [`SCHEMA`].
 pub(crate) fn schema(served: &Served, classes: Option<&[String]>, target: &str) -> Value {
     let ports = |specs: &[sidegate::model::TensorSpec]| -> Vec<Value> {
         let of = |spec: &sidegate::model::TensorSpec| json!({ "name": spec.name, "datatype": spec.datatype.name(), "shape": spec.shape });

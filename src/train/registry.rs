@@ -14,12 +14,11 @@ use sidegate::registry::writer::Writer;
 use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
 
 use crate::config::{Config, RegistryConfig};
-use crate::evaluate::Card;
 use crate::failure::Failure;
-use crate::features::{Field, Recipe};
-use crate::pipeline::{Pipeline, interface};
+use crate::features::Field;
+use crate::package::SCHEMA;
+use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS};
 use crate::progress::Progress;
-use crate::rows::Source;
 use crate::run::{Run, Step};
 use crate::served::Served;
 
@@ -28,7 +27,10 @@ fn gateway(place: &RegistryConfig, url: Option<&str>) -> Result<(config::Config,
     let url = url.map(str::to_owned).or_else(|| place.url.clone());
     let flags = url.map(|url| ("registry.url".to_owned(), url)).into_iter().collect();
     let sources = Sources { file: place.config.clone(), ..Sources::from_process(flags) };
-    let loaded = config::load(&sources).map_err(|problems| Failure::Config(problems.to_string()))?;
+    let loaded = config::load(&sources).map_err(|problems| {
+        let key = if place.config.is_some() { "registry.config: " } else { "" };
+        Failure::Config(format!("{key}{problems}"))
+    })?;
     Ok((loaded, sources.user().map(str::to_owned)))
 }
 
@@ -125,57 +127,64 @@ fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<Servin
     Ok(Serving { file, labels: manifest.labels, columns: manifest.columns, prediction: manifest.prediction })
 }
 
-/// Registers and promotes what the run made.
-pub(crate) fn publish(
-    pipeline: &mut Pipeline<'_>,
-    source: &Source,
-    recipe: &Recipe,
-    card: &Card,
-) -> Result<Option<()>, Failure> {
-    let Some(writer) = &pipeline.writer else { return Ok(None) };
-    let config = pipeline.config;
-    let registration = registration(pipeline, source, recipe, card)?;
-    let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
-    let version = done.value.version;
-    pipeline.run.record.version = Some(version);
-    pipeline.digest = Some(done.value.digest.to_string());
-    let words = format!("version {version} of {} ({})", config.name, done.value.digest);
-    if !pipeline.over(Step::Register, &words, json!({ "version": version, "digest": done.value.digest }))? {
+/// Registers what the folder of the run holds, and promotes it.
+pub(crate) fn publish(pipeline: &mut Pipeline<'_>) -> Reached<()> {
+    if pipeline.from <= Step::Register && !register(pipeline)? {
         return Ok(None);
     }
-    if !config.auto_deploy {
-        let words =
-            format!("not asked for: sidegate registry promote {} {version} --stage Production", config.name);
-        pipeline.progress.say("promote", &words, json!({}));
-        return Ok(Some(()));
-    }
-    let (Some(writer), Some(number)) = (&pipeline.writer, Version::new(version)) else { return Ok(None) };
+    promote(pipeline).map(Some)
+}
+
+fn register(pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
+    let Some(writer) = &pipeline.writer else { return Ok(false) };
+    let config = pipeline.config;
+    let registration = registration(pipeline)?;
+    let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
+    let (version, digest) = (done.value.version, done.value.digest);
+    pipeline.run.record.version = Some(version);
+    pipeline.run.record.digest = Some(digest.to_string());
+    let words = format!("version {version} of {} ({digest})", config.name);
+    pipeline.over(Step::Register, &words, json!({ "version": version, "digest": digest }))
+}
+
+fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
+    let (config, version) = (pipeline.config, pipeline.run.record.version);
+    let (Some(writer), Some(number)) = (&pipeline.writer, version.and_then(Version::new)) else {
+        return Ok(());
+    };
     let stage = config.deployment.stage()?;
+    if !config.auto_deploy {
+        let words = format!("not asked for: {}", by_hand(config, number));
+        pipeline.progress.say("promote", &words, json!({}));
+        return Ok(());
+    }
+    let run = &pipeline.run.record.run;
     let promotion = Promotion {
         alias: config.deployment.alias.clone(),
-        why: Some(format!("{} passed its gate", pipeline.run.record.run)),
-        evidence: Some(format!("run:{}", pipeline.run.record.run)),
+        why: Some(format!("{run} passed its gate")),
+        evidence: Some(format!("run:{run}")),
         ..Promotion::new(number, stage)
     };
     operations::promote(writer, &config.name, &promotion, None)?;
-    pipeline.over(
-        Step::Promote,
-        &format!("version {version} is in {}", stage.name()),
-        json!({ "version": version }),
-    )?;
-    Ok(Some(()))
+    let words = format!("version {number} is in {}", stage.name());
+    pipeline.over(Step::Promote, &words, json!({ "version": number.get() }))?;
+    Ok(())
 }
 
-fn registration(
-    pipeline: &Pipeline<'_>,
-    source: &Source,
-    recipe: &Recipe,
-    card: &Card,
-) -> Result<Registration, Failure> {
-    let (config, run) = (pipeline.config, &pipeline.run);
+/// The command that promotes a version, in the registry where it is.
+fn by_hand(config: &Config, version: Version) -> String {
+    let RegistryConfig { url, config: file, .. } = &config.registry;
+    let flag = |name: &str, value: &dyn std::fmt::Display| format!(" --{name} {value}");
+    let url = url.as_ref().map(|url| flag("registry", url)).unwrap_or_default();
+    let file = file.as_ref().map(|file| flag("config", &file.display())).unwrap_or_default();
+    format!("sidegate registry promote {} {version} --stage Production{url}{file}", config.name)
+}
+
+fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
+    let run = &pipeline.run;
     let there = |name: &str| Some(run.path(name)).filter(|path| path.is_file());
     let beside: Vec<PathBuf> =
-        ["report.html", "card.md", "card.json", "schema.json", "validation.json", crate::search::FILE]
+        ["report.html", "card.md", CARD, SCHEMA, "validation.json", TESTS, crate::search::FILE]
             .into_iter()
             .filter_map(there)
             .collect();
@@ -183,15 +192,12 @@ fn registration(
         Value::Object(map) => map,
         _ => Map::new(),
     };
-    let model_file = run.path("model.onnx");
-    let bytes = std::fs::read(&model_file).map_err(|error| Failure::file(&model_file, &error))?;
-    let file = File::parse(Format::Onnx, bytes)?;
-    let mut shown = card.clone();
-    shown.interface = interface(&file);
-    run.write("card.json", shown.json().map_err(Failure::Failed)?)?;
+    let card = pipeline.kept_card()?;
+    let classes = classes(&run.read(SCHEMA)?).map_err(|error| Failure::file(&run.path(SCHEMA), &error))?;
+    let file = File::parse(Format::Onnx, run.read(MODEL)?)?;
     let lineage = json!({
         "data": card.data.digest,
-        "data_sources": [source.origin()],
+        "data_sources": [card.data.source],
         "range": card.data.range,
         "rows": card.data.rows,
         "code": card.lineage.code,
@@ -200,26 +206,35 @@ fn registration(
     });
     let mut lineage = object(lineage);
     lineage.retain(|_, value| !value.is_null());
-    let prediction = config.export.prediction(source.classes.is_some());
+    let exported = &pipeline.config.export;
     Ok(Registration {
         golden: there("golden.json"),
         profile: there("profile.json"),
         beside,
-        tags: object(json!({ "learner": config.kind.name(), "task": card.evaluation.task })),
+        tags: object(json!({ "learner": pipeline.config.kind.name(), "task": card.evaluation.task })),
         metrics: object(json!(run.record.metrics)),
         params: object(run.record.params.clone()),
         lineage,
         gate: object(json!(card.gate)),
         run_id: Some(run.record.run.clone()),
         parent: card.lineage.parent.and_then(Version::new),
-        prediction: Some(prediction.to_owned()),
-        columns: config.export.columns(recipe).map_err(Failure::Config)?,
-        labels: source.classes.clone().unwrap_or_default(),
+        prediction: Some(exported.prediction(classes.is_some()).to_owned()),
+        columns: exported.columns(&pipeline.kept_recipe()?).map_err(Failure::Config)?,
+        labels: classes.unwrap_or_default(),
         signature: Some(file.signature().clone()),
         why: Some(format!("trained by {}", run.record.run)),
         evidence: Some(format!("run:{}", run.record.run)),
-        ..Registration::new(model_file)
+        ..Registration::new(run.path(MODEL))
     })
+}
+
+/// Names of the classes that a `schema.json` has.
+fn classes(schema: &[u8]) -> serde_json::Result<Option<Vec<String>>> {
+    #[derive(serde::Deserialize)]
+    struct Schema {
+        classes: Option<Vec<String>>,
+    }
+    Ok(serde_json::from_slice::<Schema>(schema)?.classes)
 }
 
 /// Keeps the record of a run beside the models. That it cannot be kept fails no training.

@@ -1,8 +1,12 @@
 //! One run: its folder, its steps and what each left behind.
 
+mod resume;
+
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sidegate::registry::clock;
@@ -10,11 +14,15 @@ use sidegate::registry::clock;
 use crate::config::Config;
 use crate::failure::Failure;
 
+/// The configuration as it was, in the folder of a run.
+const CONFIG: &str = "train.toml";
+/// What became of it, there too.
+const RECORD: &str = "run.json";
 /// The form of `run.json`.
 const FORMAT: u32 = 1;
 
 /// Steps, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Step {
     /// Bring rows within reach.
@@ -70,6 +78,9 @@ pub(crate) struct Record {
     pub(crate) data: Value,
     /// The version that it became.
     pub(crate) version: Option<u64>,
+    /// Digest of that version's manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
 }
 
 /// A run with its folder.
@@ -77,6 +88,8 @@ pub(crate) struct Run {
     pub(crate) folder: PathBuf,
     pub(crate) record: Record,
     since: Instant,
+    /// Held as long as the run lives, so that no other process takes it up.
+    _lock: File,
 }
 
 // === impl Step ===
@@ -126,8 +139,11 @@ impl Run {
             params: serde_json::to_value(&config.model.params).unwrap_or(Value::Null),
             data: Value::Null,
             version: None,
+            digest: None,
         };
-        Ok(Self { folder, record, since: Instant::now() })
+        let run = Self { _lock: lock(&folder)?, folder, record, since: Instant::now() };
+        run.write(CONFIG, &config.text)?;
+        Ok(run)
     }
 
     /// The path of a file of it.
@@ -141,18 +157,32 @@ impl Run {
     /// When it cannot be written.
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<PathBuf, Failure> {
         let path = self.path(name);
-        std::fs::write(&path, bytes).map_err(|error| Failure::file(&path, &error))?;
+        // Whole or not at all: a run may be ended at any time, and be taken up by what is there.
+        let part = self.path(&format!(".{name}.part"));
+        let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path));
+        written.map_err(|error| Failure::file(&path, &error))?;
         Ok(path)
     }
 
-    /// A step is over.
+    /// Reads a file of it.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let path = self.path(name);
+        std::fs::read(&path).map_err(|error| Failure::file(&path, &error))
+    }
+
+    /// A step is over. One that was over already, and was done again for those behind it, keeps its time.
     ///
     /// # Errors
     /// When that cannot be written down.
     pub(crate) fn done(&mut self, step: Step) -> Result<f64, Failure> {
         let seconds = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
-        self.record.steps.push((step, seconds));
+        if self.record.steps.iter().all(|(known, _)| *known != step) {
+            self.record.steps.push((step, seconds));
+        }
         self.save()?;
         Ok(seconds)
     }
@@ -180,11 +210,29 @@ impl Run {
     }
 
     fn save(&self) -> Result<(), Failure> {
-        self.write("run.json", serde_json::to_vec_pretty(&self.record).unwrap_or_default()).map(drop)
+        self.write(RECORD, serde_json::to_vec_pretty(&self.record).unwrap_or_default()).map(drop)
+    }
+}
+
+/// Makes sure that nobody else works on a run.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let opened = File::open(folder).map_err(|error| Failure::file(folder, &error))?;
+    match opened.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(Failure::Config(format!("{} is on its way in another process", folder.display())))
+        }
+        // A file system without locks has no way to tell.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(opened),
     }
 }
 
 impl Record {
+    /// The first step that is not over; none where all are.
+    pub(crate) fn next(&self) -> Option<Step> {
+        let over = |step: &Step| self.steps.iter().any(|(known, _)| known == step);
+        Step::value_variants().iter().find(|step| !over(step)).copied()
+    }
+
     /// Reads one that was kept.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use sidegate::registry::store::Store;
 use sidegate::registry::{MAX_JSON_BYTES, layout};
 
 use crate::cli::print;
+use crate::evaluate::short;
 use crate::failure::Failure;
 use crate::run::Record;
 
@@ -66,7 +67,11 @@ pub(crate) fn run(verb: &RunsVerb) -> Result<(), Failure> {
         RunsVerb::Ls { model, place } => ls(model, place),
         RunsVerb::Show { model, run, place } => {
             let record = read(&*open(place)?, model, run)?;
-            print(&format!("{}\n", serde_json::to_string_pretty(&record).unwrap_or_default()));
+            print(&if place.json {
+                format!("{}\n", serde_json::to_string_pretty(&record).unwrap_or_default())
+            } else {
+                page(&record)
+            });
             Ok(())
         }
         RunsVerb::Compare { model, first, second, place } => {
@@ -112,7 +117,8 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
     }
     for record in records {
         let version = record.version.map(|version| format!("version {version}")).unwrap_or_default();
-        let metrics: Vec<String> = first(&record).map(|(name, value)| format!("{name} {value:.4}")).collect();
+        let metrics: Vec<String> =
+            first(&record).map(|(name, value)| format!("{name} {}", short(value))).collect();
         let reason = record.reason.unwrap_or_default();
         print(&format!(
             "{}  {}  {:8} {:10} {} {reason}\n",
@@ -124,6 +130,47 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// A run for people: every number with as many digits as say something.
+fn page(record: &Record) -> String {
+    let Record {
+        run,
+        model,
+        config,
+        started,
+        ended,
+        status,
+        reason,
+        steps,
+        metrics,
+        params,
+        data,
+        version,
+        ..
+    } = record;
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = |value: &serde_json::Value| -> Vec<String> {
+        let fields = value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        fields.map(|(name, value)| format!("{name} {}", text(value))).collect()
+    };
+    let steps: Vec<String> =
+        steps.iter().map(|(step, seconds)| format!("{} {} s", step.name(), short(*seconds))).collect();
+    let mut lines = vec![
+        ("run", run.clone()),
+        ("model", model.clone()),
+        ("status", reason.as_ref().map_or_else(|| status.clone(), |reason| format!("{status}: {reason}"))),
+        ("version", version.map(|version| version.to_string()).unwrap_or_default()),
+        ("started", started.clone()),
+        ("ended", ended.clone().unwrap_or_default()),
+        ("steps", steps.join(", ")),
+        ("data", fields(data).join(", ")),
+        ("config", config.clone()),
+        ("params", fields(params).join(", ")),
+    ];
+    lines.extend(metrics.iter().map(|(name, value)| (name.as_str(), short(*value))));
+    let known = lines.iter().filter(|(_, text)| !text.is_empty());
+    known.map(|(name, text)| format!("{name:28} {text}\n")).collect()
 }
 
 /// The metrics that are looked at first.
@@ -151,7 +198,8 @@ fn compare(first: &Record, second: &Record, json: bool) {
     print(&format!("{:28} {:>16} {:>16} {:>10}\n", "", "first", "second", "change"));
     for (name, a, b) in both {
         let change = change(a, b).map(|change| format!("{change:+.2} %")).unwrap_or_default();
-        print(&format!("{name:28} {a:>16.6} {b:>16.6} {change:>10}\n"));
+        let (a, b) = (short(a), short(b));
+        print(&format!("{name:28} {a:>16} {b:>16} {change:>10}\n"));
     }
     if first.params != second.params {
         print(&format!("parameters: {}\n        and {}\n", first.params, second.params));

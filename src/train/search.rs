@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::data::split::SplitConfig;
-use crate::evaluate::{Metric, metrics, named_metric};
+use crate::evaluate::{Metric, metrics, named_metric, unknown_metric};
 use crate::failure::Failure;
 use crate::judge;
 use crate::learner::{FitError, Fitted, Learner};
@@ -83,9 +83,14 @@ impl SearchConfig {
             );
         }
         match self.metric.as_deref().map(|name| (name, named_metric(name))) {
-            Some((name, None)) => Err(format!("search.metric: there is no metric `{name}`")),
+            Some((name, None)) => Err(format!("search.metric: {}", unknown_metric(name, std::iter::empty()))),
             _ => Ok(()),
         }
+    }
+
+    /// Parameters between which all that may be drawn lies; the others are these.
+    pub(crate) fn corners(&self, params: &toml::Table) -> Vec<toml::Table> {
+        self.params.corners().iter().map(|corner| merged(params, corner)).collect()
     }
 
     /// The metric that decides.
@@ -135,8 +140,7 @@ pub(crate) fn train(
             .metric(source.task, judge::quantile(&config.model.params).is_some())
             .map_err(Failure::Config)?,
     };
-    for corner in search.params.corners() {
-        let params = merged(&config.model.params, &corner);
+    for params in search.corners(&config.model.params) {
         Learner { params, ..learner.clone() }.check(spool, source.task)?;
     }
     let since = Instant::now();

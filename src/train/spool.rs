@@ -3,6 +3,7 @@
 //! A file a part. A row is its features, its target and its weight, all `f32` of this machine's byte order: the file does
 //! not outlive its run.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -94,26 +95,9 @@ impl Spool {
     /// The columns with constraints by name.
     ///
     /// # Errors
-    /// For a constraint on a feature that is not there, or that is no constraint.
-    pub(crate) fn constrain(
-        &mut self,
-        monotone: &std::collections::BTreeMap<String, i8>,
-    ) -> Result<(), Failure> {
-        for (name, direction) in monotone {
-            let names: Vec<String> = self.columns.iter().map(|column| column.name.clone()).collect();
-            let column = self.columns.iter_mut().find(|column| column.name == *name);
-            match column {
-                Some(column) if (-1..=1).contains(direction) => column.monotone = *direction,
-                Some(_) => return Err(Failure::Config(format!("model.monotone.{name} is none of -1, 0, 1"))),
-                None => {
-                    let hint = sidegate::suggest::meant(name, names.iter().map(String::as_str));
-                    return Err(Failure::Config(format!(
-                        "model.monotone: there is no feature `{name}`{hint}"
-                    )));
-                }
-            }
-        }
-        Ok(())
+    /// As [`constrain`].
+    pub(crate) fn constrain(&mut self, monotone: &BTreeMap<String, i8>) -> Result<(), Failure> {
+        constrain(&mut self.columns, monotone)
     }
 
     /// Lets every class count as much as any other while learning, however rare it is: rows count n / (classes · rows of
@@ -194,6 +178,25 @@ impl Rows for Spool {
         }
         Ok(())
     }
+}
+
+/// Columns with constraints by name.
+///
+/// # Errors
+/// For a constraint on a feature that is not there, or that is no constraint.
+pub(crate) fn constrain(columns: &mut [Column], monotone: &BTreeMap<String, i8>) -> Result<(), Failure> {
+    for (name, direction) in monotone {
+        let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+        match columns.iter_mut().find(|column| column.name == *name) {
+            Some(column) if (-1..=1).contains(direction) => column.monotone = *direction,
+            Some(_) => return Err(Failure::Config(format!("model.monotone.{name} is none of -1, 0, 1"))),
+            None => {
+                let hint = sidegate::suggest::meant(name, names.iter().map(String::as_str));
+                return Err(Failure::Config(format!("model.monotone: there is no feature `{name}`{hint}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn number(bytes: &[u8]) -> f32 {

@@ -14,7 +14,7 @@ use crate::run::Step;
 
 /// Tells of a run, where `[tracking]` asks for it. No trouble there fails a training.
 pub(crate) fn tell(pipeline: &mut Pipeline<'_>) {
-    let Pipeline { config, run, progress, rounds, digest, writer, .. } = pipeline;
+    let Pipeline { config, run, progress, rounds, writer, .. } = pipeline;
     let Some(tracking) = &config.tracking else { return };
     let record = &run.record;
     let data = |key: &str| record.data.get(key).and_then(Value::as_str);
@@ -45,7 +45,7 @@ pub(crate) fn tell(pipeline: &mut Pipeline<'_>) {
         }),
         folder: &run.folder,
         model: &record.model,
-        version: record.version.zip(digest.as_deref()).map(|(number, digest)| VersionView {
+        version: record.version.zip(record.digest.as_deref()).map(|(number, digest)| VersionView {
             number,
             source: source.as_deref(),
             digest,

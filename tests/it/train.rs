@@ -278,6 +278,233 @@ fn a_registry_that_may_not_be_written_is_told_and_a_hold_is_respected() {
     assert_eq!(shown["versions"][0]["stage"], "Production", "{shown}");
 }
 
+/// The lines of JSON on standard error, by step.
+fn told(output: &Output, step: &str) -> Vec<Value> {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["step"] == step).collect()
+}
+
+fn rewrite(dir: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(dir.join("train.toml"), text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn a_refused_run_is_taken_up_with_other_thresholds_and_learns_nothing_anew() {
+    let setup = desk("count", "auto_deploy = true", &format!("{BUILTIN}[gate]\nrmse = 0.001\n"));
+    let dir = folder(&setup);
+    let output = train(&dir, &["run", "train.toml"]);
+    let refused = result(&output, 4);
+    let run = refused["run_id"].as_str().unwrap();
+    assert_eq!(told(&output, "resume")[0]["from"], "gate", "what can be done is said");
+    let fitted = dir.join("runs").join(run).join("fitted.bin");
+    let before = (fs::read(&fitted).unwrap(), fs::metadata(&fitted).unwrap().modified().unwrap());
+    let again = |code: i32| train_and(&dir, &["run", "train.toml", "--resume", run], code);
+    assert!(again(4).0["reason"].as_str().unwrap().contains("rmse"), "the same gate says the same");
+
+    rewrite(&dir, "rmse = 0.001", "rmse = 12");
+    let (done, output) = again(0);
+    assert_eq!(
+        (&done["status"], &done["version"], &done["run_id"]),
+        (&json!("success"), &json!(1), &json!(run))
+    );
+    assert!(told(&output, "train")[0]["message"].as_str().unwrap().contains("as fitted.bin has them"));
+    let after = (fs::read(&fitted).unwrap(), fs::metadata(&fitted).unwrap().modified().unwrap());
+    assert!(before == after, "it was learned anew");
+    assert_eq!(done["metrics"], refused["metrics"]);
+    // A new run is the same model.
+    let anew = result(&train(&dir, &["run", "train.toml"]), 0);
+    let model = |version: &Value| fs::read(dir.join(format!("models/rentals/{version}/model.onnx"))).unwrap();
+    assert!(model(&anew["version"]) == model(&done["version"]));
+
+    // What would be learned now is something else.
+    rewrite(&dir, "num_leaves = 15", "num_leaves = 16");
+    let said = ended(&train(&dir, &["run", "train.toml", "--resume", run, "--from", "evaluate"]), 2);
+    assert!(said.contains("model.params changed since"), "{said}");
+    rewrite(&dir, "num_leaves = 16", "num_leaves = 15");
+    fs::write(dir.join("rows.csv"), rentals(4001, "")).unwrap();
+    let said = ended(&train(&dir, &["run", "train.toml", "--resume", run, "--from", "evaluate"]), 3);
+    assert!(said.contains("the data changed since"), "{said}");
+}
+
+#[track_caller]
+fn train_and(dir: &Path, args: &[&str], code: i32) -> (Value, Output) {
+    let output = train(dir, args);
+    (result(&output, code), output)
+}
+
+#[test]
+fn what_is_proven_is_registered_without_its_rows_and_what_is_registered_is_promoted_once() {
+    let setup = desk("busy", "auto_deploy = true", BUILTIN);
+    let dir = folder(&setup);
+    let first = result(&train(&dir, &["run", "train.toml", "--until", "prove"]), 0);
+    let run = first["run_id"].as_str().unwrap().to_owned();
+    let said = ended(&train(&dir, &["run", "train.toml", "--resume", &run, "--from", "promote"]), 2);
+    assert!(said.contains("its next step is register"), "{said}");
+    // A model that is held is registered, and nothing is put into Production.
+    fs::rename(dir.join("rows.csv"), dir.join("gone.csv")).unwrap();
+    let (done, output) = train_and(&dir, &["run", "train.toml", "--resume", &run], 0);
+    assert_eq!((&done["version"], &done["metrics"]), (&json!(1), &first["metrics"]));
+    assert!(told(&output, "load").is_empty() && told(&output, "prove").is_empty(), "it was in the folder");
+    let manifest = fs::read(dir.join("models/rentals/1/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!((&manifest["labels"], &manifest["lineage"]["run"]), (&json!(["no", "yes"]), &json!(run)));
+    let said = ended(&train(&dir, &["run", "train.toml", "--resume", &run]), 2);
+    assert!(said.contains("all its steps are over"), "{said}");
+
+    fs::rename(dir.join("gone.csv"), dir.join("rows.csv")).unwrap();
+    ended(&super::harness::run(&dir, &["registry", "hold", "rentals", "--why", "a freeze"]), 0);
+    let refused = result(&train(&dir, &["run", "train.toml"]), 6);
+    let run = refused["run_id"].as_str().unwrap();
+    assert!(refused["reason"].as_str().unwrap().contains("a freeze"), "{refused}");
+    let held = result(&train(&dir, &["run", "train.toml", "--resume", run]), 6);
+    assert_eq!((&held["version"], &held["status"]), (&json!(2), &json!("failed")));
+    ended(&super::harness::run(&dir, &["registry", "hold", "rentals", "--release"]), 0);
+    let (done, output) = train_and(&dir, &["run", "train.toml", "--resume", run], 0);
+    assert_eq!((&done["version"], &done["status"]), (&json!(2), &json!("success")));
+    assert!(told(&output, "register").is_empty(), "it is registered already");
+    let shown = ended(&super::harness::run(&dir, &["registry", "show", "rentals", "--json"]), 0);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["versions"].as_array().unwrap().len(), 2, "{shown}");
+}
+
+#[test]
+fn a_run_that_waited_is_held_against_what_serves_by_then() {
+    let setup = desk("count", "auto_deploy = true", &format!("{BUILTIN}[gate.champion]\nrmse = {{}}\n"));
+    let dir = folder(&setup);
+    rewrite(&dir, "num_iterations = 60", "num_iterations = 3");
+    let poor = result(&train(&dir, &["run", "train.toml", "--until", "prove"]), 0);
+    let poor = poor["run_id"].as_str().unwrap();
+    fs::copy(dir.join("train.toml"), dir.join("poor.toml")).unwrap();
+    rewrite(&dir, "num_iterations = 3", "num_iterations = 60");
+    assert_eq!(result(&train(&dir, &["run", "train.toml"]), 0)["version"], 1);
+    for _ in 0..2 {
+        let refused = result(&train(&dir, &["run", "poor.toml", "--resume", poor]), 4);
+        assert!(refused["reason"].as_str().unwrap().contains("against the champion's"), "{refused}");
+    }
+}
+
+#[test]
+fn the_tests_of_the_model_and_what_it_costs_are_part_of_the_gate() {
+    let gate = "[gate]\nrmse = 12\nmax_latency_p99_us = 50_000\nmax_model_bytes = 1_000_000\n\
+                prediction_range = \"-100..400\"\n";
+    let setup = desk("count", "", &format!("{BUILTIN}{gate}"));
+    let dir = folder(&setup);
+    let (done, output) = train_and(&dir, &["run", "train.toml"], 0);
+    let hint = told(&output, "promote")[0]["message"].as_str().unwrap().to_owned();
+    assert!(hint.ends_with("registry promote rentals 1 --stage Production --registry models"), "{hint}");
+    let tests = fs::read(dir.join("models/rentals/1/tests.json")).unwrap();
+    let tests: Value = serde_json::from_slice(&tests).unwrap();
+    assert_eq!((&tests["tests_failed"], &tests["model"]), (&json!(0), &json!("rentals")));
+    assert!(tests["tests_passed"].as_u64().unwrap() > 10 && tests["timestamp"].is_string(), "{tests}");
+    assert_eq!(tests["model_type"], "onnx tree ensemble (trees)");
+    let status = |name: &str| {
+        let all = tests["test_details"].as_array().unwrap();
+        all.iter().find(|detail| detail["name"] == name).unwrap_or_else(|| panic!("{name}: {tests}"))["status"].clone()
+    };
+    for name in [
+        "interface",
+        "shape",
+        "range",
+        "determinism",
+        "edge_cases.nan",
+        "performance.rmse",
+        "performance.model_bytes",
+    ] {
+        assert_eq!(status(name), "passed", "{name}");
+    }
+    assert_eq!(tests["metrics"]["rmse"], done["metrics"]["test_rmse"]);
+    let p99 = tests["metrics"]["latency_p99_us"].as_f64().unwrap();
+    assert!(p99 > 0.1 && p99 >= tests["metrics"]["latency_p50_us"].as_f64().unwrap(), "{tests}");
+
+    let run = done["run_id"].as_str().unwrap();
+    let refused = |from: &str, to: &str, why: &str| {
+        rewrite(&dir, from, to);
+        let args = ["run", "train.toml", "--resume", run, "--from", "gate", "--until", "gate"];
+        let reason = train_and(&dir, &args, 4).0["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains(why), "{reason}");
+        rewrite(&dir, to, from);
+    };
+    refused("\"-100..400\"", "\"0..100\"", "test range: ");
+    refused("p99_us = 50_000", "p99_us = 0.01", "and has to be at most 0.01");
+    refused("model_bytes = 1_000_000", "model_bytes = 1000", "model_bytes is ");
+    rewrite(&dir, "prediction_range", "checks = [\"interface\"]\nprediction_range");
+    let args = ["run", "train.toml", "--resume", run, "--from", "gate", "--until", "gate"];
+    train_and(&dir, &args, 0);
+    let tests: Value =
+        serde_json::from_slice(&fs::read(dir.join("runs").join(run).join("tests.json")).unwrap()).unwrap();
+    assert_eq!(tests["test_details"].as_array().unwrap().len(), 4, "{tests}");
+}
+
+#[test]
+fn a_dry_run_finds_what_would_end_a_run() {
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap()
+        + "[features.kinds]\ntype = \"one_hot\"\ncolumns = [\"weather\"]\n[gate]\nrmse = 12\n";
+    let dry = |text: &str, code: i32| {
+        fs::write(dir.join("dry.toml"), text).unwrap();
+        ended(&train(&dir, &["run", "dry.toml", "--dry-run"]), code)
+    };
+    let said = dry(&text, 0);
+    for line in [
+        "model rentals, type builtin: regression of count",
+        "features: at_hour, at_dayofweek, at_month, weather_…, temp, seats, temp_power_2",
+        "split: 20 % of the rows to test on, by a hash of each row's number, seed 42",
+        "gate: rmse at most 12",
+        "registry: no version of rentals is in Production",
+    ] {
+        assert!(said.lines().any(|found| found == line), "{line}: {said}");
+    }
+    for (from, to, code, why) in [
+        ("num_leaves", "num_leafs", 2, "`builtin` has no parameter `num_leafs`; did you mean `num_leaves`?"),
+        ("num_leaves = 15", "early_stopping_rounds = 5", 2, "split.validation"),
+        ("rmse = 12", "auc = 0.5", 2, "`auc` is no metric of this task"),
+        (
+            "[gate]\n",
+            "[evaluation]\nslices = [\"wether\"]\n[gate]\n",
+            2,
+            "evaluation.slices: there is no column `wether`; did you mean `weather`?",
+        ),
+        (
+            "[gate]\n",
+            "[search]\nparams = { num_leafs = [2, 9] }\n[split]\nvalidation = 0.1\n[gate]\n",
+            2,
+            "num_leafs",
+        ),
+        (
+            "[gate]\n",
+            "[search]\nmetric = \"rmze\"\nparams = { num_leaves = [2, 9] }\n[split]\nvalidation = 0.1\n[gate]\n",
+            2,
+            "did you mean `rmse`?",
+        ),
+        (
+            "type = \"builtin\"",
+            "type = \"builtin\"\nmonotone = { tmp = 1 }",
+            2,
+            "there is no feature `tmp`; did you mean `temp`?",
+        ),
+        ("type = \"builtin\"", "type = \"builtin\"\nmonotone = { weather_rain = -1 }", 0, "weather_…"),
+        ("columns = [\"weather\"]", "columns = [\"wether\"]", 2, "wether"),
+        (
+            "[features.kinds]",
+            "[validation]\nschema = \"none.toml\"\n[features.kinds]",
+            2,
+            "validation.schema: none.toml: ",
+        ),
+        ("rows.csv", "none.csv", 5, "data.path: no "),
+        ("url = \"models\"", "config = \"none.toml\"", 2, "registry.config: "),
+        ("target_column", "threads = 0\ntarget_column", 2, "threads is 0"),
+    ] {
+        assert!(text.contains(from), "{from}: {text}");
+        let said = dry(&text.replacen(from, to, 1), code);
+        assert!(said.contains(why), "{to}: {said}");
+    }
+    assert!(!dir.join("runs").exists() && !dir.join("models/rentals").exists());
+}
+
 #[test]
 fn a_library_that_was_named_and_is_not_there_is_told() {
     let setup = desk("count", "", "[model]\ntype = \"lightgbm\"\n");

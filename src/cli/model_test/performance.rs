@@ -1,16 +1,11 @@
-//! How good and how fast the model is: predictions against a target, and the time of one row.
+//! How good the model is: predictions against a target.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::engine::{Scratch, Session};
 use crate::model::Signature;
-use crate::score::{Classes, Compute, METRICS, Metric, Numbers, Task, Threshold, percentile};
+use crate::score::{Classes, Compute, METRICS, Metric, Numbers, Task, Threshold};
 use crate::serving::checks::Finding;
 use crate::tensor::{Data, Tensor};
-
-/// Runs that are measured, at most, and for how long.
-const MOST_RUNS: usize = 2000;
-const LONGEST: Duration = Duration::from_millis(500);
 
 /// What a model said to all rows, output by output in signature order.
 pub(super) struct Predictions<'a> {
@@ -219,30 +214,6 @@ pub(super) fn judge(thresholds: &[Threshold], scores: &Scores, started: Instant)
 pub(super) fn shown(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && !(1e-3..1e6).contains(&size) { format!("{value:.3e}") } else { format!("{value:.4}") }
-}
-
-/// How long one row takes, in microseconds, at the quantiles that metrics ask for. `None` when it fails.
-pub(super) fn latency(session: &dyn Session, row: &[Tensor]) -> Option<Vec<(&'static Metric, f64)>> {
-    let (mut scratch, mut outputs) = (Scratch::new(0), Vec::new());
-    let mut run = || {
-        let start = Instant::now();
-        session.run(row, &mut scratch, &mut outputs).ok().map(|()| start.elapsed())
-    };
-    // The first runs fill caches and buffers.
-    for _ in 0..20 {
-        run()?;
-    }
-    let (begun, mut times) = (Instant::now(), Vec::new());
-    while times.len() < MOST_RUNS && (begun.elapsed() < LONGEST || times.len() < 10) {
-        times.push(run()?);
-    }
-    times.sort_unstable();
-    let at = |quantile| percentile(&times, quantile).map(|time: Duration| time.as_secs_f64() * 1e6);
-    let quantiles = METRICS.iter().filter_map(|metric| match metric.compute {
-        Compute::Latency(quantile) => Some((metric, at(quantile)?)),
-        _ => None,
-    });
-    Some(quantiles.collect())
 }
 
 #[cfg(test)]

@@ -10,20 +10,20 @@ use super::subject::Subject;
 use crate::cli::markup::escaped;
 use crate::cli::table;
 use crate::model::TensorSpec;
-use crate::score::Metric;
 use crate::serving::checks::{Finding, Status};
 
 /// The findings, and what they are about.
-pub(super) struct Report {
+pub struct Report {
     /// The model as it was named.
     pub(super) model: String,
     /// What it is; the format where it could not be loaded.
     pub(super) model_type: String,
     /// What it takes and gives, and what runs it; null where it could not be loaded.
     pub(super) about: Value,
-    pub(super) findings: Vec<Finding>,
-    /// Every metric that was computed.
-    pub(super) metrics: Vec<(&'static Metric, f64)>,
+    /// What was found, in the order in which it was looked for.
+    pub findings: Vec<Finding>,
+    /// Every metric that was computed, by name.
+    pub metrics: Vec<(String, f64)>,
     pub(super) timestamp: String,
 }
 
@@ -61,24 +61,25 @@ impl Report {
         });
     }
 
-    fn count(&self, status: Status) -> usize {
+    /// How many came out so.
+    pub fn count(&self, status: Status) -> usize {
         self.findings.iter().filter(|finding| finding.status == status).count()
     }
 
     /// Whether no check failed.
-    pub(super) fn passed(&self) -> bool {
+    pub fn passed(&self) -> bool {
         self.count(Status::Failed) == 0
     }
 
     /// The report of the founding document, and what else is known.
-    pub(super) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let detail = |finding: &Finding| {
             json!({"name": finding.name, "status": finding.status.name(), "detail": finding.detail,
                 "duration_ms": milliseconds(finding)})
         };
         // What is no finite number has no JSON form, and becomes null.
         let metrics: Map<String, Value> =
-            self.metrics.iter().map(|(metric, value)| (metric.name.to_owned(), json!(value))).collect();
+            self.metrics.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         json!({
             "timestamp": self.timestamp,
             "model_type": self.model_type,
@@ -167,7 +168,7 @@ mod tests {
             Finding::new("range", Err("`y` & \"z\": 2 > 1\u{1b}[1m".into()), Instant::now()),
             Finding::skipped("agreement", "one engine"),
         ];
-        report.metrics = vec![(Metric::named("r2").unwrap(), f64::NAN), (Metric::named("mae").unwrap(), 0.5)];
+        report.metrics = vec![("r2".into(), f64::NAN), ("mae".into(), 0.5)];
         report
     }
 

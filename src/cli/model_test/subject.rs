@@ -46,10 +46,8 @@ impl Subject {
         // Engines are not trusted with a model's bytes.
         let opened = catch_unwind(AssertUnwindSafe(|| ModelFile::open(&found, choice, CALLERS)));
         let crashed = || Err(LoadError::new(Reason::Crashed, "the engine panicked while loading"));
-        let file = opened.unwrap_or_else(|_| crashed())?;
-        let (model_type, witness) = look_inside(found.format, &file);
-        let mut subject =
-            Self { file, model_type, witness, manifest: None, golden: None, manifest_finding: None };
+        let mut subject = Self::of(found.format, opened.unwrap_or_else(|_| crashed())?);
+        subject.witness = witness(&subject.file);
         // Of a file named by itself, what lies beside it is not meant.
         if path.is_dir() {
             subject.golden = fs::read(found.path.with_file_name(layout::GOLDEN)).ok();
@@ -60,6 +58,13 @@ impl Subject {
             }
         }
         Ok(subject)
+    }
+
+    /// A model that was loaded already, without another engine to hold it against.
+    pub(super) fn of(format: Format, file: ModelFile) -> Self {
+        let (engine, format) = (file.loaded.kind, format.extension());
+        let model_type = format!("{format} {} ({engine})", file.model.family());
+        Self { file, model_type, witness: None, manifest: None, golden: None, manifest_finding: None }
     }
 
     /// Holds the files and the graph against the manifest.
@@ -101,15 +106,13 @@ impl Subject {
     }
 }
 
-/// What kind of model it is, and another engine that runs it.
-fn look_inside(format: Format, file: &ModelFile) -> (String, Option<Witness>) {
-    let (engine, format) = (file.loaded.kind, format.extension());
+/// Another engine that runs the same graph.
+fn witness(file: &ModelFile) -> Option<Witness> {
     let choices = [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract];
-    let others = choices.into_iter().filter(|choice| choice.name() != engine.name());
-    let witness = others.into_iter().find_map(|choice| {
+    let mut others = choices.into_iter().filter(|choice| choice.name() != file.loaded.kind.name());
+    others.find_map(|choice| {
         let load = || engine::load(&file.model, choice, &LoadOptions { workers: 1 });
         let loaded = catch_unwind(AssertUnwindSafe(load)).ok()?.ok()?;
         Some((loaded.kind, loaded.session))
-    });
-    (format!("{format} {} ({engine})", file.model.family()), witness)
+    })
 }

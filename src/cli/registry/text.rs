@@ -21,10 +21,14 @@ pub(super) fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     line(&items.join(", "))
 }
 
-/// An object's fields: `auc=0.81 depth=6`; `-` for none.
+/// An object's fields: `auc=0.81 depth=6`; `-` for none. Numbers have as many digits as say something.
 pub(super) fn pairs(value: &Value) -> String {
     let fields = value.as_object().into_iter().flatten();
-    let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={}", table::cell(value))).collect();
+    let shown = |value: &Value| match value.as_f64().filter(|_| value.is_f64()) {
+        Some(number) => table::rounded(number),
+        None => table::cell(value),
+    };
+    let fields: Vec<String> = fields.map(|(name, value)| format!("{name}={}", shown(value))).collect();
     line(&fields.join(" "))
 }
 
@@ -53,6 +57,10 @@ mod tests {
         assert_eq!(line("a\nb\u{1b}[31m"), "a b [31m");
         assert_eq!((cell(None), list([5, 6]), list::<u64>([])), ("-".into(), "5, 6".into(), "-".into()));
         assert_eq!(pairs(&json!({"auc": 0.81, "note": "a\tb"})), "auc=0.81 note=a b");
+        // Sums end in digits that nobody measured; whole numbers are told as they are.
+        let long =
+            json!({"rmse": 16.642_512_345_678_9, "rows": 12_345_678, "tiny": 1.234_567_89e-9, "zero": 0.0});
+        assert_eq!(pairs(&long), "rmse=16.6425 rows=12345678 tiny=1.23457e-9 zero=0");
         let deleted =
             State::Deleted { at: "2026-11-27T11:18:16Z".into(), rest: crate::registry::format::Rest::new() };
         assert_eq!(

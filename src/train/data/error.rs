@@ -23,7 +23,9 @@ pub(crate) enum DataError {
         reason: String,
     },
     /// Nothing matched the path.
-    #[error("no {format} file at `{path}`; name a file, a folder or a pattern such as `data/*.parquet`")]
+    #[error(
+        "data.path: no {format} file at `{path}`; name a file, a folder or a pattern such as `data/*.parquet`"
+    )]
     NoFiles {
         /// As configured.
         path: String,

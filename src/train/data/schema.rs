@@ -184,7 +184,9 @@ impl Schema {
     /// # Errors
     /// What is wrong with it, and where.
     pub(crate) fn read(path: &Path) -> Result<Self, DataError> {
-        let named = |error: &dyn std::fmt::Display| DataError::Config(format!("{}: {error}", path.display()));
+        let named = |error: &dyn std::fmt::Display| {
+            DataError::Config(format!("validation.schema: {}: {error}", path.display()))
+        };
         let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
         let schema: Self = if path.extension().is_some_and(|extension| extension == "json") {
             serde_json::from_str(&text).map_err(|error| named(&error))?

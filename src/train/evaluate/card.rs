@@ -90,6 +90,9 @@ pub(crate) struct Usage {
 pub(crate) struct Data {
     /// Its name.
     pub name: String,
+    /// Where it is on the Hugging Face Hub, `owner/name`; mostly nowhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hub: Vec<String>,
     /// A file, folder, bucket or table, without credentials.
     pub source: String,
     /// Of all rows, `sha256:…`.

@@ -7,7 +7,7 @@ use sidegate::score::Better;
 
 use super::bootstrap::{Bootstrap, interval};
 use super::measure::prepare;
-use super::metric::{Metric, metrics};
+use super::metric::{Loss, Metric, Test, metrics};
 use super::predictions::Predictions;
 use super::slices::{self, Grouping, Slice};
 use crate::table::Task;
@@ -106,7 +106,8 @@ impl Evaluation {
                 let interval = sorted.and_then(|sorted| interval(&sorted, settings.bootstrap.level));
                 found.push(Measured::new(metric, value, interval));
             } else {
-                undefined.insert(metric.name.to_owned(), why_undefined(predictions.task()).to_owned());
+                undefined
+                    .insert(metric.name.to_owned(), why_undefined(metric, predictions.task()).to_owned());
             }
         }
         let binary = predictions.task() == Task::Binary;
@@ -151,8 +152,9 @@ pub(crate) const fn task_name(task: Task) -> &'static str {
 }
 
 /// Nothing but too little data leaves a metric without a value.
-pub(super) const fn why_undefined(task: Task) -> &'static str {
+pub(super) fn why_undefined(metric: &Metric, task: Task) -> &'static str {
     match task {
+        Task::Regression if metric.test == Test::Loss(Loss::Relative) => "the true value is 0 in every row",
         Task::Regression => "it needs two rows or more",
         Task::Binary => "the rows have only one of the two classes",
         Task::Multiclass { .. } => "a class does not come in the rows",

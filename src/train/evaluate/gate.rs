@@ -3,18 +3,25 @@
 mod read;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sidegate::config::{ModelChecks, PredictionRange};
 use sidegate::score::Better;
+use sidegate::serving::checks::{Finding, Status};
 
 use super::evaluation::Evaluation;
 use super::paired::Comparison;
 
 /// What a gate demands.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Gate {
     /// In the order in which they are reported.
     pub(crate) rules: Vec<Rule>,
+    /// Tests that the served file has to pass.
+    pub(crate) checks: ModelChecks,
+    /// Where its predictions lie, for the test of that.
+    pub(crate) range: Option<PredictionRange>,
 }
 
 /// One demand.
@@ -50,11 +57,11 @@ pub(crate) enum Margin {
 }
 
 /// What is known of a model besides its metrics: a name, and which way less or more is better.
-pub(crate) const FACTS: [(&str, Better); 6] = [
+pub(crate) const FACTS: [(&str, Better); 5] = [
     ("model_bytes", Better::Lower),
+    // Of one row in this process, without network, by the engine that will serve it.
     ("latency_p50_us", Better::Lower),
     ("latency_p99_us", Better::Lower),
-    ("peak_memory_bytes", Better::Lower),
     ("train_seconds", Better::Lower),
     ("test_rows", Better::Higher),
 ];
@@ -92,6 +99,16 @@ pub(crate) struct Answer {
     pub(crate) reason: String,
 }
 
+impl Rule {
+    /// The metric or fact that it is about.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Bound { name, .. } => name,
+            Self::NotWorse { metric, .. } => metric,
+        }
+    }
+}
+
 impl Gate {
     /// Asks every rule.
     pub(crate) fn decide(
@@ -101,9 +118,9 @@ impl Gate {
         facts: &BTreeMap<String, f64>,
     ) -> Decision {
         let answer = |rule: &Rule| match rule {
-            Rule::Bound { name, better, value } => bound(name, *better, *value, evaluation, facts),
+            Rule::Bound { name, better, value } => bound(rule, (name, *better, *value), evaluation, facts),
             Rule::NotWorse { metric, margin, confidence } => {
-                not_worse(metric, *margin, *confidence, champion)
+                not_worse(rule, (metric, *margin, *confidence), champion)
             }
         };
         Decision::of(self.rules.iter().map(answer).collect())
@@ -116,21 +133,56 @@ impl Decision {
         Self { passed: rules.iter().all(|answer| answer.passed), rules }
     }
 
+    /// With one answer more: what the tests of the served file have found.
+    pub(crate) fn and_tests(mut self, findings: &[Finding]) -> Self {
+        let count = |status| findings.iter().filter(|finding| finding.status == status).count();
+        let failed = findings.iter().filter(|finding| finding.status == Status::Failed);
+        let failed: Vec<String> =
+            failed.map(|finding| format!("test {}: {}", finding.name, finding.detail)).collect();
+        let reason = if failed.is_empty() {
+            format!("{} passed, {} skipped", count(Status::Passed), count(Status::Skipped))
+        } else {
+            failed.join("; ")
+        };
+        let rule = "the tests of the model pass".to_owned();
+        self.rules.push(Answer { rule, passed: failed.is_empty(), found: None, reason });
+        Self::of(self.rules)
+    }
+
     /// The reasons of a refusal; empty where there is none.
     pub(crate) fn refusals(&self) -> Vec<&str> {
         self.rules.iter().filter(|answer| !answer.passed).map(|answer| answer.reason.as_str()).collect()
     }
 }
 
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bound { name, better: Better::Lower, value } => write!(f, "{name} at most {value}"),
+            Self::Bound { name, better: Better::Higher, value } => write!(f, "{name} at least {value}"),
+            Self::NotWorse { metric, margin, confidence } => {
+                let allowed = match margin {
+                    Margin::Absolute(value) => short(*value),
+                    Margin::Relative(share) => format!("{} % of its value", short(100.0 * share)),
+                };
+                let sure = short(100.0 * confidence);
+                write!(
+                    f,
+                    "{metric} not worse than the champion's by more than {allowed} ({sure} % confidence)"
+                )
+            }
+        }
+    }
+}
+
 fn bound(
-    name: &str,
-    better: Better,
-    value: f64,
+    rule: &Rule,
+    (name, better, value): (&str, Better, f64),
     evaluation: &Evaluation,
     facts: &BTreeMap<String, f64>,
 ) -> Answer {
     let word = if better == Better::Lower { "at most" } else { "at least" };
-    let rule = format!("{name} {word} {value}");
+    let rule = rule.to_string();
     let fact = facts.get(name).copied().or((name == "test_rows").then_some(evaluation.rows as f64));
     let Some(found) = evaluation.value(name).or(fact).filter(|found| found.is_finite()) else {
         let why = match evaluation.undefined.get(name) {
@@ -141,18 +193,20 @@ fn bound(
         return Answer { rule, passed: false, found: None, reason: format!("{name} {why}") };
     };
     let passed = if better == Better::Lower { found <= value } else { found >= value };
-    let not = if passed { "" } else { "not " };
-    let reason = format!("{name} is {}, {not}{word} {value}", short(found));
+    let reason = if passed {
+        format!("{name} is {}, {word} {value}", short(found))
+    } else {
+        format!("{name} is {} and has to be {word} {value}", short(found))
+    };
     Answer { rule, passed, found: Some(found), reason }
 }
 
-fn not_worse(metric: &str, margin: Margin, confidence: f64, champion: Champion<'_>) -> Answer {
-    let allowed = match margin {
-        Margin::Absolute(value) => short(value),
-        Margin::Relative(share) => format!("{} % of its value", short(100.0 * share)),
-    };
-    let sure = short(100.0 * confidence);
-    let rule = format!("{metric} not worse than the champion's by more than {allowed} ({sure} % confidence)");
+fn not_worse(
+    rule: &Rule,
+    (metric, margin, confidence): (&str, Margin, f64),
+    champion: Champion<'_>,
+) -> Answer {
+    let (rule, sure) = (rule.to_string(), short(100.0 * confidence));
     let refused = |reason: String| Answer { rule: rule.clone(), passed: false, found: None, reason };
     let comparison = match champion {
         Champion::Absent => {
@@ -193,7 +247,7 @@ pub(super) fn chance(p: f64) -> String {
 }
 
 /// A number as people write it: at most six digits.
-pub(super) fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }

@@ -4,7 +4,10 @@
 //! classes: here they are those of the second class, as in scikit-learn, and those of the gateway, means over classes
 //! by how often they come, are `precision_weighted` and so on.
 
+use std::collections::BTreeSet;
+
 use sidegate::score::Better::{self, Higher, Lower};
+use sidegate::suggest::nearest;
 
 use crate::table::Task;
 
@@ -37,7 +40,7 @@ pub(crate) enum Loss {
     Squared,
     /// The absolute error.
     Absolute,
-    /// The absolute error by the absolute truth.
+    /// The absolute error by the absolute truth; none, which is NaN, where the truth is 0.
     Relative,
     /// The absolute error by the mean of the absolute truth and prediction.
     Symmetric,
@@ -115,6 +118,17 @@ pub(crate) fn named(name: &str) -> Option<&'static Metric> {
         name => name,
     };
     REGRESSION.iter().chain(&BINARY).chain(&MULTICLASS).find(|metric| metric.name == name)
+}
+
+/// That there is no such metric, and which may have been meant: one of these, or of the others that are possible there.
+pub(crate) fn unknown(name: &str, others: impl Iterator<Item = &'static str>) -> String {
+    let all = REGRESSION.iter().chain(&BINARY).chain(&MULTICLASS).map(|metric| metric.name);
+    let names: BTreeSet<&str> = all.chain(others).collect();
+    let hint = nearest(name, names.iter().copied()).map_or_else(
+        || format!("known are {}", names.iter().copied().collect::<Vec<_>>().join(", ")),
+        |near| format!("did you mean `{near}`?"),
+    );
+    format!("there is no metric `{name}`; {hint}")
 }
 
 /// The loss by which slices are judged and importance is told.

@@ -136,7 +136,9 @@ impl Predictions {
             match loss {
                 Loss::Squared => error * error,
                 Loss::Absolute => error.abs(),
-                Loss::Relative => error.abs() / truth.abs().max(f64::EPSILON),
+                // By the least number in its place, as scikit-learn has it, one such row outweighs all others.
+                Loss::Relative if truth == 0.0 => f64::NAN,
+                Loss::Relative => error.abs() / truth.abs(),
                 Loss::Symmetric if error == 0.0 => 0.0,
                 Loss::Symmetric => 2.0 * error.abs() / (truth.abs() + score.abs()),
                 Loss::Pinball => (self.quantile * error).max((self.quantile - 1.0) * error),

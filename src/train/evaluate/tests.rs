@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use self::fixture::{cases, settings};
 use super::*;
+use crate::table::Task;
 
 /// Sums in another order differ by so much.
 const TOLERANCE: f64 = 1e-9;
@@ -49,6 +50,25 @@ fn the_confusion_matrix_and_the_best_threshold_are_those_of_scikit_learn() {
             assert!((best.f1 - f1.as_f64().unwrap()).abs() < 1e-12, "{}", case.name);
         }
     }
+}
+
+#[test]
+fn a_row_whose_truth_is_nothing_has_no_relative_error() {
+    let of =
+        |truth: Vec<f64>, scores: Vec<f64>| Predictions::new(Task::Regression, truth, scores, None).unwrap();
+    let found = Evaluation::of(&of(vec![0.0, 10.0, -4.0], vec![1.0, 11.0, -5.0]), &[], &settings()).unwrap();
+    assert!((found.value("mape").unwrap() - 0.175).abs() < 1e-12, "{found:?}");
+    let none = Evaluation::of(&of(vec![0.0, 0.0], vec![1.0, 2.0]), &[], &settings()).unwrap();
+    assert_eq!(none.undefined.get("mape").map(String::as_str), Some("the true value is 0 in every row"));
+    // Nor has it any part in a comparison.
+    let rows = |off: f64| {
+        let truth: Vec<f64> = (0..40).map(f64::from).collect();
+        let scores = truth.iter().map(|truth| truth * (1.0 + off) + off * (truth % 3.0)).collect();
+        of(truth, scores)
+    };
+    let compared = Comparison::of(&rows(0.2), &rows(0.1), 0.5, &settings().bootstrap).unwrap();
+    let mape = compared.named("mape").unwrap();
+    assert!(mape.p.is_some_and(|p| p < 1e-6) && mape.difference < 0.0, "{mape:?}");
 }
 
 #[test]

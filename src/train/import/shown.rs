@@ -78,6 +78,7 @@ impl Shown<'_> {
             usage: Usage::default(),
             data: card::Data {
                 name: data.to_owned(),
+                hub: Vec::new(),
                 source: data.to_owned(),
                 digest: report.digest.clone(),
                 range: None,

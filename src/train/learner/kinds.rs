@@ -131,6 +131,18 @@ impl Learner {
         }
     }
 
+    /// Whether the library is there, where one trains.
+    ///
+    /// # Errors
+    /// [`FitError::Library`], with the ways out.
+    pub(crate) fn is_at_hand(&self) -> Result<(), FitError> {
+        match self.kind {
+            Kind::Xgboost => self.find(Library::Xgboost).map(drop),
+            Kind::Lightgbm => self.find(Library::Lightgbm).map(drop),
+            Kind::Builtin | Kind::RandomForest | Kind::Linear | Kind::Logistic => Ok(()),
+        }
+    }
+
     fn find(&self, library: Library) -> Result<PathBuf, FitError> {
         let variable = |name: &str| crate::environment::variable_os(name);
         library::find(library, self.library.as_deref(), variable).map_err(FitError::Library)

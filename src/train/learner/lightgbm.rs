@@ -92,7 +92,8 @@ pub(super) fn fit(
 pub(super) fn check(rows: &dyn Rows, task: Task, params: &toml::Table) -> Result<(), FitError> {
     let mut parameters = NAMES.read(params)?;
     parameters.take_count("num_iterations")?;
-    parameters.take_count("early_stopping_round")?;
+    let patience = parameters.take_count("early_stopping_round")?.filter(|patience| *patience > 0);
+    Counts::of(rows, patience)?;
     parameters.take_number("early_stopping_min_delta")?;
     parameters.take_switch("first_metric_only")?;
     settings(parameters, rows, task, 0, 1).map(drop)

@@ -89,7 +89,8 @@ pub(super) fn fit(
 pub(super) fn check(rows: &dyn Rows, task: Task, params: &toml::Table) -> Result<(), FitError> {
     let mut parameters = NAMES.read(params)?;
     parameters.take_count("n_estimators")?;
-    parameters.take_count("early_stopping_rounds")?;
+    let patience = parameters.take_count("early_stopping_rounds")?.filter(|patience| *patience > 0);
+    Counts::of(rows, patience)?;
     settings(parameters, rows, task, 0, 1).map(drop)
 }
 

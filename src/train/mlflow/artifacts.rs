@@ -10,7 +10,7 @@ pub(super) const MODEL: &str = "model";
 /// What a gateway needs.
 const SERVED: [&str; 3] = ["model.onnx", "golden.json", "profile.json"];
 /// What people look at.
-const SHOWN: [&str; 8] = [
+const SHOWN: [&str; 9] = [
     "report.html",
     "card.md",
     "card.json",
@@ -18,6 +18,7 @@ const SHOWN: [&str; 8] = [
     "validation.html",
     "schema.json",
     "gate.json",
+    "tests.json",
     "run.json",
 ];
 

@@ -20,12 +20,15 @@ pub(super) fn render(card: &Card) -> String {
             true
         }
     });
-    let data = identifier(&card.data.name);
+    // Without one the Hub asks for a word all the same; this is the one of the field.
+    let data = card.data.hub.first().map_or("unknown", String::as_str);
     let license = if card.model.license.is_empty() { "other" } else { &card.model.license };
     let mut out =
         format!("---\nlicense: {}\nlibrary_name: sidegate\npipeline_tag: {task}\n", quoted(license));
     list(&mut out, "tags", &tags);
-    list(&mut out, "datasets", std::slice::from_ref(&data));
+    if !card.data.hub.is_empty() {
+        list(&mut out, "datasets", &card.data.hub);
+    }
     let metrics: Vec<String> = card.evaluation.metrics.iter().map(|metric| metric.name.clone()).collect();
     list(&mut out, "metrics", &metrics);
     let _ = write!(
@@ -34,7 +37,7 @@ pub(super) fn render(card: &Card) -> String {
          type: {}\n      split: test\n    metrics:\n",
         quoted(&card.model.name),
         quoted(&card.data.name),
-        quoted(&data)
+        quoted(data)
     );
     for metric in &card.evaluation.metrics {
         // Debug keeps the point of whole numbers, without which they would be integers.
@@ -66,10 +69,4 @@ fn yaml_number(value: f64) -> String {
 
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// A name as the Hub takes it.
-fn identifier(name: &str) -> String {
-    let kept = |c: char| if c.is_ascii_alphanumeric() || "._-/".contains(c) { c } else { '-' };
-    name.chars().map(kept).collect()
 }

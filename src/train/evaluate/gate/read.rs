@@ -1,10 +1,12 @@
 //! A gate from its configuration.
 
+use sidegate::config::{ModelCheck, ModelChecks};
 use sidegate::score::Better;
+use sidegate::suggest::meant;
 use toml::{Table, Value};
 
 use super::{FACTS, Gate, Margin, Rule};
-use crate::evaluate::metric::{metrics, named};
+use crate::evaluate::metric::{metrics, named, unknown};
 use crate::table::Task;
 
 /// How sure one must be that the champion is not replaced by something worse.
@@ -12,14 +14,27 @@ const CONFIDENCE: f64 = 0.95;
 
 impl Gate {
     /// Reads `[gate]`: `rmse = 12` goes by the metric's direction, `min_…` and `max_…` say theirs, and `[gate.champion]`
-    /// holds `rmse = { margin = 0.1 }` or `{ relative_margin = 0.01, confidence = 0.95 }`.
+    /// holds `rmse = { margin = 0.1 }` or `{ relative_margin = 0.01, confidence = 0.95 }`. `checks` names the tests that
+    /// the served file has to pass, all of them unless said; `prediction_range = "0..1"` is for the one of that name.
     ///
     /// # Errors
     /// Names the key that is wrong and what is possible instead.
     pub(crate) fn read(table: &Table) -> Result<Self, String> {
-        let mut rules = Vec::new();
+        let (mut rules, mut checks, mut range) =
+            (Vec::new(), ModelCheck::ALL.iter().copied().collect(), None);
         for (key, value) in table {
             match value {
+                _ if key == "checks" => checks = read_checks(value)?,
+                Value::String(text) if key == "prediction_range" => {
+                    let read = text.parse().map_err(|error| format!("gate.prediction_range: {error}"))?;
+                    range = Some(read);
+                }
+                _ if key == "prediction_range" => {
+                    let found = value.type_str();
+                    return Err(format!(
+                        "gate.prediction_range: expected a text such as \"0..1\", not a {found}"
+                    ));
+                }
                 Value::Table(champion) if key == "champion" => {
                     for (metric, value) in champion {
                         rules.push(not_worse(metric, value)?);
@@ -28,7 +43,7 @@ impl Gate {
                 _ => rules.push(bound(key, value)?),
             }
         }
-        Ok(Self { rules })
+        Ok(Self { rules, checks, range })
     }
 
     /// Refuses rules that no model of the task can keep, before anything is trained.
@@ -37,10 +52,7 @@ impl Gate {
     /// Names the metric and those that the task has.
     pub(crate) fn check(&self, task: Task) -> Result<(), String> {
         for rule in &self.rules {
-            let name = match rule {
-                Rule::Bound { name, .. } => name,
-                Rule::NotWorse { metric, .. } => metric,
-            };
+            let name = rule.name();
             let of_task = metrics(task).iter().any(|metric| metric.name == name);
             if !of_task && !FACTS.iter().any(|fact| fact.0 == name) {
                 let names: Vec<&str> = metrics(task).iter().map(|metric| metric.name).collect();
@@ -51,6 +63,19 @@ impl Gate {
     }
 }
 
+fn read_checks(value: &Value) -> Result<ModelChecks, String> {
+    let words = || ModelCheck::WORDS.join(", ");
+    let read = |value: &Value| {
+        let name = value.as_str().unwrap_or_default();
+        ModelCheck::ALL.iter().find(|check| check.name() == name).copied().ok_or_else(|| {
+            let hint = meant(name, ModelCheck::WORDS.iter().copied());
+            format!("gate.checks: there is no check `{name}`{hint} (known: {})", words())
+        })
+    };
+    let checks = value.as_array().ok_or_else(|| format!("gate.checks: expected a list of {}", words()))?;
+    checks.iter().map(read).collect()
+}
+
 fn bound(key: &str, value: &Value) -> Result<Rule, String> {
     let (name, side) = match (key.strip_prefix("min_"), key.strip_prefix("max_")) {
         (Some(name), _) => (name, Some(Better::Higher)),
@@ -59,13 +84,13 @@ fn bound(key: &str, value: &Value) -> Result<Rule, String> {
     };
     let fact = FACTS.iter().find(|fact| fact.0 == name).copied();
     let metric = named(name).map(|metric| (metric.name, metric.better));
-    let (name, natural) = fact.or(metric).ok_or_else(|| unknown(key, name))?;
+    let (name, natural) = fact.or(metric).ok_or_else(|| unknown_here(key, name))?;
     Ok(Rule::Bound { name: name.to_owned(), better: side.unwrap_or(natural), value: number(key, value)? })
 }
 
 fn not_worse(key: &str, value: &Value) -> Result<Rule, String> {
     let path = format!("champion.{key}");
-    let metric = named(key).ok_or_else(|| unknown(&path, key))?.name.to_owned();
+    let metric = named(key).ok_or_else(|| unknown_here(&path, key))?.name.to_owned();
     let Value::Table(table) = value else {
         return Err(format!("gate.{path}: expected a table such as {{ relative_margin = 0.01 }}"));
     };
@@ -101,35 +126,7 @@ fn number(key: &str, value: &Value) -> Result<f64, String> {
     number.ok_or_else(|| format!("gate.{key}: expected a number, not a {}", value.type_str()))
 }
 
-fn unknown(key: &str, name: &str) -> String {
-    let tasks = [Task::Regression, Task::Binary, Task::Multiclass { classes: 3 }];
-    let all = tasks.iter().flat_map(|task| metrics(*task)).map(|metric| metric.name);
-    let mut names: Vec<&str> = all.chain(FACTS.iter().map(|fact| fact.0)).collect();
-    names.sort_unstable();
-    names.dedup();
-    let near = names
-        .iter()
-        .min_by_key(|known| distance(name, known))
-        .filter(|known| distance(name, known) <= (name.len() / 3).max(1));
-    let hint = near
-        .map_or_else(|| format!("known are {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-    format!("gate.{key}: there is no metric `{name}`; {hint}")
-}
-
-/// Letters added, dropped or changed (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut corner = i;
-        let mut left = i + 1;
-        for (y, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let kept = corner + usize::from(x != *y);
-            corner = *above;
-            left = kept.min(left + 1).min(*above + 1);
-            *above = left;
-        }
-        row[0] = i + 1;
-    }
-    row.last().copied().unwrap_or(0)
+fn unknown_here(key: &str, name: &str) -> String {
+    let others = FACTS.iter().map(|fact| fact.0).chain(["checks", "prediction_range", "champion"]);
+    format!("gate.{key}: {}", unknown(name, others))
 }

@@ -10,6 +10,7 @@ struct Row {
     /// Truth, from the mean truth: squares of what is left cancel less.
     truth: f64,
     error: f64,
+    /// NaN where the truth is 0: such rows are no part of its mean.
     relative: f64,
     symmetric: f64,
     pinball: f64,
@@ -58,7 +59,7 @@ impl Regression {
 impl Measure for Regression {
     fn values(&self, weight: &[f64], out: &mut Vec<f64>) {
         let [mut n, mut truth, mut truths, mut error, mut errors, mut absolute] = [0.0; 6];
-        let [mut relative, mut symmetric, mut pinball, mut rows] = [0.0; 4];
+        let [mut relative, mut related, mut symmetric, mut pinball, mut rows] = [0.0; 5];
         for row in &self.0 {
             let w = weight[row.at as usize];
             n += w;
@@ -68,7 +69,10 @@ impl Measure for Regression {
             error += w * row.error;
             errors += w * row.error * row.error;
             absolute += w * row.error.abs();
-            relative += w * row.relative;
+            if !row.relative.is_nan() {
+                relative += w * row.relative;
+                related += w;
+            }
             symmetric += w * row.symmetric;
             pinball += w * row.pinball;
         }
@@ -86,7 +90,7 @@ impl Measure for Regression {
             absolute / n,
             mse,
             if rows > 1.0 { explained(mse) } else { f64::NAN },
-            relative / n,
+            relative / related,
             symmetric / n,
             self.median(weight, n),
             explained(mse - (error / n).powi(2)),

@@ -1,6 +1,10 @@
 //! What a gate lets through, and what it says.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
+
+use sidegate::config::ModelCheck;
+use sidegate::serving::checks::Finding;
 
 use super::fixture::{classes, numbers, settings};
 use crate::evaluate::*;
@@ -91,6 +95,15 @@ fn a_configuration_that_is_wrong_names_its_key_and_the_way_out() {
         ("zzzzzzzz = 1", "known are accuracy, "),
         ("rmse = \"1\"", "gate.rmse: expected a number"),
         ("rmse = nan", "gate.rmse: expected a number"),
+        (
+            "max_latency_p99 = 5",
+            "gate.max_latency_p99: there is no metric `latency_p99`; did you mean `latency_p99_us`?",
+        ),
+        ("check = [\"shape\"]", "did you mean `checks`?"),
+        ("checks = [\"shapes\"]", "gate.checks: there is no check `shapes`; did you mean `shape`?"),
+        ("checks = \"shape\"", "gate.checks: expected a list"),
+        ("prediction_range = \"one\"", "gate.prediction_range: expected"),
+        ("prediction_range = 1", "gate.prediction_range: expected a text"),
         ("champion.rmse = 1", "gate.champion.rmse: expected a table"),
         ("champion.rmse = { margins = 1 }", "gate.champion.rmse.margins is not known"),
         ("champion.rmse = { margin = 1, relative_margin = 1 }", "not both"),
@@ -99,6 +112,7 @@ fn a_configuration_that_is_wrong_names_its_key_and_the_way_out() {
     ] {
         let error = gate(text).unwrap_err();
         assert!(error.contains(complaint), "{error} and not {complaint}");
+        assert!(error.matches("gate").count() == 1, "{error}");
     }
     let error = gate("auc = 0.5").unwrap().check(Task::Regression).unwrap_err();
     assert!(error.contains("`auc`") && error.contains("rmse, mae"), "{error}");
@@ -106,11 +120,27 @@ fn a_configuration_that_is_wrong_names_its_key_and_the_way_out() {
 }
 
 #[test]
+fn a_model_that_fails_its_tests_is_refused_by_their_names() {
+    let every = gate("").unwrap();
+    assert!(ModelCheck::ALL.iter().all(|check| every.checks.contains(*check)) && every.range.is_none());
+    let some = gate("checks = [\"shape\", \"range\"]\nprediction_range = \"0..1\"").unwrap();
+    assert!(some.checks.contains(ModelCheck::Range) && !some.checks.contains(ModelCheck::Interface));
+    assert_eq!(some.range.map(|range| (range.min, range.max)), Some((0.0, 1.0)));
+    let now = Instant::now();
+    let good = [Finding::new("shape", Ok("fine".into()), now), Finding::skipped("range", "no range")];
+    let decision = Decision::of(Vec::new()).and_tests(&good);
+    assert!(decision.passed && decision.rules[0].reason == "1 passed, 1 skipped", "{decision:?}");
+    let bad = Finding::new("range", Err("2 of 9 predictions lie without".into()), now);
+    let decision = Decision::of(Vec::new()).and_tests(&[good[0].clone(), bad]);
+    assert_eq!(decision.refusals(), ["test range: 2 of 9 predictions lie without"]);
+}
+
+#[test]
 fn reasons_are_sentences() {
     let decision = decide("auc = 0.99\nmodel_bytes = 2000", &classes(400, 1, 1.0), Champion::Absent);
     let reasons: Vec<&str> = decision.rules.iter().map(|answer| answer.reason.as_str()).collect();
     assert!(
-        reasons[0].starts_with("auc is 0.") && reasons[0].ends_with(", not at least 0.99"),
+        reasons[0].starts_with("auc is 0.") && reasons[0].ends_with(" and has to be at least 0.99"),
         "{reasons:?}"
     );
     assert_eq!(reasons[1], "model_bytes is 1000, at most 2000");

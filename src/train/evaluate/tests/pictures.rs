@@ -37,6 +37,7 @@ fn evil_card() -> Card {
         },
         usage: Usage { intended: text(), limitations: vec![text()] },
         data: Data {
+            hub: Vec::new(),
             name: text(),
             source: text(),
             digest: "sha256:00".to_owned(),
@@ -142,7 +143,19 @@ fn a_card_is_the_same_after_it_was_stored() {
 #[test]
 fn the_front_matter_says_what_the_hub_asks_for() {
     let markdown = evil_card().markdown();
-    let front = markdown.strip_prefix("---\n").unwrap().split_once("---\n").unwrap().0;
+    let front =
+        |markdown: &str| markdown.strip_prefix("---\n").unwrap().split_once("---\n").unwrap().0.to_owned();
+    // A file or a table is nothing that the Hub has.
+    assert!(
+        !front(&markdown).contains("datasets:") && front(&markdown).contains("type: \"unknown\""),
+        "{markdown}"
+    );
+    let mut on_the_hub = evil_card();
+    on_the_hub.data.hub = vec!["scikit-learn/churn".to_owned()];
+    let listed = front(&on_the_hub.markdown());
+    assert!(listed.contains("datasets:\n- \"scikit-learn/churn\"\n"), "{listed}");
+    assert!(listed.contains("type: \"scikit-learn/churn\"\n"), "{listed}");
+    let front = front(&markdown);
     for line in [
         "license: \"apache-2.0\"",
         "library_name: sidegate",

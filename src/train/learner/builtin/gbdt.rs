@@ -31,7 +31,7 @@ pub(crate) fn fit(
     threads: usize,
     progress: &mut dyn FnMut(&Round),
 ) -> Result<Fitted, FitError> {
-    let settings = Settings::read(params, task, rows.columns())?;
+    let settings = Settings::read(params, task, rows)?;
     threads::among(threads, progress, |progress| boost(rows, task, &settings, seed, threads, progress))
 }
 
@@ -44,11 +44,6 @@ fn boost(
     progress: &mut dyn FnMut(&Round),
 ) -> Result<Fitted, FitError> {
     let data = Data::read(rows, task, settings.binning, true, threads)?;
-    if settings.patience > 0 && data.validation.is_none() {
-        return Err(FitError::Parameters(
-            "`gbdt`: `early_stopping_round` needs validation rows; give the split a share for them".into(),
-        ));
-    }
     let grower = Grower::new(&data, rows.columns(), &settings.tree, threads);
     let mut boosting = Boosting::new(&data, settings, seed, threads);
     let best = boosting.run(&grower, progress);
@@ -67,7 +62,7 @@ fn boost(
 /// # Errors
 /// A parameter that is not known or cannot be.
 pub(crate) fn check(rows: &dyn Rows, task: Task, params: &toml::Table) -> Result<(), FitError> {
-    Settings::read(params, task, rows.columns()).map(drop)
+    Settings::read(params, task, rows).map(drop)
 }
 
 struct Boosting<'a> {

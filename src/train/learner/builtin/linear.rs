@@ -36,7 +36,7 @@ pub(crate) fn ridge(
     let width = rows.columns().len();
     if width > MAX_WEIGHTS {
         return Err(FitError::Data(format!(
-            "{width} features; `linear` takes {MAX_WEIGHTS}, `gbdt` takes more"
+            "{width} features; `linear` takes {MAX_WEIGHTS}, `builtin` takes more"
         )));
     }
     let standard = Standard::read(rows, task)?;

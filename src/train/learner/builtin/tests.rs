@@ -219,7 +219,7 @@ fn what_cannot_be_learned_is_said_clearly() {
             "gbdt",
             reg,
             "num_leafs = 3",
-            "`gbdt` has no parameter `num_leafs`; did you mean `num_leaves`?",
+            "`builtin` has no parameter `num_leafs`; did you mean `num_leaves`?",
         ),
         (good(), "random_forest", reg, "num_leaves = 3", "it knows n_estimators, criterion"),
         (good(), "gbdt", reg, "eta = 0.1; learning_rate = 0.1", "is the same as"),
@@ -235,5 +235,7 @@ fn what_cannot_be_learned_is_said_clearly() {
     ] {
         let error = memory.fit(kind, task, params, 1).unwrap_err().to_string();
         assert!(error.contains(expected), "{error} / {expected}");
+        // `model.type` knows no such name.
+        assert!(!error.contains("gbdt"), "{error}");
     }
 }

@@ -39,7 +39,7 @@ impl Settings {
         let regression = task == Task::Regression;
         if let Some(column) = rows.columns().iter().find(|column| column.monotone != 0) {
             let what = format!(
-                "`random_forest` cannot keep `{}` monotone; drop the constraint or take `gbdt`",
+                "`random_forest` cannot keep `{}` monotone; drop the constraint or take `builtin`",
                 column.name
             );
             return Err(FitError::Parameters(what));

@@ -5,7 +5,7 @@ use crate::learner::builtin::FitError;
 use crate::learner::builtin::bins::MAX_BINS;
 use crate::learner::builtin::matrix::Binning;
 use crate::learner::builtin::params::{Known, Params};
-use crate::table::{Column, Task};
+use crate::table::{Part, Rows, Task};
 
 #[rustfmt::skip]
 const KNOWN: &[Known] = &[
@@ -70,12 +70,17 @@ pub(super) struct CategorySettings {
 }
 
 impl Settings {
-    pub(super) fn read(table: &toml::Table, task: Task, columns: &[Column]) -> Result<Self, FitError> {
+    pub(super) fn read(table: &toml::Table, task: Task, rows: &dyn Rows) -> Result<Self, FitError> {
         const ANY: (f64, f64) = (0.0, f64::INFINITY);
         const SHARE: (f64, f64) = (f64::MIN_POSITIVE, 1.0);
         const MANY: (u32, u32) = (0, 1 << 30);
-        let params = Params::new("gbdt", table, KNOWN)?;
-        let loss = loss(&params, task)?;
+        let params = Params::new("builtin", table, KNOWN)?;
+        let (loss, columns) = (loss(&params, task)?, rows.columns());
+        let patience = params.count("early_stopping_round", 0, MANY)?;
+        if patience > 0 && rows.count(Part::Validation) == 0 {
+            let what = "needs validation rows; give the split a share for them (split.validation)";
+            return Err(params.wrong("early_stopping_round", what));
+        }
         if loss.quantile().is_some()
             && let Some(column) = columns.iter().find(|column| column.monotone != 0)
         {
@@ -103,7 +108,7 @@ impl Settings {
             bagging_fraction: params.number("bagging_fraction", 1.0, SHARE)?,
             bagging_freq: params.count("bagging_freq", 0, MANY)?,
             feature_fraction: params.number("feature_fraction", 1.0, SHARE)?,
-            patience: params.count("early_stopping_round", 0, MANY)?,
+            patience,
             binning: Binning {
                 most: params.count("max_bin", MAX_BINS, (2, MAX_BINS))?,
                 least_count: params.count("min_data_in_bin", 3, (1, 1 << 30))?,

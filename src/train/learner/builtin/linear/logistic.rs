@@ -64,7 +64,7 @@ pub(crate) fn fit(
     let each = rows.columns().len() + 1;
     if scores * each > MAX_WEIGHTS {
         return Err(FitError::Data(format!(
-            "{scores} scores of {} features; `logistic` takes {MAX_WEIGHTS} weights in all, `gbdt` takes more",
+            "{scores} scores of {} features; `logistic` takes {MAX_WEIGHTS} weights in all, `builtin` takes more",
             each - 1
         )));
     }

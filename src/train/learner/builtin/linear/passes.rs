@@ -47,7 +47,7 @@ impl Standard {
         }
         if let Some(column) = columns.iter().find(|column| column.monotone != 0) {
             return Err(FitError::Parameters(format!(
-                "linear models cannot keep `{}` monotone; drop the constraint or take `gbdt`",
+                "linear models cannot keep `{}` monotone; drop the constraint or take `builtin`",
                 column.name
             )));
         }
@@ -136,7 +136,7 @@ impl Standard {
             checks.take(&batch)?;
             if let Some(at) = batch.values.iter().position(|value| !value.is_finite()) {
                 let name = &self.names[at % self.names.len()];
-                return Err(format!("`{name}` has missing or infinite values, of which linear models make nothing; impute it in the features, or take `gbdt`"));
+                return Err(format!("`{name}` has missing or infinite values, of which linear models make nothing; impute it in the features, or take `builtin`"));
             }
             each(batch.values, batch.target, batch.weight);
             Ok(())

@@ -1,0 +1,80 @@
+//! The served file: written, and proven to answer as the trained model does.
+
+use serde_json::json;
+use sidegate::format::{Format, Model as File};
+
+use super::{Pipeline, Reached};
+use crate::evaluate::Card;
+use crate::evaluate::card::{Interface, Port};
+use crate::failure::Failure;
+use crate::features::{Features, Recipe};
+use crate::learner::Fitted;
+use crate::package::{self, Package};
+use crate::predictor::Predictor;
+use crate::prove::Prover;
+use crate::rows::Source;
+use crate::run::Step;
+use crate::served::Served;
+use crate::table::Part;
+
+/// The served file, in the folder of a run.
+pub(crate) const MODEL: &str = "model.onnx";
+
+impl Pipeline<'_> {
+    pub(super) fn export(&mut self, model: &[u8]) -> Result<bool, Failure> {
+        let path = self.run.write(MODEL, model)?;
+        let words = format!("{} ({} bytes)", path.display(), model.len());
+        self.over(Step::Export, &words, json!({ "bytes": model.len() }))
+    }
+
+    pub(super) fn prove(
+        &mut self,
+        source: &Source,
+        recipe: &Recipe,
+        fitted: &Fitted,
+        model: &[u8],
+        mut card: Card,
+    ) -> Reached<()> {
+        // Read back as a gateway would.
+        let whole = File::parse(Format::Onnx, model.to_vec())?;
+        let exported = &self.config.export;
+        let columns = exported.columns(recipe).map_err(Failure::Config)?;
+        let alone = File::parse(Format::Onnx, recipe.features_file(exported.input.as_deref())?)?;
+        let features = Features::new(recipe, source.fields.clone())?;
+        let predictor = Predictor::new(&fitted.model, source.task).map_err(Failure::Config)?;
+        let raw = (&source.fields[..], &columns[..]);
+        let mut prover =
+            Prover::new((&whole, &alone), features, predictor, raw, source.task).map_err(Failure::Failed)?;
+        let mut served =
+            Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)
+                .map_err(Failure::Failed)?;
+        served.predict_by(exported.prediction(source.classes.is_some())).map_err(Failure::Failed)?;
+        let schema = package::schema(&served, source.classes.as_deref(), source.target());
+        self.run.write(package::SCHEMA, serde_json::to_vec_pretty(&schema).unwrap_or_default())?;
+        let mut package = Package::new(served);
+        source.scan_part(Part::Test, &mut |raw| {
+            package.push(raw)?;
+            prover.push(raw)
+        })?;
+        package.finish(&self.run.folder)?;
+        card.proof = prover.finish().map_err(Failure::Failed)?;
+        self.show(&card, fitted)?;
+        let proven: Vec<String> =
+            card.proof.iter().map(|proof| format!("{} {:.1e}", proof.engine, proof.largest)).collect();
+        Ok(self.over(Step::Prove, &proven.join(", "), json!({ "proof": card.proof }))?.then_some(()))
+    }
+}
+
+/// The interface of a model, for its card.
+pub(crate) fn interface(file: &File) -> Interface {
+    let ports = |specs: &[sidegate::model::TensorSpec]| {
+        let port = |spec: &sidegate::model::TensorSpec| Port {
+            name: spec.name.to_string(),
+            datatype: spec.datatype.name().to_owned(),
+            shape: spec.shape.clone(),
+        };
+        specs.iter().map(port).collect()
+    };
+    let signature = file.signature();
+    Interface { inputs: ports(&signature.inputs), outputs: ports(&signature.outputs) }
+}

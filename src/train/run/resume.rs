@@ -1,0 +1,206 @@
+//! A run that ended, or that was ended, is taken up: what its folder keeps is not made again.
+//!
+//! A run keeps how its features are made and what was learned, and once it is proven all that a version carries. So it is
+//! taken up at one of three places: before it had learned (features or train), at evaluate, and at register.
+
+use std::path::Path;
+use std::time::Instant;
+
+use super::{CONFIG, RECORD, Record, Run, Step, lock};
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// Decides which rows there are and what is learned of them.
+const LEARNED: &[&str] =
+    &["name", "target_column", "task", "seed", "data", "validation", "split", "features", "model", "search"];
+/// Decides what is found of the model and said about it.
+const JUDGED: &[&str] = &["evaluation", "gate", "deployment.performance_threshold", "card"];
+/// Where and how, not what.
+const FREE: &[&str] = &["data.memory_limit", "data.temp_dir", "data.url_env", "model.library"];
+
+impl Run {
+    /// Takes up a run below `work`, at the first step that is not over or at an earlier one; and says at which.
+    ///
+    /// # Errors
+    /// When there is no such run, another process has it, it has not come so far, or the configuration would learn
+    /// something else now.
+    pub(crate) fn resume(
+        work: &Path,
+        name: &str,
+        config: &Config,
+        from: Option<Step>,
+    ) -> Result<(Self, Step), Failure> {
+        let wrong = |text: String| Failure::Config(format!("--resume {name}: {text}"));
+        let folder = work.join(name);
+        let bytes = std::fs::read(folder.join(RECORD)).map_err(|error| {
+            let hint = sidegate::suggest::meant(name, runs(work).iter().map(String::as_str));
+            wrong(format!("there is no such run in {} ({error}){hint}", work.display()))
+        })?;
+        let lock = lock(&folder)?;
+        let mut record = Record::read(&bytes).map_err(|error| wrong(format!("{RECORD}: {error}")))?;
+        if record.model != config.name.as_str() {
+            return Err(wrong(format!("it trains {}, and the configuration {}", record.model, config.name)));
+        }
+        let kept = folder.join(CONFIG);
+        let before = std::fs::read_to_string(&kept).map_err(|error| Failure::file(&kept, &error))?;
+        let changed = |sections| config.changed_since(&before, sections, FREE);
+        let learned = changed(LEARNED);
+        if !learned.is_empty() {
+            return Err(wrong(format!(
+                "{} changed since: what it keeps is not what would be learned now; train anew, without --resume",
+                learned.join(", ")
+            )));
+        }
+        let reached = record.next();
+        let from = match (from, reached) {
+            (Some(from), Some(reached)) if from > reached => {
+                return Err(wrong(format!(
+                    "it has not come to {} yet, its next step is {}",
+                    from.name(),
+                    reached.name()
+                )));
+            }
+            (Some(from), _) => from,
+            (None, Some(reached)) => reached,
+            (None, None) => {
+                return Err(wrong(
+                    "all its steps are over; --from evaluate goes back to that step".to_owned(),
+                ));
+            }
+        };
+        let judged = changed(JUDGED);
+        let from = match from {
+            // What is in memory alone between these steps is made again.
+            Step::Evaluate | Step::Gate | Step::Export | Step::Prove => Step::Evaluate,
+            Step::Register | Step::Promote if !judged.is_empty() && record.version.is_none() => {
+                Step::Evaluate
+            }
+            Step::Features | Step::Split => Step::Features,
+            Step::Load | Step::Validate => Step::Load,
+            other => other,
+        };
+        record.back_to(from);
+        (record.ended, record.reason) = (None, None);
+        record.status = "running".into();
+        record.config.clone_from(&config.digest);
+        let run = Self { folder, record, since: Instant::now(), _lock: lock };
+        run.write(CONFIG, &config.text)?;
+        run.save()?;
+        Ok((run, from))
+    }
+}
+
+impl Record {
+    /// Forgets this step and those behind it: they are to be taken again.
+    pub(crate) fn back_to(&mut self, from: Step) {
+        self.steps.retain(|(step, _)| *step < from);
+        if from <= Step::Register {
+            (self.version, self.digest) = (None, None);
+        }
+    }
+
+    /// Refuses rows that are not those that the run has learned from; `from` is where it was taken up.
+    ///
+    /// # Errors
+    /// Names both digests.
+    pub(crate) fn same_data(&self, digest: &str, from: Step) -> Result<(), Failure> {
+        let before = self.data.get("digest").and_then(serde_json::Value::as_str);
+        match before.filter(|before| *before != digest && from > Step::Features) {
+            None => Ok(()),
+            Some(before) => Err(Failure::Validation(format!(
+                "the data changed since {} has read it ({before} then, {digest} now): what it keeps is of other rows; \
+                 train anew, without --resume",
+                self.run
+            ))),
+        }
+    }
+}
+
+/// The runs below a folder.
+fn runs(work: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(work).into_iter().flatten().filter_map(Result::ok);
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "name = \"m\"\ntarget_column = \"y\"\n[data]\nsource = \"file\"\npath = \"rows.csv\"\n\
+                        [model]\ntype = \"builtin\"\nparams = { num_leaves = 7 }\n[gate]\nrmse = 1\n";
+
+    fn config(text: &str) -> Config {
+        Config::parse(text).unwrap()
+    }
+
+    /// A run that has taken all steps up to this one.
+    fn ended(work: &Path, last: Step) -> String {
+        let mut run = Run::begin(work, &config(TEXT)).unwrap();
+        let all = <Step as clap::ValueEnum>::value_variants();
+        all.iter().filter(|step| **step <= last).for_each(|step| assert!(run.done(*step).is_ok()));
+        if last >= Step::Register {
+            run.record.version = Some(3);
+        }
+        run.record.data = serde_json::json!({ "digest": "sha256:1" });
+        run.end(Some(&Failure::Failed("the power went".to_owned()))).unwrap();
+        run.record.run
+    }
+
+    #[test]
+    fn a_run_is_taken_up_where_what_it_keeps_ends() {
+        let gate = TEXT.replace("rmse = 1", "rmse = 2");
+        for (last, text, asked, from) in [
+            (Step::Load, TEXT, None, Step::Load),
+            (Step::Validate, TEXT, None, Step::Features),
+            (Step::Split, TEXT, None, Step::Train),
+            (Step::Train, TEXT, None, Step::Evaluate),
+            (Step::Evaluate, TEXT, None, Step::Evaluate),
+            (Step::Export, TEXT, None, Step::Evaluate),
+            (Step::Prove, TEXT, None, Step::Register),
+            // What was proven is judged again by other rules; what is registered already is not.
+            (Step::Prove, &gate, None, Step::Evaluate),
+            (Step::Register, &gate, None, Step::Promote),
+            (Step::Promote, TEXT, Some(Step::Train), Step::Train),
+            (Step::Promote, TEXT, Some(Step::Gate), Step::Evaluate),
+        ] {
+            let work = tempfile::tempdir().unwrap();
+            let name = ended(work.path(), last);
+            let (run, found) = Run::resume(work.path(), &name, &config(text), asked).unwrap();
+            assert_eq!(found, from, "{last:?} {asked:?}");
+            assert!(run.record.steps.iter().all(|(step, _)| *step < from), "{:?}", run.record.steps);
+            assert_eq!(run.record.version, (from == Step::Promote).then_some(3));
+            assert_eq!((run.record.status.as_str(), &run.record.reason), ("running", &None));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_taken_up_is_told_with_the_way_out() {
+        let work = tempfile::tempdir().unwrap();
+        let name = ended(work.path(), Step::Prove);
+        let refused = |name: &str, text: &str, from: Option<Step>, why: &str| {
+            let error = Run::resume(work.path(), name, &config(text), from).err().unwrap();
+            assert!(error.code() == 2 && error.to_string().contains(why), "{error} and not {why}");
+        };
+        let leaves = TEXT.replace("= 7", "= 8").replace("rows.csv", "others.csv");
+        refused(&name, &leaves, None, "data.path, model.params changed since");
+        refused(&name, &TEXT.replace("\"m\"", "\"n\""), None, "it trains m, and the configuration n");
+        refused(
+            &name,
+            TEXT,
+            Some(Step::Promote),
+            "it has not come to promote yet, its next step is register",
+        );
+        let near = format!("{}x", &name[..name.len() - 1]);
+        refused(&near, TEXT, None, &format!("did you mean `{name}`?"));
+        let over = ended(work.path(), Step::Promote);
+        refused(&over, TEXT, None, "--from evaluate goes back");
+        // Comments, and where memory goes, change nothing.
+        let same = TEXT.replace("[data]", "# more\n[data]\nmemory_limit = 64");
+        let (run, _) = Run::resume(work.path(), &name, &config(&same), None).unwrap();
+        refused(&name, TEXT, None, "on its way in another process");
+        let error = run.record.same_data("sha256:2", Step::Evaluate).unwrap_err();
+        assert!(error.code() == 3 && error.to_string().contains("sha256:1 then, sha256:2 now"), "{error}");
+        assert!(run.record.same_data("sha256:1", Step::Evaluate).is_ok());
+        assert!(run.record.same_data("sha256:2", Step::Load).is_ok());
+    }
+}
