@@ -68,8 +68,8 @@ mod tests {
         };
         let found = best(&mut run).unwrap();
         let of = |name: &str| found.iter().find(|(metric, _)| metric.name == name).unwrap().1;
-        assert!((of("latency_p50_us") - 7.0).abs() < 1e-9, "{found:?}");
-        assert!((of("latency_p99_us") - 900.0).abs() < 1e-9, "what is part of the model stays: {found:?}");
+        assert!((of("latency_p50_us") - 7.0).abs() < 1e-9);
+        assert!((of("latency_p99_us") - 900.0).abs() < 1e-9, "what is part of the model stays");
         assert!(best(&mut || None).is_none());
     }
 }

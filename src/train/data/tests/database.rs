@@ -2,11 +2,7 @@
 //! `SIDEGATE_TEST_POSTGRES_CA` the certificate of who signed its own, which is for `localhost`.
 //! `tests/clients/postgres_process.py` runs such a one, and `scripts/test.sh postgres` these tests beside it; without it
 //! they pass unseen.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::print_stderr,
-    reason = "where the test server is, or that there is none"
-)]
+#![expect(clippy::disallowed_methods, reason = "where the test server is, or that there is none")]
 
 use tokio_postgres::NoTls;
 
