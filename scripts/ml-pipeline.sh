@@ -13,7 +13,7 @@ Jobs, in order:
   build          sidegate and sidegate-train, into target/release
   validate-data  what the rows of TRAIN_CONFIG are, and what is wrong with them
   train          from the rows to a version of the registry that passed the gate
-                   -> run_id, model_name, model_version, model_digest
+                   -> run_id, model_name, model_version
   evaluate       that version on rows of its own: TEST_DATA, at least TEST_THRESHOLDS
   card           the version's card, to reports/model_card.md
   deploy-staging the version into Staging
@@ -31,7 +31,7 @@ Jobs, in order:
                  it needs nothing but the binaries, and leaves all of it in target/ml-pipeline
 
 Between jobs: what a job found out (after ->) is written to \$GITHUB_OUTPUT where there is one,
-else to WORK/outputs, and asked for as RUN_ID, MODEL_NAME, MODEL_VERSION and MODEL_DIGEST.
+else to WORK/outputs, and asked for as RUN_ID, MODEL_NAME and MODEL_VERSION.
 The folder of the run (WORK/runs/RUN_ID) travels as an artifact.
 
 Environment:
@@ -364,9 +364,11 @@ case ${1:-} in
         ;;
 esac
 case $1 in
-    build | plan | apply | release) ;;
+    build | card | plan | apply | release) ;;
     *)
         for program in "$sidegate" "$sidegate_train"; do
+            # What comes as an artifact has lost that.
+            [ ! -f "$program" ] || [ -x "$program" ] || chmod +x "$program"
             [ -x "$program" ] || fail "there is no $program: scripts/ml-pipeline.sh build, or name its folder in BINARIES"
         done
         ;;
