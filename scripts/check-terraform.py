@@ -14,7 +14,6 @@ import re
 import sys
 import tarfile
 import zipfile
-from functools import cache
 from pathlib import Path
 
 import hcl2
@@ -38,10 +37,15 @@ class Provider:
             [name] = [name for name in packed.namelist() if name.endswith(".jsii.tgz")]
             self.archive = tarfile.open(packed.extract(name, Path(wheel).parent))
         self.members = {member.name: member for member in self.archive.getmembers()}
+        self.read = {}
 
-    @cache
     def parts(self, kind):
         """By class: its code, and what its blocks can hold. None: there is no such type."""
+        if kind not in self.read:
+            self.read[kind] = self.read_type(kind)
+        return self.read[kind]
+
+    def read_type(self, kind):
         name = kind.removeprefix("data.").removeprefix("aws_").replace("_", "-")
         member = self.members.get(f"package/lib/{'data-aws-' if kind.startswith('data.') else ''}{name}/index.js")
         if member is None:
@@ -66,7 +70,6 @@ class Provider:
         known = {name: (block == "true", re.sub(r"List$", "", of)) for name, block, of in ENTRY.findall(entries)}
         return known, {name for name, _, _, required in FACTS.findall(facts) if required == "true"}
 
-    @cache
     def attributes(self, kind):
         """Every attribute that may be asked of a resource of this type."""
         classes, _ = self.parts(kind)

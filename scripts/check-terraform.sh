@@ -16,7 +16,7 @@ Usage: scripts/check-terraform.sh [STEP]...
   workflows  yamllint, GitHub's schemas, zizmor, and scripts/check-workflows.py
 
 Runs every step, or those named; tools come from PyPI by exact version into the cache. Not checked,
-because no provider can be had without its registry: `terraform validate` and `terraform plan`.
+because no provider can be had without its registry: terraform's own validate and plan.
 END
 }
 

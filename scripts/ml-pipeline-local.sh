@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# A bucket of SeaweedFS with penguins in it, for `scripts/ml-pipeline.sh local`, which sources this.
+# A bucket of SeaweedFS with penguins in it, for `scripts/ml-pipeline.sh local`, which sources this after lib.sh.
+# shellcheck disable=SC2154 # python, cache and env are those of lib.sh
 
 # penguins FOLDER: latest/penguins.csv to train on, and test/penguins.csv, every fifth row, which no training sees.
 penguins() {
@@ -72,10 +73,10 @@ END
     weed=$! # ended by the script that sources this
     until curl -fs -o /dev/null "$AWS_ENDPOINT_URL_S3/status"; do
         tries=$((tries + 1))
-        [ $tries -lt 300 ] && kill -0 "$weed" 2>/dev/null || {
+        if [ $tries -gt 300 ] || ! kill -0 "$weed" 2>/dev/null; then
             tail -n 20 "$work/weed.log" >&2
             fail "SeaweedFS did not start"
-        }
+        fi
         sleep 0.2
     done
 

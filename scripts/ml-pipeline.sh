@@ -166,10 +166,10 @@ endpoint() {
     gateway=$!
     until endpoint=$(sed -n 's|^listening http=\([^ ]*\) .*|http://\1|p' "$log.out") && [ -n "$endpoint" ]; do
         tries=$((tries + 1))
-        [ $tries -lt 300 ] && kill -0 "$gateway" 2>/dev/null || {
+        if [ $tries -gt 300 ] || ! kill -0 "$gateway" 2>/dev/null; then
             cat "$log.log" >&2
             fail "the gateway did not start"
-        }
+        fi
         sleep 0.1
     done
 }
