@@ -10,6 +10,8 @@ usage() {
 Usage: scripts/check-terraform.sh [STEP]...
 
   format     terraform fmt -check, by Terraform itself
+  evaluate   variables with their conditions, and locals, evaluated by Terraform itself
+             (scripts/evaluate-terraform.py)
   schema     arguments, blocks, references and rules of ours, against the schema of the AWS
              provider (scripts/check-terraform.py)
   checkov    checkov; exceptions stand in the code, each with its reason
@@ -39,6 +41,11 @@ sys.stdout.write(text)
 sys.exit(status and "deploy/terraform is not formatted: terraform fmt -recursive deploy/terraform")
 END
     echo "formatted as Terraform does it"
+}
+
+step_evaluate() {
+    tools
+    "$env/bin/python" scripts/evaluate-terraform.py
 }
 
 step_schema() {
@@ -72,7 +79,7 @@ step_workflows() {
     "$env/bin/python" scripts/check-workflows.py
 }
 
-steps=(format schema checkov workflows)
+steps=(format evaluate schema checkov workflows)
 for step in "$@"; do
     case " ${steps[*]} " in
         *" $step "*) ;;

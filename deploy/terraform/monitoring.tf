@@ -18,8 +18,6 @@ locals {
   function_name = "${local.name}-inference"
   function_of   = { FunctionName = local.function_name }
   api_of        = local.function == 0 ? {} : { ApiId = aws_apigatewayv2_api.this[0].id }
-  # SageMaker counts by variant; with more than one the first by name is looked at here, the dashboard shows all.
-  endpoint_of = local.endpoint == 0 ? {} : { EndpointName = var.endpoint_name, VariantName = sort(keys(var.variants))[0] }
 
   alarms = merge(
     local.function == 0 ? {} : {
@@ -28,10 +26,13 @@ locals {
       function-latency   = { namespace = "AWS/Lambda", metric = "Duration", dimensions = local.function_of, statistic = "p99", above = var.latency_p99_ms, why = "one in a hundred invocations takes longer than latency_p99_ms" }
       api-errors         = { namespace = "AWS/ApiGateway", metric = "5xx", dimensions = local.api_of, statistic = "Sum", above = 0, why = "requests were answered with 5xx" }
     },
-    local.endpoint == 0 ? {} : {
-      endpoint-errors  = { namespace = "AWS/SageMaker", metric = "Invocation5XXErrors", dimensions = local.endpoint_of, statistic = "Sum", above = 0, why = "requests were answered with 5xx" }
-      endpoint-latency = { namespace = "AWS/SageMaker", metric = "ModelLatency", dimensions = local.endpoint_of, statistic = "p99", above = var.latency_p99_ms * 1000, why = "one in a hundred requests takes longer than latency_p99_ms" }
-    },
+    # SageMaker counts by variant.
+    { for variant in keys(var.variants) : "endpoint-errors-${variant}" => {
+      namespace = "AWS/SageMaker", metric = "Invocation5XXErrors", dimensions = { EndpointName = var.endpoint_name, VariantName = variant }, statistic = "Sum", above = 0, why = "requests were answered with 5xx"
+    } },
+    { for variant in keys(var.variants) : "endpoint-latency-${variant}" => {
+      namespace = "AWS/SageMaker", metric = "ModelLatency", dimensions = { EndpointName = var.endpoint_name, VariantName = variant }, statistic = "p99", above = var.latency_p99_ms * 1000, why = "one in a hundred requests takes longer than latency_p99_ms"
+    } },
   )
 
   # Of the dashboard: title, and its metrics as [namespace, name, dimension, value…].

@@ -108,7 +108,7 @@ resource "aws_sagemaker_endpoint" "this" {
       }
       auto_rollback_configuration {
         alarms {
-          alarm_name = aws_cloudwatch_metric_alarm.this["endpoint-errors"].alarm_name
+          alarm_name = aws_cloudwatch_metric_alarm.this["endpoint-errors-${keys(var.variants)[0]}"].alarm_name
         }
       }
     }
