@@ -1,0 +1,118 @@
+# The endpoint `production-model`: variants that share the traffic, and at most one shadow. A SageMaker model is a version's
+# folder of the registry as it is, laid at /opt/ml/model, and the sidegate image, started as `serve` on port 8080.
+# Whoever has sidecars needs none of this: there a promotion in the registry is the deployment.
+
+locals {
+  endpoint = length(var.variants) > 0 ? 1 : 0
+
+  # Every version that a variant or the shadow serves, once.
+  versions = toset([for variant in concat(values(var.variants), var.shadow == null ? [] : [var.shadow]) : tostring(variant.version)])
+}
+
+resource "aws_sagemaker_model" "version" {
+  for_each = local.versions
+
+  # Models of SageMaker never change: another image is another model. Names take no dots and underscores.
+  name                     = "${local.name}-${replace(var.model_name, "/[._]/", "-")}-${each.key}-${substr(sha256(var.image_uri), 0, 8)}"
+  execution_role_arn       = aws_iam_role.sagemaker.arn
+  enable_network_isolation = true # it needs nothing beyond its folder
+
+  primary_container {
+    image = var.image_uri
+
+    model_data_source {
+      s3_data_source {
+        s3_uri           = "s3://${aws_s3_bucket.models.id}/${local.registry_prefix}/${var.model_name}/${each.key}/"
+        s3_data_type     = "S3Prefix"
+        compression_type = "None"
+      }
+    }
+  }
+
+  depends_on = [aws_iam_role_policy.sagemaker]
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_sagemaker_endpoint_configuration" "this" {
+  count = local.endpoint
+
+  name_prefix = "${local.name}-"
+  kms_key_arn = aws_kms_key.this.arn
+
+  dynamic "production_variants" {
+    for_each = var.variants
+
+    content {
+      variant_name                                      = production_variants.key
+      model_name                                        = aws_sagemaker_model.version[tostring(production_variants.value.version)].name
+      instance_type                                     = production_variants.value.instance_type
+      initial_instance_count                            = production_variants.value.instances
+      initial_variant_weight                            = production_variants.value.weight
+      container_startup_health_check_timeout_in_seconds = 120
+    }
+  }
+
+  dynamic "shadow_production_variants" {
+    for_each = var.shadow == null ? [] : [var.shadow]
+
+    content {
+      variant_name                                      = "shadow"
+      model_name                                        = aws_sagemaker_model.version[tostring(shadow_production_variants.value.version)].name
+      instance_type                                     = shadow_production_variants.value.instance_type
+      initial_instance_count                            = shadow_production_variants.value.instances
+      initial_variant_weight                            = shadow_production_variants.value.share
+      container_startup_health_check_timeout_in_seconds = 120
+    }
+  }
+
+  lifecycle {
+    create_before_destroy = true # the endpoint moves from one to the next
+  }
+}
+
+resource "aws_cloudwatch_log_group" "endpoint" {
+  count = local.endpoint
+
+  name              = "/aws/sagemaker/Endpoints/${var.endpoint_name}"
+  retention_in_days = var.log_days
+  kms_key_id        = aws_kms_key.this.arn
+}
+
+resource "aws_sagemaker_endpoint" "this" {
+  count = local.endpoint
+
+  name                 = var.endpoint_name
+  endpoint_config_name = aws_sagemaker_endpoint_configuration.this[0].name
+
+  # A new configuration gets a tenth of the traffic first, and an alarm takes it back. SageMaker does that for one variant
+  # without a shadow; with more the new fleet takes over at once when it is healthy.
+  dynamic "deployment_config" {
+    for_each = length(var.variants) == 1 && var.shadow == null ? [1] : []
+
+    content {
+      blue_green_update_policy {
+        termination_wait_in_seconds = 300
+
+        traffic_routing_configuration {
+          type                     = "CANARY"
+          wait_interval_in_seconds = 300
+
+          canary_size {
+            type  = "CAPACITY_PERCENT"
+            value = 10
+          }
+        }
+      }
+      auto_rollback_configuration {
+        alarms {
+          alarm_name = aws_cloudwatch_metric_alarm.this["endpoint-errors-${keys(var.variants)[0]}"].alarm_name
+        }
+      }
+    }
+  }
+
+  depends_on = [aws_cloudwatch_log_group.endpoint]
+}

