@@ -43,7 +43,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
   mlflow       a real MLflow server: its registry is followed, trainings are tracked there
   mlserver     variants of experiments that a real MLServer answers, which goes and comes back
   deploy       deploy/ rendered by helm, kubectl and docker-compose and checked
-               (scripts/check-deploy.sh), its pods lived through by the kubelet's rules, the compose
+               (scripts/check-deploy.sh), AWS's part as far as it can be without an account
+               (scripts/check-terraform.sh), its pods lived through by the kubelet's rules, the compose
                example service by service; containers take Linux and root
 
   -h, --help   this text
@@ -261,6 +262,7 @@ step_deploy() {
             fail "Prometheus cannot be installed here: put prometheus and promtool on the PATH, or set SIDEGATE_WITHOUT_PROMTOOL=1 to do without what they check"
     fi
     scripts/check-deploy.sh
+    scripts/check-terraform.sh
     if [ "$(id -u)" != 0 ] || [ "$(uname)" != Linux ]; then
         echo "deploy: pods and services are NOT lived through here, which takes Linux and root"
         return
