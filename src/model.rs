@@ -70,7 +70,7 @@ pub struct TensorSpec {
     pub datatype: Datatype,
     /// Extents; -1 is variable.
     pub shape: Vec<i64>,
-    /// Class labels by column, when the model's own output was a map (ZipMap).
+    /// Class labels by column: of the model's own output, where that was a map (ZipMap), or of the version's manifest.
     pub labels: Option<Vec<String>>,
 }
 

@@ -1,6 +1,24 @@
 //! What stands for a class in predictions and actuals.
 
-use super::Signature;
+use super::{Signature, TensorSpec};
+use crate::tensor::Datatype;
+
+impl Signature {
+    /// The same where outputs with a score for each class have the labels that whoever registered the version gave; a
+    /// model that names classes itself is believed.
+    #[must_use]
+    pub fn labelled(mut self, labels: &[String]) -> Self {
+        let scores = |output: &TensorSpec| {
+            matches!(output.datatype, Datatype::Fp32 | Datatype::Fp64)
+                && matches!(output.shape[..], [_, classes] if usize::try_from(classes) == Ok(labels.len()))
+        };
+        if labels.len() > 1 && self.outputs.iter().all(|output| output.labels.is_none()) {
+            let scores = self.outputs.iter_mut().filter(|output| scores(output));
+            scores.for_each(|output| output.labels = Some(labels.to_vec()));
+        }
+        self
+    }
+}
 
 /// The classes of a model, where it names them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,6 +75,35 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_manifest_names_the_classes_of_scores_that_the_model_leaves_nameless() {
+        let output = |name: &str, datatype, shape: &[i64], labels: Option<Vec<String>>| TensorSpec {
+            name: name.into(),
+            datatype,
+            shape: shape.to_vec(),
+            labels,
+        };
+        let names = ["a", "b"].map(ToOwned::to_owned);
+        let plain = Signature {
+            inputs: Vec::new(),
+            outputs: vec![
+                output("label", Datatype::Int64, &[-1], None),
+                output("scores", Datatype::Fp32, &[-1, 2], None),
+                output("more", Datatype::Fp32, &[-1, 3], None),
+            ],
+        };
+        let labelled = plain.clone().labelled(&names);
+        let found: Vec<bool> = labelled.outputs.iter().map(|output| output.labels.is_some()).collect();
+        assert_eq!(found, [false, true, false]);
+        assert_eq!(Labels::of(&labelled, 0).place(b"b"), Some(1));
+        assert_eq!(plain.clone().labelled(&[]), plain);
+        let own = Signature {
+            outputs: vec![output("scores", Datatype::Fp32, &[-1, 2], Some(vec!["x".into(), "y".into()]))],
+            ..plain
+        };
+        assert_eq!(own.clone().labelled(&names), own);
+    }
 
     #[test]
     fn no_two_classes_have_one_number() {

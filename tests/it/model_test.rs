@@ -70,7 +70,7 @@ fn the_page_is_for_people() {
     let path = shipped("penguins").join("1/model.onnx");
     let page = ended(&run(&shipped("penguins"), &["test", path.to_str().unwrap(), "--engine", "trees"]), 0);
     for part in [
-        "onnx linear model (trees), ",
+        "onnx dense graph (trees), ",
         "  input  island BYTES [-1,1]\n",
         "  output output_label BYTES [-1]\n",
         "\nCHECK ",

@@ -451,7 +451,7 @@ fn a_dry_run_finds_what_would_end_a_run() {
     let said = dry(&text, 0);
     for line in [
         "model rentals, type builtin: regression of count",
-        "features: at_hour, at_dayofweek, at_month, weather_…, temp, seats, temp_power_2",
+        "features: temp, seats, weather_…, temp_power_2, at_hour, at_dayofweek, at_month",
         "split: 20 % of the rows to test on, by a hash of each row's number, seed 42",
         "gate: rmse at most 12",
         "registry: no version of rentals is in Production",

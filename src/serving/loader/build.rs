@@ -54,9 +54,11 @@ impl Build {
         if let Some(manifest) = &manifest {
             manifest.check_signature(model.signature())?;
         }
+        let classes = manifest.as_ref().map(|manifest| manifest.labels.clone()).unwrap_or_default();
+        let signature = model.signature().clone().labelled(&classes);
         let breaking = manifest.as_ref().is_some_and(|m| m.breaking);
         if let Some(change) =
-            self.served.as_ref().filter(|_| !breaking).and_then(|s| s.breaking_change(model.signature()))
+            self.served.as_ref().filter(|_| !breaking).and_then(|s| s.breaking_change(&signature))
         {
             let detail = format!(
                 "{change}; register it again with --breaking, or set models.{}.allow_breaking",
@@ -121,7 +123,7 @@ impl Build {
             created: self.created.or_else(|| manifest.as_ref().and_then(|m| m.created.clone())),
             columns,
             prediction,
-            labels: Labels::of(model.signature(), prediction),
+            labels: Labels::of(&signature, prediction),
             // Names and versions hold nothing that JSON would escape.
             answer_prefix: format!(r#"{{"model_name":"{name}","model_version":"{version}""#).into_bytes(),
             load_time: self.start.elapsed(),
@@ -131,7 +133,7 @@ impl Build {
             circuit: Circuit::default(),
             row_nanos: AtomicU64::new(row_nanos),
             watch: Watch::new(layout, reference),
-            signature: model.signature().clone(),
+            signature,
             session: loaded.session,
         })
     }

@@ -228,7 +228,7 @@ fn an_interface_that_cannot_be_is_refused() {
     let error = classes.check(false).unwrap_err();
     assert!(error.contains("export.prediction: there is no output `label`"), "{error}");
     assert!(config("column = true").check(true).unwrap_err().contains("for numbers"));
-    let error = config("outputs = { lable = 'x' }").check(true).unwrap_err();
+    let error = config("outputs = { labels = 'x' }").check(true).unwrap_err();
     assert!(error.contains("export.outputs") && error.contains("did you mean `label`"), "{error}");
     let mut recipe = plain(2);
     recipe.inputs[1].kind = Kind::Text;
