@@ -20,7 +20,7 @@ pub(crate) struct ExportConfig {
     pub(crate) input: Option<String>,
     /// What our outputs are called.
     pub(crate) outputs: BTreeMap<String, String>,
-    /// Whether a regression answers a column, [rows, 1], as converters write it; else [rows].
+    /// Whether a regression answers a column, `[rows, 1]`, as converters write it; else `[rows]`.
     pub(crate) column: bool,
     /// By our name the output that `/predict` answers with.
     prediction: Option<String>,
