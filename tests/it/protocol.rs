@@ -17,6 +17,10 @@ fn infer(model: &str) -> String {
 /// Whether numbers agree within the tolerance of the golden examples, and everything else exactly.
 #[track_caller]
 pub(crate) fn same(got: &Value, want: &Value) {
+    if let (Some(got), Some(want)) = (got.as_object(), want.as_object()) {
+        assert!(got.keys().eq(want.keys()), "{got:?}, expected {want:?}");
+        return got.values().zip(want.values()).for_each(|(got, want)| same(got, want));
+    }
     match (got.as_array(), want.as_array()) {
         (Some(got), Some(want)) => {
             assert_eq!(got.len(), want.len());
