@@ -7,11 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from sidegate import ROOT, Server, copy_models, environment, run
+from sidegate import READY_SECONDS, ROOT, Server, copy_models, environment, run
 
 PASSENGERS = ROOT / "deploy/app/passengers.py"
 CONFIG = """
@@ -66,6 +67,12 @@ def test_predictions_reach_passengers_and_what_came_true_their_sidecar(folder: P
     run(folder, "registry", "register", "flight-delay", models / "flight-delay/1", "--registry", models)
     with Server(folder, models, config=CONFIG) as server:
         with App(f"unix:{server.uds}" if socket else server.url) as app:
+            # What was predicted before the monitor's first look is remembered by nobody.
+            deadline = time.monotonic() + READY_SECONDS
+            while server.get("/performance/flight-delay", admin=True)[1].get("on") is not True:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(0.6)
             # One person has one variant; among many there are both.
             said = [app.ask("GET", f"/flights/7?user={user}")[1] for user in ("ann", "ann", *range(20))]
             assert said[0]["variant"] == said[1]["variant"]
