@@ -88,6 +88,9 @@ mod train;
 #[path = "it/train_learners.rs"]
 mod train_learners;
 #[cfg(feature = "train")]
+#[path = "it/train_refusals.rs"]
+mod train_refusals;
+#[cfg(feature = "train")]
 #[path = "it/train_seaweed.rs"]
 mod train_seaweed;
 #[path = "it/trial.rs"]
