@@ -28,6 +28,9 @@ mod bad_input;
 #[cfg(feature = "s3")]
 #[path = "it/buckets.rs"]
 mod buckets;
+#[cfg(feature = "train")]
+#[path = "it/closed_loop.rs"]
+mod closed_loop;
 #[cfg(feature = "s3")]
 #[path = "it/credentials.rs"]
 mod credentials;
