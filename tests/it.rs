@@ -28,6 +28,9 @@ mod bad_input;
 #[cfg(feature = "s3")]
 #[path = "it/buckets.rs"]
 mod buckets;
+#[cfg(feature = "train")]
+#[path = "it/closed_loop.rs"]
+mod closed_loop;
 #[cfg(feature = "s3")]
 #[path = "it/credentials.rs"]
 mod credentials;
@@ -87,6 +90,9 @@ mod train;
 #[cfg(feature = "train")]
 #[path = "it/train_learners.rs"]
 mod train_learners;
+#[cfg(feature = "train")]
+#[path = "it/train_refusals.rs"]
+mod train_refusals;
 #[cfg(feature = "train")]
 #[path = "it/train_seaweed.rs"]
 mod train_seaweed;

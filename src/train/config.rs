@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use sidegate::model::{ModelName, Stage};
 
-use crate::data::config::DataConfig;
+use crate::data::config::{DataConfig, SourceKind};
 use crate::data::schema::ValidationConfig;
 use crate::data::split::SplitConfig;
 use crate::evaluate::Gate;
@@ -263,7 +263,10 @@ impl Config {
             }
             file.data.insert("target_column".into(), target.into());
         }
-        let data = DataConfig::from_table(file.data)?;
+        let mut data = DataConfig::from_table(file.data)?;
+        if data.source == SourceKind::PredictionLog {
+            data.model.get_or_insert_with(|| file.name.clone());
+        }
         if data.target_column.is_none() {
             return Err(config(&"target_column is missing: the column that is predicted"));
         }

@@ -66,6 +66,10 @@ impl Pipeline<'_> {
         // What would be in vain is told before hours of work.
         if let Some(writer) = &self.writer {
             self.parent = registry::in_production(writer, &self.config.name)?;
+            if self.until >= Step::Register {
+                // A bucket that may not be written says so to this.
+                writer.is_conditional()?;
+            }
         }
         if self.from > Step::Load {
             let words = format!("{} is taken up at {}", self.run.record.run, self.from.name());

@@ -63,7 +63,7 @@ fn lines(segment: &[u8]) -> Vec<Value> {
 }
 
 #[track_caller]
-fn logged(log: &Path, kind: &str) -> Vec<Value> {
+pub(super) fn logged(log: &Path, kind: &str) -> Vec<Value> {
     segments(log, kind).iter().flat_map(|path| lines(&fs::read(path).unwrap())).collect()
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use sidegate::model::ModelName;
 
 use crate::data::error::DataError;
 use crate::data::kind::Kind;
@@ -19,6 +20,9 @@ pub(crate) enum SourceKind {
     S3,
     /// PostgreSQL.
     Database,
+    /// What a gateway was asked, with what was true of it.
+    #[serde(rename = "prediction_log")]
+    PredictionLog,
 }
 
 /// What the files are.
@@ -82,6 +86,8 @@ pub(crate) struct DataConfig {
     pub source: SourceKind,
     /// A file, a folder, a pattern, or `s3://bucket/prefix`.
     pub path: Option<String>,
+    /// The model whose prediction log is read; the one that is trained unless said.
+    pub model: Option<String>,
     /// What the files are; without it, what their names end in.
     pub format: Option<FileFormat>,
     /// Name of the environment variable that holds the database's URL, which may hold a password.
@@ -156,6 +162,23 @@ impl DataConfig {
                     return fault("path is not for a database; use data.table or data.query");
                 }
             }
+            SourceKind::PredictionLog => {
+                if self.path.is_none() {
+                    return fault("path is missing: prediction_log.url of the gateway");
+                }
+                if self.format.is_some()
+                    || self.query.is_some()
+                    || self.table.is_some()
+                    || self.url_env.is_some()
+                {
+                    return fault(
+                        "source \"prediction_log\" takes a path, and neither format nor query, table or url_env",
+                    );
+                }
+                if let Some(Err(error)) = self.model.as_deref().map(str::parse::<ModelName>) {
+                    return fault(&format!("model: {error}"));
+                }
+            }
             SourceKind::File | SourceKind::S3 => {
                 let Some(path) = &self.path else { return fault("path is missing") };
                 if (self.source == SourceKind::S3) != path.starts_with("s3://") {
@@ -165,6 +188,9 @@ impl DataConfig {
                     return fault("query, data.table and data.url_env are for source \"database\"");
                 }
             }
+        }
+        if self.model.is_some() && self.source != SourceKind::PredictionLog {
+            return fault("model is for source \"prediction_log\"");
         }
         if self.date_column.is_none() && self.date_range.is_some() {
             return fault("date_column is missing: data.date_range needs it");

@@ -2,7 +2,7 @@
 //! to a cluster.
 
 mod filter;
-mod session;
+pub(crate) mod session;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl Plan {
     }
 }
 
-fn failed(error: DataFusionError, limit: u64) -> DataError {
+pub(crate) fn failed(error: DataFusionError, limit: u64) -> DataError {
     match error.find_root() {
         DataFusionError::ResourcesExhausted(reason) => DataError::Memory { limit, reason: reason.clone() },
         root => DataError::unreadable("the data", root),

@@ -11,7 +11,7 @@ use crate::data::cells::{Cells, Reading};
 use crate::data::config::{DataConfig, FileFormat};
 use crate::data::error::DataError;
 use crate::data::plan::{Field, Plan};
-use crate::data::source::{self, Access};
+use crate::data::source::{self, Access, prediction_log};
 use crate::data::split::SplitConfig;
 use crate::data::validate::Validated;
 use crate::features::{RawBatch, RawColumn};
@@ -100,9 +100,11 @@ impl Data {
         &self.origin
     }
 
-    /// The name of the target, and those of the columns that nothing is learned from: weight and group.
+    /// The name of the target, and those of the columns that nothing is learned from: weight, group, and what requests
+    /// do not bring.
     pub(crate) fn roles(&self) -> (&str, Vec<String>) {
-        let others = [&self.config.weight_column, &self.split.group];
+        let date = self.config.date_column.as_ref().filter(|date| prediction_log::is_own(&self.config, date));
+        let others = [self.config.weight_column.as_ref(), self.split.group.as_ref(), date];
         let target = self.config.target_column.as_deref().unwrap_or_default();
         (target, others.into_iter().flatten().cloned().collect())
     }

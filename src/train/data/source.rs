@@ -6,6 +6,7 @@ pub(crate) mod csv;
 pub(crate) mod database;
 pub(crate) mod files;
 pub(crate) mod parquet;
+pub(crate) mod prediction_log;
 
 use std::path::PathBuf;
 
@@ -48,5 +49,6 @@ pub(crate) fn stage(
         SourceKind::File => files::find(path, config.format),
         SourceKind::S3 => bucket::fetch(path, config.format, access, temp.path()),
         SourceKind::Database => database::spool(config, group, access, temp.path()),
+        SourceKind::PredictionLog => prediction_log::gather(config, group, access, temp.path()),
     }
 }

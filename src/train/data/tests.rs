@@ -4,6 +4,7 @@ mod database;
 mod load;
 mod memory;
 mod parquet;
+mod prediction_log;
 mod schema;
 mod split;
 

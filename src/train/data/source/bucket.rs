@@ -60,7 +60,7 @@ fn objects(store: &dyn Store, prefix: &str) -> Result<Vec<String>, String> {
     Ok(keys)
 }
 
-fn copy(store: &dyn Store, key: &str, path: &Path) -> Result<(), String> {
+pub(super) fn copy(store: &dyn Store, key: &str, path: &Path) -> Result<(), String> {
     let mut file = BufWriter::new(File::create(path).map_err(|error| error.to_string())?);
     let found = store.download(key, u64::MAX, &mut file).map_err(|error| error.to_string())?;
     file.flush().map_err(|error| error.to_string())?;

@@ -1,0 +1,159 @@
+//! Data and registries with which nothing can be trained: each has its exit code, says what to do, and leaves nothing
+//! half done behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::bucket::{Bucket, Fault, Rule};
+use super::registry_cli::ended;
+use super::train::{BUILTIN, command, desk, folder};
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
+        match entry.path() {
+            path if path.is_dir() => found.extend(files(&path)),
+            path => found.push(path),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Rows whose target has these values in turn, trained with and refused; the registry has the record of the run alone.
+#[track_caller]
+fn refused(targets: &[&str], change: (&str, &str), code: i32, said: &str) {
+    let setup = desk("count", "auto_deploy = true", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("rows.csv")).unwrap();
+    if !targets.is_empty() {
+        let rows = text.lines().skip(1).zip(targets.iter().cycle());
+        let changed = rows.map(|(line, target)| {
+            let mut line: Vec<&str> = line.split(',').collect();
+            line[4] = target;
+            line.join(",") + "\n"
+        });
+        fs::write(
+            dir.join("rows.csv"),
+            "at,weather,temp,seats,count,busy\n".to_owned() + &changed.collect::<String>(),
+        )
+        .unwrap();
+    }
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    assert!(text.contains(change.0), "{text}");
+    fs::write(dir.join("train.toml"), text.replacen(change.0, change.1, 1)).unwrap();
+    let output = command(&["run", "train.toml"]).current_dir(&dir).output().unwrap();
+    let all = ended(&output, code);
+    assert!(all.contains(said), "{all}");
+    let result: Value =
+        serde_json::from_str(String::from_utf8_lossy(&output.stdout).lines().last().unwrap()).unwrap();
+    assert_eq!((result["status"].as_str(), &result["version"]), (Some("failed"), &Value::Null));
+    let left = files(&dir.join("models"));
+    let is_record = |path: &PathBuf| path.starts_with(dir.join("models/_runs/rentals"));
+    let rest: Vec<&PathBuf> =
+        left.iter().filter(|path| !is_record(path) && !path.starts_with(dir.join("models/_locks"))).collect();
+    assert!(rest.is_empty(), "{rest:?}");
+    assert!(!left.is_empty(), "the run is recorded");
+}
+
+const AS_IT_IS: (&str, &str) = ("", "");
+
+#[test]
+fn a_missing_value_in_the_target() {
+    refused(
+        &["1", "2", "3", "", "5"],
+        AS_IT_IS,
+        3,
+        "800 of 4000 rows have no `count`; mend the data, or set `data.missing_target = \"drop\"`",
+    );
+}
+
+#[test]
+fn a_target_without_any_value() {
+    let drop = ("[data]", "[data]\nmissing_target = \"drop\"");
+    refused(&[""], drop, 3, "4000 of 4000 rows have no `count`");
+}
+
+#[test]
+fn an_empty_date_range() {
+    let range = ("date_column = \"at\"\n", "date_column = \"at\"\ndate_range = { start = \"2031-01-01\" }\n");
+    refused(&[], range, 5, "no rows from 2031-01-01 (included) to the end (excluded); see `data.date_range`");
+}
+
+#[test]
+fn a_constant_target() {
+    refused(&["5"], AS_IT_IS, 3, "`count` is 5 in all of 4000 rows: there is nothing to learn");
+}
+
+#[test]
+fn one_class_only() {
+    let said = "all of 4000 rows are of class `yes`: a classifier needs two; see `data.date_range`";
+    refused(&["yes"], AS_IT_IS, 3, said);
+}
+
+#[test]
+fn a_column_that_vanished() {
+    let said =
+        "column `chairs` (data.columns) is not in the data, which has: at, weather, temp, seats, count, busy";
+    refused(&[], ("\"seats\"]", "\"chairs\"]"), 5, said);
+    refused(
+        &[],
+        ("target_column = \"count\"", "target_column = \"rides\""),
+        5,
+        "column `rides` (data.target_column)",
+    );
+}
+
+/// A training into a bucket that goes wrong in some way; what was said, and what is left below the model.
+#[track_caller]
+fn into(bucket: &Bucket, code: i32) -> String {
+    let setup = desk("count", "auto_deploy = true", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    fs::write(dir.join("train.toml"), text.replace("\"models\"", &format!("{:?}", bucket.url()))).unwrap();
+    let mut command = command(&["run", "train.toml"]);
+    let output = command.envs(bucket.environment()).current_dir(&dir).output().unwrap();
+    ended(&output, code)
+}
+
+fn versions(bucket: &Bucket) -> Vec<Value> {
+    let index = fs::read(bucket.folder().join("rentals/model.json")).unwrap();
+    serde_json::from_slice::<Value>(&index).unwrap()["versions"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_bucket_that_may_not_be_written_is_told_before_anything_is_trained() {
+    let bucket = Bucket::start();
+    bucket.set_rules(vec![Rule::new(Fault::Answer(403, "AccessDenied")).method("PUT")]);
+    let said = into(&bucket, 6);
+    for words in ["access was denied", "do the credentials allow s3:"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("\"step\":\"train\""), "{said}");
+    assert_eq!(files(&bucket.folder()), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_version_that_may_not_be_written_as_a_whole_is_not_visible() {
+    let bucket = Bucket::start();
+    bucket.set_rules(vec![
+        Rule::new(Fault::Answer(403, "AccessDenied")).method("PUT").key("/rentals/1/manifest.json"),
+    ]);
+    let said = into(&bucket, 6);
+    assert!(said.contains("version 1 was reserved, and is not visible"), "{said}");
+    let all = versions(&bucket);
+    assert!(all.len() == 1 && all[0]["state"] != "ready" && all[0]["stage"] == "None", "{all:?}");
+    assert!(!bucket.folder().join("rentals/1/manifest.json").exists());
+    // The next training is a version of its own, and what was left hinders nobody.
+    bucket.heal();
+    into(&bucket, 0);
+    let all = versions(&bucket);
+    assert_eq!(
+        (all.len(), &all[1]["version"], &all[1]["stage"]),
+        (2, &2.into(), &"Production".into()),
+        "{all:?}"
+    );
+}
