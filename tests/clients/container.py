@@ -90,28 +90,28 @@ class Process:
             "set -eu",
             f"root={at(str(folder / 'root'))}",
             "mount -t tmpfs tmpfs $root",
-            "mkdir $root/up $root/work $root/root",
+            "mkdir $root/up $root/work $root/new",
         ]
         lines += [f"echo $$ > {at(str(f / 'cgroup.procs'))}" for f in (group.folders if group else [])]
-        lines += ["mount -t overlay -o lowerdir=/,upperdir=$root/up,workdir=$root/work overlay $root/root"]
+        lines += ["mount -t overlay -o lowerdir=/,upperdir=$root/up,workdir=$root/work overlay $root/new"]
         for place, (source, _) in mounts.items():
-            target = f"$root/root{at(place)}"
+            target = f"$root/new{at(place)}"
             lines += [f"mkdir -p {target}" if source.is_dir() else f"mkdir -p $(dirname {target}); touch {target}"]
         if read_only:
-            lines += ["mount -o remount,ro $root/root"]
+            lines += ["mount -o remount,ro $root/new"]
         lines += [
-            "mount -t proc proc $root/root/proc",
-            "mount --rbind /dev $root/root/dev",
-            "mount --rbind /sys $root/root/sys",
+            "mount -t proc proc $root/new/proc",
+            "mount --rbind /dev $root/new/dev",
+            "mount --rbind /sys $root/new/sys",
         ]
         for place, (source, writable) in mounts.items():
-            lines += [f"mount --bind {at(str(source))} $root/root{at(place)}"]
-            lines += [] if writable else [f"mount -o remount,bind,ro $root/root{at(place)}"]
+            lines += [f"mount --bind {at(str(source))} $root/new{at(place)}"]
+            lines += [] if writable else [f"mount -o remount,bind,ro $root/new{at(place)}"]
         drop = ["setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
         if user is not None:
             drop += [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
         lines += [
-            "exec chroot $root/root "
+            "exec chroot $root/new "
             + shlex.join(
                 [
                     *drop,
