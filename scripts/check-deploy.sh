@@ -33,7 +33,7 @@ kube_tools() {
     tools=$cache/kube-37-2.0.0
     [ ! -e "$tools/complete" ] || return 0
     if [ "$(uname -sm)" != "Linux x86_64" ]; then
-        command -v helm kubectl >/dev/null || fail "install helm and kubectl: there is no build of them to be had for $(uname -sm)"
+        has helm kubectl || fail "install helm and kubectl: there is no build of them to be had for $(uname -sm)"
         mkdir -p "$tools"
         ln -sf "$(command -v helm)" "$(command -v kubectl)" "$tools/"
         return

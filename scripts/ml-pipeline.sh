@@ -206,10 +206,11 @@ job_validate_data() {
     "$sidegate_train" run "$train_config" --until validate --work "$work/validation"
 }
 
+# Production is reached by way of staging and an approval, whatever `auto_deploy` says.
 job_train() {
     local result run name version
     mkdir -p "$work"
-    "$sidegate_train" run "$train_config" --work "$work/runs" | tee "$work/result.json"
+    "$sidegate_train" run "$train_config" --until register --work "$work/runs" | tee "$work/result.json"
     result=$(tail -n 1 "$work/result.json")
     run=$(field run_id <<<"$result")
     name=$(field model <<<"$result")
@@ -307,7 +308,7 @@ json.dump({"model_name": name, "variants": {"champion": {"version": int(version)
 
 # In CI nobody can answer a question; plans of pull requests may not take the lock.
 terraform_in() {
-    TF_IN_AUTOMATION=1 terraform -chdir=deploy/terraform "$@" -input=false
+    TF_IN_AUTOMATION=1 terraform -chdir=deploy/terraform "$1" -input=false "${@:2}"
 }
 
 initialised() {

@@ -12,13 +12,19 @@ locals {
 resource "aws_sagemaker_model" "version" {
   for_each = local.versions
 
-  # Models of SageMaker never change: another image is another model. Names take no dots and underscores.
-  name                     = "${local.name}-${replace(var.model_name, "/[._]/", "-")}-${each.key}-${substr(sha256(var.image_uri), 0, 8)}"
+  # Models of SageMaker never change: another image is another model. Names take no dots and underscores, and 63 letters.
+  name                     = "${trimsuffix(substr("${local.name}-${replace(var.model_name, "/[._]/", "-")}", 0, 42), "-")}-${each.key}-${substr(sha256("${var.model_name} ${var.image_uri}"), 0, 8)}"
   execution_role_arn       = aws_iam_role.sagemaker.arn
   enable_network_isolation = true # it needs nothing beyond its folder
 
   primary_container {
     image = var.image_uri
+
+    # One model at SageMaker's address; enough for /ping and /invocations.
+    environment = {
+      SIDEGATE_HTTP__LISTEN  = "0.0.0.0:8080"
+      SIDEGATE_REGISTRY__URL = "/opt/ml/model/model.onnx"
+    }
 
     model_data_source {
       s3_data_source {

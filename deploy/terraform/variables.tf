@@ -14,8 +14,8 @@ variable "project_name" {
   default     = "sidegate"
 
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,23}$", var.project_name))
-    error_message = "project_name is 2 to 24 lower-case letters, digits and hyphens, a letter first: bucket names take no others."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,20}$", var.project_name))
+    error_message = "project_name is 2 to 21 lower-case letters, digits and hyphens, a letter first: bucket names take no others."
   }
 }
 

@@ -10,7 +10,6 @@ terraform {
 
   # Where the state is, `terraform init -backend-config=backend.hcl` says: bootstrap/ makes the bucket and prints the file.
   backend "s3" {
-    key          = "sidegate/terraform.tfstate"
     encrypt      = true
     use_lockfile = true
   }

@@ -200,10 +200,11 @@ resource "aws_iam_role_policy_attachment" "this" {
 # === what to put where ===
 
 output "backend" {
-  description = "Content of backend.hcl (variable TF_BACKEND of the repository)."
+  description = "Content of backend.hcl (variable TF_BACKEND of the repository); put your environment for ENVIRONMENT, a state each."
   value       = <<-END
     bucket = "${aws_s3_bucket.state.id}"
     region = "${var.aws_region}"
+    key    = "${var.project_name}/ENVIRONMENT.tfstate"
   END
 }
 
