@@ -155,17 +155,9 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let taken_up = match &args.resume {
-        Some(run) => Begun::resumed(&config, &args.work, run, args.from)?,
+        Some(run) => Begun::resumed(&config, &args.work, run, args.from, args.until)?,
         None => Begun::new(&config, &args.work)?,
     };
-    if args.until < taken_up.from {
-        let text = format!(
-            "--until {}: the run is taken up behind that step, at {}",
-            args.until.name(),
-            taken_up.from.name()
-        );
-        return Err(Failure::Config(text));
-    }
     taken_up.train(&config, args.until).1
 }
 
@@ -190,9 +182,15 @@ impl Begun {
         Ok(Self { run: Run::begin(work, config)?, from: Step::Load, writer })
     }
 
-    fn resumed(config: &Config, work: &Path, run: &str, from: Option<Step>) -> Result<Self, Failure> {
+    fn resumed(
+        config: &Config,
+        work: &Path,
+        run: &str,
+        from: Option<Step>,
+        until: Step,
+    ) -> Result<Self, Failure> {
         let writer = registry::open(&config.registry)?;
-        let (run, from) = Run::resume(work, run, config, from)?;
+        let (run, from) = Run::resume(work, run, config, from, until)?;
         Ok(Self { run, from, writer })
     }
 

@@ -117,8 +117,8 @@ pub(crate) fn track(settings: &Tracking, run: &RunView<'_>, say: &mut dyn FnMut(
     };
     run::log(&mut client, &id, run);
     let artifacts = artifacts::Target::of(&id.artifact_uri);
-    artifacts::model(&mut client, artifacts.as_ref(), run);
-    let version = registered::register(&mut client, settings.stages(), &id, run);
+    let there = artifacts::model(&mut client, artifacts.as_ref(), run);
+    let version = registered::register(&mut client, settings.stages(), &id, run, there);
     artifacts::rest(&mut client, artifacts.as_ref(), run);
     client.until(end.max(Instant::now() + Duration::from_millis(1)));
     run::end(&mut client, &id.run_id, run);

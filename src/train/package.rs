@@ -8,6 +8,7 @@ use sidegate::tensor::{Data, Tensor};
 
 use crate::failure::Failure;
 use crate::features::RawBatch;
+use crate::run::write_whole;
 use crate::served::Served;
 
 /// What a raw row looks like, in the folder of a run and beside the model.
@@ -92,7 +93,7 @@ impl Package {
             .then(|| json!({ "format": 1, "rtol": 1e-5, "atol": 1e-5, "cases": self.examples }).to_string());
         let write = |name: &str, bytes: &[u8]| {
             let path = folder.join(name);
-            std::fs::write(&path, bytes).map(|()| path.clone()).map_err(|error| Failure::file(&path, &error))
+            write_whole(&path, bytes).map(|()| path.clone()).map_err(|error| Failure::file(&path, &error))
         };
         let golden = golden.map(|text| write("golden.json", text.as_bytes())).transpose()?;
         let enough = self.learner.seen() >= LEAST_PROFILED;

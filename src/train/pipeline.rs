@@ -7,7 +7,7 @@ mod prove;
 mod show;
 
 use serde_json::json;
-use sidegate::model::Version;
+use sidegate::model::{Stage, Version};
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
@@ -81,15 +81,36 @@ impl Pipeline<'_> {
             self.from = Step::Evaluate;
             self.run.record.back_to(self.from);
         }
+        if self.from == Step::Promote {
+            self.still_the_better()?;
+        }
         if self.from < Step::Register {
             if self.make()?.is_none() {
                 return Ok(None);
             }
         } else if self.config.tracking.is_some() {
-            // Nothing but what is told of the learning is left to read.
-            self.rounds = Trained::read(&self.run.path(kept::FILE))?.rounds;
+            // Nothing but what is told of the learning is left to read, and no tracking fails a training.
+            match Trained::read(&self.run.path(kept::FILE)) {
+                Ok(trained) => self.rounds = trained.rounds,
+                Err(failure) => {
+                    self.progress.say("track", &format!("rounds are not told: {failure}"), json!({}));
+                }
+            }
         }
         registry::publish(self)
+    }
+
+    /// What was held against one version does not replace another.
+    fn still_the_better(&self) -> Result<(), Failure> {
+        let (now, then) = (self.parent.map(Version::get), self.kept_card()?.lineage.parent);
+        let replaces = self.config.auto_deploy && self.config.deployment.stage()? == Stage::Production;
+        match now.filter(|now| replaces && Some(*now) != then && Some(*now) != self.run.record.version) {
+            None => Ok(()),
+            Some(now) => Err(Failure::Gate(format!(
+                "version {now} is in Production since it was judged; --resume {} --from evaluate holds it against that one",
+                self.run.record.run
+            ))),
+        }
     }
 
     /// From rows to everything that a version carries, in the folder of the run.

@@ -8,7 +8,7 @@ use sidegate::config::{self, EngineChoice, RegistryUrl, Sources};
 use sidegate::format::{Format, Model as File};
 use sidegate::model::{ModelName, Stage, Version};
 use sidegate::registry::manifest::Manifest;
-use sidegate::registry::operations::{self, Promotion, Registration};
+use sidegate::registry::operations::{self, Promotion, Registered, Registration};
 use sidegate::registry::store::{Body, Condition, Store};
 use sidegate::registry::writer::Writer;
 use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
@@ -140,9 +140,9 @@ fn register(pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
     let config = pipeline.config;
     let registration = registration(pipeline)?;
     let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
-    let (version, digest) = (done.value.version, done.value.digest);
+    let Registered { version, digest, manifest, .. } = done.value;
     pipeline.run.record.version = Some(version);
-    pipeline.run.record.digest = Some(digest.to_string());
+    pipeline.run.record.digest = Some(manifest);
     let words = format!("version {version} of {} ({digest})", config.name);
     pipeline.over(Step::Register, &words, json!({ "version": version, "digest": digest }))
 }

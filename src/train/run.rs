@@ -3,6 +3,7 @@
 mod resume;
 
 use std::fs::{File, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -157,10 +158,7 @@ impl Run {
     /// When it cannot be written.
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> Result<PathBuf, Failure> {
         let path = self.path(name);
-        // Whole or not at all: a run may be ended at any time, and be taken up by what is there.
-        let part = self.path(&format!(".{name}.part"));
-        let written = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, &path));
-        written.map_err(|error| Failure::file(&path, &error))?;
+        write_whole(&path, bytes.as_ref()).map_err(|error| Failure::file(&path, &error))?;
         Ok(path)
     }
 
@@ -224,6 +222,17 @@ fn lock(folder: &Path) -> Result<File, Failure> {
         // A file system without locks has no way to tell.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(opened),
     }
+}
+
+/// Writes a file whole or not at all, even where the power goes: a run may be ended at any time, and be taken up by what is
+/// there.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let part = path.with_file_name(format!(".{name}.part"));
+    let mut file = File::create(&part)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)
 }
 
 impl Record {

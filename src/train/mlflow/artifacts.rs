@@ -5,9 +5,13 @@ use super::{RunView, Status};
 
 /// Where MLflow takes artifacts.
 const PROXY: &str = "/api/2.0/mlflow-artifacts/artifacts";
-/// The folder of what a gateway needs, within the artifacts.
-pub(super) const MODEL: &str = "model";
-/// What a gateway needs.
+/// The folder of what a gateway needs, within the artifacts: one for each version that came of the run, as what is served
+/// never changes.
+pub(super) fn model_folder(run: &RunView<'_>) -> String {
+    run.version.as_ref().map_or_else(|| "model".to_owned(), |version| format!("model/{}", version.number))
+}
+
+/// What a gateway needs, the model first.
 const SERVED: [&str; 3] = ["model.onnx", "golden.json", "profile.json"];
 /// What people look at.
 const SHOWN: [&str; 9] = [
@@ -41,14 +45,18 @@ impl Target {
     }
 }
 
-/// The model, and what is served beside it.
-pub(super) fn model(client: &mut Client<'_>, target: Option<&Target>, run: &RunView<'_>) {
+/// The model, and what is served beside it; whether the model is there now.
+pub(super) fn model(client: &mut Client<'_>, target: Option<&Target>, run: &RunView<'_>) -> bool {
     let Some(target) = target else {
-        return client.say("artifacts were not tracked: the server keeps them where it takes none itself (mlflow server --serve-artifacts)");
+        client.say("artifacts were not tracked: the server keeps them where it takes none itself (mlflow server --serve-artifacts)");
+        return false;
     };
-    for name in SERVED.iter().filter(|_| run.status != Status::Running) {
-        put(client, target, run, name, MODEL);
+    if run.status == Status::Running {
+        return false;
     }
+    let folder = model_folder(run);
+    SERVED.iter().map(|name| put(client, target, run, name, &folder)).collect::<Vec<_>>().first()
+        == Some(&true)
 }
 
 /// Everything else.
@@ -69,10 +77,9 @@ pub(super) fn rest(client: &mut Client<'_>, target: Option<&Target>, run: &RunVi
     }
 }
 
-fn put(client: &mut Client<'_>, target: &Target, run: &RunView<'_>, name: &str, folder: &str) {
+/// Whether the file is there now.
+fn put(client: &mut Client<'_>, target: &Target, run: &RunView<'_>, name: &str, folder: &str) -> bool {
     let file = run.folder.join(name);
-    if file.is_file() {
-        let below = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-        client.upload(name, &format!("{}/{below}", target.path), &file);
-    }
+    let below = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+    file.is_file() && client.upload(name, &format!("{}/{below}", target.path), &file)
 }

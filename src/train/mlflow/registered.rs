@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sidegate::mlflow::Problem;
-use sidegate::mlflow::types::{ModelVersions, Nothing, Version};
+use sidegate::mlflow::types::{Nothing, Version};
 use sidegate::model::Stage;
 
 use super::client::Client;
@@ -13,12 +14,13 @@ use super::settings::Stages;
 use super::values::{TAG, pairs};
 use super::{RunView, Status, VersionView, artifacts};
 
-/// Registers what the run registered; its number in MLflow.
+/// Registers what the run registered; its number in MLflow. `there`: the run's own artifacts have the model.
 pub(super) fn register(
     client: &mut Client<'_>,
     stages: Stages,
     id: &Id,
     run: &RunView<'_>,
+    there: bool,
 ) -> Option<String> {
     let version = run.version.as_ref().filter(|_| run.status != Status::Running)?;
     let create = json!({ "name": run.model, "tags": [{ "key": "sidegate.model", "value": run.model }] });
@@ -28,9 +30,9 @@ pub(super) fn register(
         Err(Some(problem)) => return client.failed("the model", &problem),
         Err(None) => return None,
     }
-    let number = match known(client, id, run.model) {
+    let number = match known(client, id, run.model, version)? {
         Some(number) => number,
-        None => self::create(client, id, run, version)?,
+        None => self::create(client, id, run, version, there)?,
     };
     if matches!(stages, Stages::Alias | Stages::Both) {
         alias(client, run.model, &number, version);
@@ -41,18 +43,60 @@ pub(super) fn register(
     Some(number)
 }
 
-/// A version that was made of this run already.
-fn known(client: &mut Client<'_>, id: &Id, model: &str) -> Option<String> {
-    let filter = format!("name = '{model}' and run_id = '{}'", id.run_id);
-    let found =
-        client.ask(|server| server.get::<ModelVersions>("model-versions/search", &[("filter", &filter)]));
-    found.ok()?.model_versions.into_iter().next().map(|version| version.version)
+/// Tells which version of ours one of MLflow's is.
+const NUMBER: &str = "sidegate.version";
+
+/// `model-versions/search`, as far as it tells which those are.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    model_versions: Vec<ToldVersion>,
 }
 
-fn create(client: &mut Client<'_>, id: &Id, run: &RunView<'_>, version: &VersionView<'_>) -> Option<String> {
-    let own = format!("{}/{}", id.artifact_uri.trim_end_matches('/'), artifacts::MODEL);
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ToldVersion {
+    version: String,
+    tags: Vec<Tag>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Tag {
+    key: String,
+    value: String,
+}
+
+/// Where this very version was told already, its number there; nothing at all where that cannot be known.
+fn known(client: &mut Client<'_>, id: &Id, model: &str, version: &VersionView<'_>) -> Option<Option<String>> {
+    let filter = format!("name = '{model}' and run_id = '{}'", id.run_id);
+    let found = client.ask(|server| server.get::<Told>("model-versions/search", &[("filter", &filter)]));
+    let number = version.number.to_string();
+    let is_it = |tags: &[Tag]| tags.iter().any(|tag| tag.key == NUMBER && tag.value == number);
+    match found {
+        Ok(found) => {
+            Some(found.model_versions.into_iter().find(|known| is_it(&known.tags)).map(|known| known.version))
+        }
+        Err(Some(problem)) => client.failed("the version", &problem),
+        Err(None) => None,
+    }
+}
+
+fn create(
+    client: &mut Client<'_>,
+    id: &Id,
+    run: &RunView<'_>,
+    version: &VersionView<'_>,
+    there: bool,
+) -> Option<String> {
+    let own = format!("{}/{}", id.artifact_uri.trim_end_matches('/'), artifacts::model_folder(run));
+    let own = there.then_some(own.as_str());
+    if version.source.is_none() && own.is_none() {
+        client.say("the version was not registered there: its model could not be put where others find it");
+        return None;
+    }
     let mut tags = BTreeMap::from([
-        ("sidegate.version", version.number.to_string()),
+        (NUMBER, version.number.to_string()),
         ("sidegate.manifest", version.digest.to_owned()),
         ("sidegate.run", run.name.to_owned()),
     ]);
@@ -68,7 +112,7 @@ fn create(client: &mut Client<'_>, id: &Id, run: &RunView<'_>, version: &Version
         })
     };
     let mut created = Err(None);
-    for source in version.source.into_iter().chain([own.as_str()]) {
+    for source in version.source.into_iter().chain(own) {
         created = client.ask(|server| server.post::<Version>("model-versions/create", &body(source)));
         match &created {
             // A server may take sources of some kinds only; its own artifacts it takes.

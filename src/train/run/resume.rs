@@ -13,30 +13,45 @@ use crate::failure::Failure;
 /// Decides which rows there are and what is learned of them.
 const LEARNED: &[&str] =
     &["name", "target_column", "task", "seed", "data", "validation", "split", "features", "model", "search"];
-/// Decides what is found of the model and said about it.
-const JUDGED: &[&str] = &["evaluation", "gate", "deployment.performance_threshold", "card"];
+/// Decides what is found of the model and said about it, how it is asked, and what it is held against.
+const JUDGED: &[&str] = &[
+    "evaluation",
+    "gate",
+    "export",
+    "deployment.performance_threshold",
+    "card",
+    "registry.url",
+    "registry.config",
+];
+/// Decides where a version is.
+const PLACE: &[&str] = &["registry.url", "registry.config"];
 /// Where and how, not what.
 const FREE: &[&str] = &["data.memory_limit", "data.temp_dir", "data.url_env", "model.library"];
 
 impl Run {
-    /// Takes up a run below `work`, at the first step that is not over or at an earlier one; and says at which.
+    /// Takes up a run below `work`, at the first step that is not over or at an earlier one, up to `until`; and says at
+    /// which. What is refused changes nothing of the run.
     ///
     /// # Errors
-    /// When there is no such run, another process has it, it has not come so far, or the configuration would learn
-    /// something else now.
+    /// When there is no such run, another process has it, it has not come so far or is behind `until`, or the
+    /// configuration would learn something else now.
     pub(crate) fn resume(
         work: &Path,
         name: &str,
         config: &Config,
         from: Option<Step>,
+        until: Step,
     ) -> Result<(Self, Step), Failure> {
         let wrong = |text: String| Failure::Config(format!("--resume {name}: {text}"));
         let folder = work.join(name);
-        let bytes = std::fs::read(folder.join(RECORD)).map_err(|error| {
+        if !folder.is_dir() {
             let hint = sidegate::suggest::meant(name, runs(work).iter().map(String::as_str));
-            wrong(format!("there is no such run in {} ({error}){hint}", work.display()))
-        })?;
+            return Err(wrong(format!("there is no such run in {}{hint}", work.display())));
+        }
+        // Before anything is read: another process may just be writing it.
         let lock = lock(&folder)?;
+        let bytes =
+            std::fs::read(folder.join(RECORD)).map_err(|error| wrong(format!("{RECORD}: {error}")))?;
         let mut record = Record::read(&bytes).map_err(|error| wrong(format!("{RECORD}: {error}")))?;
         if record.model != config.name.as_str() {
             return Err(wrong(format!("it trains {}, and the configuration {}", record.model, config.name)));
@@ -72,31 +87,46 @@ impl Run {
         let from = match from {
             // What is in memory alone between these steps is made again.
             Step::Evaluate | Step::Gate | Step::Export | Step::Prove => Step::Evaluate,
-            Step::Register | Step::Promote if !judged.is_empty() && record.version.is_none() => {
-                Step::Evaluate
-            }
+            Step::Register if !judged.is_empty() => Step::Evaluate,
             Step::Features | Step::Split => Step::Features,
             Step::Load | Step::Validate => Step::Load,
             other => other,
         };
+        if until < from {
+            let text =
+                format!("--until {}: it is taken up behind that step, at {}", until.name(), from.name());
+            return Err(wrong(text));
+        }
+        let moved = changed(PLACE);
+        if from == Step::Promote && !moved.is_empty() {
+            return Err(wrong(format!(
+                "{} changed since it was registered: its version is not there; --from evaluate registers it anew",
+                moved.join(", ")
+            )));
+        }
         record.back_to(from);
         (record.ended, record.reason) = (None, None);
         record.status = "running".into();
-        record.config.clone_from(&config.digest);
+        // What is registered was proven by the configuration that it was proven by.
+        let anew = from < Step::Promote;
+        if anew {
+            record.config.clone_from(&config.digest);
+        }
         let run = Self { folder, record, since: Instant::now(), _lock: lock };
-        run.write(CONFIG, &config.text)?;
+        // In this order: ended in between, it is set back and meets the change again.
         run.save()?;
+        if anew {
+            run.write(CONFIG, &config.text)?;
+        }
         Ok((run, from))
     }
 }
 
 impl Record {
-    /// Forgets this step and those behind it: they are to be taken again.
+    /// Forgets this step and those behind it: they are to be taken again. A version that was made stays told until
+    /// another one is.
     pub(crate) fn back_to(&mut self, from: Step) {
         self.steps.retain(|(step, _)| *step < from);
-        if from <= Step::Register {
-            (self.version, self.digest) = (None, None);
-        }
     }
 
     /// Refuses rows that are not those that the run has learned from; `from` is where it was taken up.
@@ -149,6 +179,8 @@ mod tests {
     #[test]
     fn a_run_is_taken_up_where_what_it_keeps_ends() {
         let gate = TEXT.replace("rmse = 1", "rmse = 2");
+        let export = format!("{TEXT}[export]\ncolumn = true\n");
+        let elsewhere = format!("{TEXT}[registry]\nurl = \"others\"\n");
         for (last, text, asked, from) in [
             (Step::Load, TEXT, None, Step::Load),
             (Step::Validate, TEXT, None, Step::Features),
@@ -160,15 +192,18 @@ mod tests {
             // What was proven is judged again by other rules; what is registered already is not.
             (Step::Prove, &gate, None, Step::Evaluate),
             (Step::Register, &gate, None, Step::Promote),
+            (Step::Promote, &gate, Some(Step::Register), Step::Evaluate),
+            (Step::Prove, &export, None, Step::Evaluate),
+            (Step::Prove, &elsewhere, None, Step::Evaluate),
             (Step::Promote, TEXT, Some(Step::Train), Step::Train),
             (Step::Promote, TEXT, Some(Step::Gate), Step::Evaluate),
         ] {
             let work = tempfile::tempdir().unwrap();
             let name = ended(work.path(), last);
-            let (run, found) = Run::resume(work.path(), &name, &config(text), asked).unwrap();
+            let (run, found) = Run::resume(work.path(), &name, &config(text), asked, Step::Promote).unwrap();
             assert_eq!(found, from, "{last:?} {asked:?}");
             assert!(run.record.steps.iter().all(|(step, _)| *step < from), "{:?}", run.record.steps);
-            assert_eq!(run.record.version, (from == Step::Promote).then_some(3));
+            assert_eq!(run.record.version, (last >= Step::Register).then_some(3), "it is there");
             assert_eq!((run.record.status.as_str(), &run.record.reason), ("running", &None));
         }
     }
@@ -178,7 +213,7 @@ mod tests {
         let work = tempfile::tempdir().unwrap();
         let name = ended(work.path(), Step::Prove);
         let refused = |name: &str, text: &str, from: Option<Step>, why: &str| {
-            let error = Run::resume(work.path(), name, &config(text), from).err().unwrap();
+            let error = Run::resume(work.path(), name, &config(text), from, Step::Promote).err().unwrap();
             assert!(error.code() == 2 && error.to_string().contains(why), "{error} and not {why}");
         };
         let leaves = TEXT.replace("= 7", "= 8").replace("rows.csv", "others.csv");
@@ -192,11 +227,18 @@ mod tests {
         );
         let near = format!("{}x", &name[..name.len() - 1]);
         refused(&near, TEXT, None, &format!("did you mean `{name}`?"));
+        let registered = ended(work.path(), Step::Register);
+        let elsewhere = format!("{TEXT}[registry]\nurl = \"others\"\n");
+        refused(&registered, &elsewhere, None, "registry.url changed since it was registered");
+        let kept = std::fs::read(work.path().join(&registered).join(RECORD)).unwrap();
+        let error = Run::resume(work.path(), &registered, &config(TEXT), Some(Step::Evaluate), Step::Train);
+        assert!(error.err().unwrap().to_string().contains("--until train"));
+        assert!(kept == std::fs::read(work.path().join(&registered).join(RECORD)).unwrap(), "it was refused");
         let over = ended(work.path(), Step::Promote);
         refused(&over, TEXT, None, "--from evaluate goes back");
         // Comments, and where memory goes, change nothing.
         let same = TEXT.replace("[data]", "# more\n[data]\nmemory_limit = 64");
-        let (run, _) = Run::resume(work.path(), &name, &config(&same), None).unwrap();
+        let (run, _) = Run::resume(work.path(), &name, &config(&same), None, Step::Promote).unwrap();
         refused(&name, TEXT, None, "on its way in another process");
         let error = run.record.same_data("sha256:2", Step::Evaluate).unwrap_err();
         assert!(error.code() == 3 && error.to_string().contains("sha256:1 then, sha256:2 now"), "{error}");

@@ -124,21 +124,34 @@ impl Located {
     }
 
     /// The manifest that a registry of ours wrote, with the name and the number that the version has in MLflow; `None`
-    /// for anything else of that name.
+    /// where there is none, or another tool's. One of ours that cannot be used is handed on as it is, for the loader to
+    /// refuse: what came with digests is not served without them.
     fn manifest(
         &self,
         server: &Server,
         (model, version): (&ModelName, Version),
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let Some(path) = self.path(layout::MANIFEST) else { return Ok(None) };
-        let Some(bytes) = self.place.read(server, path, MAX_JSON_BYTES)? else { return Ok(None) };
-        let ours = Manifest::parse_any(&bytes).is_ok_and(|manifest| {
+        let Some(bytes) = self.place.read(server, path, MAX_JSON_BYTES)? else {
+            // It was listed.
+            return Err(StoreError::new(path, Fault::Changed));
+        };
+        let mut manifest = match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(manifest))
+                if ["files", "model"].iter().all(|key| manifest.contains_key(*key)) =>
+            {
+                manifest
+            }
+            Ok(_) => return Ok(None),
+            Err(_) => return Ok(Some(bytes)),
+        };
+        let usable = Manifest::parse_any(&bytes).is_ok_and(|manifest| {
             manifest.files.contains_key(self.model.format.file_name())
                 && self.model.path.rsplit('/').next() == Some(self.model.format.file_name())
         });
-        let Some(Value::Object(mut manifest)) = serde_json::from_slice(&bytes).ok().filter(|_| ours) else {
-            return Ok(None);
-        };
+        if !usable {
+            return Ok(Some(bytes));
+        }
         manifest.insert("model".into(), model.as_str().into());
         manifest.insert("version".into(), version.get().into());
         Ok(serde_json::to_vec(&manifest).ok())

@@ -70,6 +70,12 @@ impl Server {
         let mut config: Config = rest.parse().map_err(|_| {
             "it is no URL such as postgresql://user:password@host/database?sslmode=verify-full".to_owned()
         })?;
+        // What was read past us would be overwritten below.
+        if !base.contains("://") || config.get_ssl_mode() != SslMode::Prefer {
+            return Err("it is no URL such as postgresql://user:password@host/database?sslmode=verify-full \
+                        (`?` in a password is %3F)"
+                .to_owned());
+        }
         // What stays on this machine is not encrypted.
         let hosts = config.get_hosts();
         let local = !hosts.is_empty() && hosts.iter().all(|host| !matches!(host, Host::Tcp(_)));
@@ -111,6 +117,7 @@ mod tests {
         for (url, expected) in [
             ("postgresql://u:secret@h/d?sslmode=on", "disable, prefer, require, verify-ca, verify-full"),
             ("postgresql://u:secret@h:port/d", "no URL such as"),
+            ("host=h user=u password=secret sslmode=require", "no URL such as"),
             ("postgresql://u:secret@h/d?sslcert=secret", "no URL such as"),
         ] {
             let error = Server::parse(url).err().unwrap();
