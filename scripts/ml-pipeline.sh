@@ -20,7 +20,7 @@ Jobs, in order:
   integration    staging answers as the version's file does
   load           LOAD_SCENARIO of loadtests/scenarios on staging
   promote        the version into Production
-  smoke          production serves the version, and answers as its file does
+  smoke          production serves the version, passes `sidegate smoke`, and answers as its file does
   rollback       what was in Production before goes back there, and is held
   release        deploy/terraform/release.auto.tfvars.json: the version for SageMaker
   plan           terraform plan into deploy/terraform/tfplan
@@ -285,8 +285,7 @@ job_smoke() {
     wanted MODEL_NAME MODEL_VERSION
     endpoint PRODUCTION_ENDPOINT
     serves Production
-    curl -fsS "$endpoint/health?model=$MODEL_NAME"
-    echo
+    "$sidegate" smoke "$endpoint" --model "$MODEL_NAME"
     answers "$MODEL_NAME"
     stop
 }

@@ -30,12 +30,14 @@ mod monitor;
 mod outcomes;
 #[cfg(feature = "parquet")]
 mod parquet_file;
+mod peer;
 mod performance;
 mod pin;
 mod probe;
 mod registry;
 mod rows;
 pub mod serve;
+mod smoke;
 mod status;
 mod store;
 mod table;
@@ -53,6 +55,7 @@ pub use outcomes::OutcomesArgs;
 pub use performance::PerformanceArgs;
 pub use pin::PinArgs;
 pub use registry::{Verb, open_registry};
+pub use smoke::SmokeArgs;
 pub use store::open_store;
 pub use trial::Protocol;
 
@@ -163,6 +166,9 @@ pub enum Command {
     /// Ask a running sidegate whether it is live, ready or started
     #[command(after_help = PROBE_EXAMPLES)]
     Probe(ProbeArgs),
+    /// Ask every endpoint of a sidegate that was just deployed, and its models their golden examples
+    #[command(after_help = smoke::EXAMPLES)]
+    Smoke(SmokeArgs),
     /// Keep versions of models: register, promote, roll back, compare, and who decided what
     #[command(subcommand, after_help = registry::EXAMPLES)]
     Registry(Verb),
@@ -220,6 +226,7 @@ pub fn main() -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Probe(args) => probe::run(&args),
+        Command::Smoke(args) => smoke::run(&args),
         Command::Registry(verb) => registry::run(&verb),
         Command::Pin(args) => pin::run(&args),
         Command::Drift(verb) => drift::run(&verb),

@@ -113,6 +113,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "task",
             "telemetry",
             "tensor",
+            "tls",
         ],
     ),
 ];

@@ -81,6 +81,8 @@ mod shadow;
 mod shipped;
 #[path = "it/slow_clients.rs"]
 mod slow_clients;
+#[path = "it/smoke.rs"]
+mod smoke;
 #[cfg(feature = "s3")]
 #[path = "it/survival.rs"]
 mod survival;

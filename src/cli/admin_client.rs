@@ -56,7 +56,7 @@ impl Client {
         }
         let address = match &args.admin {
             Some(address) => address.clone(),
-            None => reachable(admin.listen)?.to_string(),
+            None => reachable(admin.listen, "admin.listen", "with --admin")?.to_string(),
         };
         let token = match args.token_file.as_ref().or(admin.token_file.as_ref()) {
             Some(path) => {
@@ -71,7 +71,7 @@ impl Client {
     pub(super) fn of_data(address: Option<&str>, config: &Config) -> Result<Self, Failure> {
         let address = match address {
             Some(address) => address.trim_start_matches("http://").trim_end_matches('/').to_owned(),
-            None => reachable(config.http.listen)?.to_string(),
+            None => reachable(config.http.listen, "http.listen", "with --http")?.to_string(),
         };
         let tokens = config.auth.token_file.as_deref().map(read_tokens).transpose();
         let token = tokens
@@ -197,11 +197,10 @@ fn exchange(addresses: &[SocketAddr], request: &str, limit: Duration) -> Result<
 }
 
 /// The address to ask for a server that listens there.
-fn reachable(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+pub(super) fn reachable(listen: SocketAddr, key: &str, by: &str) -> Result<SocketAddr, Failure> {
     if listen.port() == 0 {
-        let text =
-            "admin.listen leaves the port open (0); name the one of the line `listening …` with --admin";
-        return Err(Failure::Usage(text.into()));
+        let text = format!("{key} leaves the port open (0); name the one of the line `listening …` {by}");
+        return Err(Failure::Usage(text));
     }
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -12,7 +12,7 @@ use super::{ServeArgs, store};
 use crate::config::{self, Config, Sources, read_tokens};
 use crate::experiment::{self, Experiment};
 use crate::gateway::{self, Gateway, Reloads, Settings};
-use crate::model::{Selector, TensorSpec};
+use crate::model::{Selector, Signature, TensorSpec};
 use crate::monitor::Stores;
 use crate::registry::Registry;
 use crate::serving::loader::Command;
@@ -108,8 +108,18 @@ fn first_look_is_over(serving: &Arc<Serving>) -> Option<()> {
     (!waiting && !loading).then_some(())
 }
 
-/// A request that can be pasted: zeros and empty strings in the right shapes.
+/// A request that can be pasted.
 fn curl(http: std::net::SocketAddr, version: &ServedVersion) -> String {
+    let inputs = zeros(&version.signature);
+    format!(
+        "curl -s -H 'content-type: application/json' http://{http}/v2/models/{}/infer -d {}",
+        version.model,
+        quoted(&json!({"inputs": inputs}).to_string())
+    )
+}
+
+/// Inputs of a request: zeros and empty strings in the right shapes, one row where the model takes any number.
+pub(super) fn zeros(signature: &Signature) -> serde_json::Value {
     let input = |spec: &TensorSpec| {
         let shape: Vec<i64> = spec.shape.iter().map(|d| if *d < 0 { 1 } else { *d }).collect();
         let count = shape.iter().fold(1_i64, |n, &extent| n.saturating_mul(extent)).clamp(0, 4096) as usize;
@@ -120,12 +130,7 @@ fn curl(http: std::net::SocketAddr, version: &ServedVersion) -> String {
         };
         json!({"name": &*spec.name, "shape": shape, "datatype": spec.datatype.name(), "data": vec![value; count]})
     };
-    let inputs: Vec<_> = version.signature.inputs.iter().map(input).collect();
-    format!(
-        "curl -s -H 'content-type: application/json' http://{http}/v2/models/{}/infer -d {}",
-        version.model,
-        quoted(&json!({"inputs": inputs}).to_string())
-    )
+    signature.inputs.iter().map(input).collect()
 }
 
 /// `text` as one word of a shell: names of inputs come from the model file and must not end it.

@@ -2,8 +2,6 @@
 //! fast is either side?
 
 mod asking;
-mod compare;
-mod connection;
 mod derived;
 mod examine;
 mod gateway;
@@ -12,18 +10,17 @@ mod html;
 mod measure;
 mod prepare;
 mod progress;
-mod reply;
 mod report;
 mod requests;
 mod target;
 mod usage;
 mod verdicts;
-pub(super) mod wire;
 
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(super) use self::requests::cells;
 pub use self::target::Protocol;
 
 use self::gateway::Stop;

@@ -8,7 +8,7 @@ mod reply;
 
 pub use decode::{NamedTensor, decode, decode_raw, decode_tensor};
 pub(in crate::protocol) use encode::push_element;
-pub use encode::{AnswerHead, encode, encode_request};
+pub use encode::{AnswerHead, encode, encode_binary_request, encode_request};
 pub use reply::decode_reply;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::cli::csv_file::{CsvFile, Wanted};
-use crate::cli::trial::wire;
+use crate::cli::peer::wire;
 use crate::model::Signature;
 use crate::tensor::Tensor;
 

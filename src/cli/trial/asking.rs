@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
 use super::prepare::Subject;
-use super::reply::{self, Output, excerpt};
-use super::wire;
 use crate::cli::model_file::ModelFile;
+use crate::cli::peer::connection::Connection;
+use crate::cli::peer::reply::{self, Output, excerpt};
+use crate::cli::peer::wire;
 use crate::engine::Scratch;
 use crate::protocol::Request;
 use crate::score::percentile;

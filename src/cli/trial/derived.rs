@@ -1,7 +1,7 @@
 //! What others make of scores: a model that answers probabilities alone is compared with services that answer labels,
 //! or a probability for each class.
 
-use super::reply::{Output, Values};
+use crate::cli::peer::reply::{Output, Values};
 
 /// Rows may add up to one within so much.
 const ROUNDING: f64 = 1e-3;

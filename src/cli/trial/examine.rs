@@ -3,8 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::asking::{Asking, Said, run_alone};
-use super::compare::side_by_side;
-use super::connection::{Connection, Peer};
 use super::gateway::{Choice, Gateway, Stop};
 use super::measure::{self, Plan, Side, Taken};
 use super::prepare::{self, Subject, Way};
@@ -16,6 +14,8 @@ use super::verdicts::Verdicts;
 use crate::cli::TryArgs;
 use crate::cli::failure::Failure;
 use crate::cli::model_file::{Found, ModelFile};
+use crate::cli::peer::compare::side_by_side;
+use crate::cli::peer::connection::{Connection, Peer};
 use crate::config::EngineChoice;
 use crate::engine::{EngineKind, Scratch};
 use crate::format::Model;
@@ -77,6 +77,7 @@ pub(super) fn examine(args: &TryArgs, stop: &Stop) -> Result<Report, Failure> {
         host: "localhost".into(),
         headers: String::new(),
         patience: prepare::patience(args),
+        secure: None,
     };
     let mut trial = Trial { args, subject: &subject, gateway: &gateway, peer, other: &other, report };
     trial.answers()?;
@@ -226,8 +227,8 @@ impl Trial<'_> {
                     && !equality.not_compared.is_empty()
                 {
                     let given = |name: &String| equality.given.contains(name);
-                    let more: Vec<String> =
-                        target.described().outputs.into_iter().filter(|name| !given(name)).collect();
+                    let outputs = target.described().outputs.into_iter().map(|output| output.name);
+                    let more: Vec<String> = outputs.filter(|name| !given(name)).collect();
                     if !more.is_empty() {
                         report
                             .notes

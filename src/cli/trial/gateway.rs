@@ -7,8 +7,8 @@ use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use super::connection::Peer;
 use crate::cli::model_file::Found;
+use crate::cli::peer::connection::Peer;
 use crate::config::Sources;
 use crate::json::Reader;
 use crate::protocol::table::Json;
@@ -163,7 +163,8 @@ impl Gateway {
         };
         self.http = address("http")?;
         let address: SocketAddr = address("admin")?;
-        let admin = Peer { address, host: "localhost".into(), headers: String::new(), patience: LOOK };
+        let admin =
+            Peer { address, host: "localhost".into(), headers: String::new(), patience: LOOK, secure: None };
         while Instant::now() < deadline {
             let answer = admin.ask("GET", "/models", b"")?;
             match state(&answer.body) {

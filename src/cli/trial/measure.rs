@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::connection::{Connection, Peer};
-use super::reply::excerpt;
 use super::usage::{Held, Processes};
+use crate::cli::peer::connection::{Connection, Peer};
+use crate::cli::peer::reply::excerpt;
 
 /// Fewest requests of a turn: below, a percentile means nothing.
 const FEWEST: usize = 20;
@@ -163,8 +163,13 @@ mod tests {
                 });
             }
         });
-        let peer =
-            Peer { address, host: "h".into(), headers: String::new(), patience: Duration::from_secs(5) };
+        let peer = Peer {
+            address,
+            host: "h".into(),
+            headers: String::new(),
+            patience: Duration::from_secs(5),
+            secure: None,
+        };
         let requests = vec![peer.request("POST", "/", "text/plain", b"1")];
         Side { peer, requests, processes: Ok(Processes::of(std::process::id())), taken: Taken::default() }
     }

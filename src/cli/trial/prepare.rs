@@ -3,16 +3,16 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::connection::Peer;
 use super::generate;
-use super::reply::{self, excerpt};
 use super::requests;
 use super::target::{Protocol, Target};
-use super::wire::{self, Form, Slot};
 use crate::cli::TryArgs;
 use crate::cli::csv_file::{CsvFile, Wanted};
 use crate::cli::failure::Failure;
 use crate::cli::model_file::{Found, ModelFile};
+use crate::cli::peer::connection::Peer;
+use crate::cli::peer::reply::{self, excerpt};
+use crate::cli::peer::wire::{self, Form, Slot};
 use crate::cli::rows::{Batch, Columns, MAX_CELLS, Rows};
 use crate::config::{EngineChoice, Sources, load_leniently};
 use crate::model::Reason;
@@ -214,7 +214,7 @@ impl Subject {
             let name = form.name.clone();
             let way = Way::Form(form);
             let request = self.request(&target.peer, &target.path, &way, first);
-            let connection = super::connection::Connection::open(&target.peer);
+            let connection = crate::cli::peer::connection::Connection::open(&target.peer);
             let answer = connection.and_then(|mut connection| connection.ask(&request));
             let answer = answer.map_err(|error| Failure::Failed(format!("{}: {error}", target.url)))?;
             if answer.status == 200 && reply::read(&answer.body).is_ok() {

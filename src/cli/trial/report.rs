@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::compare::Equality;
 use super::measure::Taken;
 use super::usage::Processes;
+use crate::cli::peer::compare::Equality;
 use crate::cli::table;
 use crate::score::percentile;
 

@@ -161,7 +161,7 @@ fn write(value: &Json, out: &mut Vec<u8>) {
 }
 
 /// Decoded inputs as cells, row by row.
-pub(super) fn cells(inputs: &[Tensor]) -> Vec<Vec<Vec<u8>>> {
+pub(in crate::cli) fn cells(inputs: &[Tensor]) -> Vec<Vec<Vec<u8>>> {
     let rows = inputs.first().map_or(1, Tensor::rows);
     let line = |row: usize| {
         let of = |tensor: &Tensor| {

@@ -1,15 +1,14 @@
 //! The other side: where it is, which protocol it speaks, and what it calls its inputs.
 
-use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::Value;
 
-use super::connection::Peer;
-use super::reply::excerpt;
-use super::wire::Described;
 use crate::cli::failure::Failure;
+use crate::cli::peer::connection::Peer;
+use crate::cli::peer::described::Description;
+use crate::cli::peer::reply::excerpt;
 
 /// What a service speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -40,13 +39,6 @@ pub(super) struct Target {
     pub(super) path: String,
     pub(super) protocol: Protocol,
     pub(super) peer: Peer,
-}
-
-/// A model as its server describes it.
-#[derive(Debug, Default)]
-pub(super) struct Description {
-    pub(super) inputs: Vec<Described>,
-    pub(super) outputs: Vec<String>,
 }
 
 // === impl Protocol ===
@@ -90,34 +82,8 @@ impl Target {
         model: &str,
     ) -> Result<Self, Failure> {
         let usage = |text: String| Failure::Usage(format!("--against {url}: {text}"));
-        let Some(rest) = url.strip_prefix("http://") else {
-            return Err(usage(if url.starts_with("https://") {
-                "https is not spoken here; name the service behind its proxy with http://, or forward a port to it".into()
-            } else {
-                "a URL begins with http://".into()
-            }));
-        };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        if authority.is_empty() || authority.contains('@') || !url.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(usage("it is no URL like http://127.0.0.1:8080/v2/models/NAME/infer".into()));
-        }
-        let has_port =
-            authority.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
-        let with_port = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-        let resolved = with_port.to_socket_addrs().map(|mut all| all.next());
-        let address = match resolved {
-            Ok(Some(address)) => address,
-            Ok(None) => return Err(usage("the name has no address".into())),
-            Err(error) => return Err(usage(format!("`{authority}` has no address ({error})"))),
-        };
-        for header in headers {
-            let valid = header.split_once(':').is_some_and(|(name, _)| !name.is_empty());
-            if !valid || header.contains(['\r', '\n']) {
-                return Err(Failure::Usage("--header takes `name: value`".into()));
-            }
-        }
-        let headers = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        let peer = Peer { address, host: authority.to_owned(), headers, patience };
+        let (peer, path) = Peer::at(url, headers, patience).map_err(usage)?;
+        let path = path.as_str();
         let (path, protocol) = match (known(path), forced) {
             (Some((path, protocol)), None) => (path, protocol),
             (_, Some(protocol)) if path.len() > 1 => (with_ending(path, protocol), protocol),
@@ -133,7 +99,7 @@ impl Target {
                 other => Failure::Failed(format!("{url}: {other}")),
             })?,
         };
-        Ok(Self { url: format!("http://{authority}{path}"), path, protocol, peer })
+        Ok(Self { url: format!("{}{path}", peer.origin()), path, protocol, peer })
     }
 
     /// What the server says of its inputs and outputs; nothing where it says nothing.
@@ -141,20 +107,7 @@ impl Target {
         let path = self.path.split('?').next().and_then(|path| path.strip_suffix("/infer"));
         let answer = path.and_then(|path| self.peer.ask("GET", path, b"").ok());
         let body = answer.filter(|answer| answer.status == 200).map(|answer| answer.body).unwrap_or_default();
-        let metadata: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let input = |input: &Value| {
-            let extents = input["shape"].as_array().into_iter().flatten();
-            Some(Described {
-                name: input["name"].as_str()?.to_owned(),
-                datatype: input["datatype"].as_str()?.to_owned(),
-                shape: extents.map(|extent| extent.as_i64().unwrap_or(-1)).collect(),
-            })
-        };
-        let list = |key: &str| metadata[key].as_array().cloned().unwrap_or_default();
-        Description {
-            inputs: list("inputs").iter().filter_map(input).collect(),
-            outputs: list("outputs").iter().filter_map(|o| o["name"].as_str().map(str::to_owned)).collect(),
-        }
+        Description::of(&serde_json::from_slice(&body).unwrap_or_default())
     }
 }
 
@@ -300,7 +253,7 @@ mod tests {
     #[test]
     fn what_cannot_be_asked_says_what_can() {
         for (url, part) in [
-            ("https://127.0.0.1/predict", "https is not spoken here"),
+            ("ftp://127.0.0.1/predict", "begins with http:// or https://"),
             ("127.0.0.1:80/predict", "begins with http://"),
             ("http:///predict", "is no URL"),
             ("http://127.0.0.1:1/score", "--protocol"),

@@ -1,8 +1,8 @@
 //! Judges all answers while only few of them are held.
 
 use super::asking::Said;
-use super::compare::{Answers, Equality, Judge};
 use super::derived;
+use crate::cli::peer::compare::{Answers, Equality, Judge};
 
 /// Requests from whose answers it is found out which outputs belong together.
 const SAMPLE: usize = 64;

@@ -124,7 +124,26 @@ pub fn encode_request(signature: &Signature, request: &Request, out: &mut Vec<u8
     Ok(())
 }
 
-fn push_output(out: &mut Vec<u8>, name: &str, tensor: &Tensor, binary: bool, tokens: bool) -> Result<()> {
+/// Appends a request for all outputs as binary tensors; returns how much of it is JSON, which the header
+/// `Inference-Header-Content-Length` says.
+pub fn encode_binary_request(signature: &Signature, request: &Request, out: &mut Vec<u8>) -> usize {
+    let start = out.len();
+    out.extend_from_slice(b"{\"inputs\":[");
+    let inputs = || signature.inputs.iter().zip(&request.inputs);
+    for (position, (spec, tensor)) in inputs().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        push_head(out, &spec.name, tensor);
+        push_binary_size(out, tensor);
+    }
+    out.extend_from_slice(b"]}");
+    let length = out.len() - start;
+    inputs().for_each(|(_, tensor)| binary::write(out, &tensor.data));
+    length
+}
+
+fn push_head(out: &mut Vec<u8>, name: &str, tensor: &Tensor) {
     out.extend_from_slice(b"{\"name\":");
     push_string(out, name.as_bytes());
     out.extend_from_slice(b",\"datatype\":\"");
@@ -136,10 +155,18 @@ fn push_output(out: &mut Vec<u8>, name: &str, tensor: &Tensor, binary: bool, tok
         }
         push_u64(out, extent as u64);
     }
+}
+
+fn push_binary_size(out: &mut Vec<u8>, tensor: &Tensor) {
+    out.extend_from_slice(b"],\"parameters\":{\"binary_data_size\":");
+    push_u64(out, binary::size(&tensor.data) as u64);
+    out.extend_from_slice(b"}}");
+}
+
+fn push_output(out: &mut Vec<u8>, name: &str, tensor: &Tensor, binary: bool, tokens: bool) -> Result<()> {
+    push_head(out, name, tensor);
     if binary {
-        out.extend_from_slice(b"],\"parameters\":{\"binary_data_size\":");
-        push_u64(out, binary::size(&tensor.data) as u64);
-        out.extend_from_slice(b"}}");
+        push_binary_size(out, tensor);
         return Ok(());
     }
     out.extend_from_slice(b"],\"data\":[");

@@ -177,7 +177,7 @@ fn without_a_bucket_the_version_is_of_the_runs_own_artifacts() {
             server.get("model-versions/get", &[("name", model.as_str()), ("version", "1")]).unwrap();
         let version = &found["model_version"];
         assert_eq!(version["current_stage"], stage);
-        assert!(version["source"].as_str().unwrap().ends_with("/artifacts/model"), "{version}");
+        assert!(version["source"].as_str().unwrap().ends_with("/artifacts/model/7"), "{version}");
         let alias =
             server.get::<Value>("registered-models/alias", &[("name", &model), ("alias", "challenger")]);
         assert_eq!(alias.is_ok(), aliases);

@@ -7,20 +7,20 @@ use crate::tensor::{Data, Datatype, Tensor};
 
 /// What an answer says under one name.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Output {
-    pub(super) name: String,
-    pub(super) values: Values,
+pub(in crate::cli) struct Output {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) values: Values,
     /// Whether the numbers are single precision, so that digits beyond it mean nothing.
-    pub(super) single: bool,
+    pub(in crate::cli) single: bool,
     /// Whether it is known to be no number with a fraction.
-    pub(super) label: bool,
+    pub(in crate::cli) label: bool,
     /// Whether it was made of another output, to be compared with what has that form.
-    pub(super) derived: bool,
+    pub(in crate::cli) derived: bool,
 }
 
 /// Values of all rows, row-major.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
+pub(in crate::cli) enum Values {
     Numbers(Vec<f64>),
     Texts(Vec<String>),
 }
@@ -48,7 +48,7 @@ const MOST: usize = 256;
 // === impl Values ===
 
 impl Values {
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::cli) fn len(&self) -> usize {
         match self {
             Self::Numbers(values) => values.len(),
             Self::Texts(values) => values.len(),
@@ -60,7 +60,7 @@ impl Values {
 ///
 /// # Errors
 /// When it is no JSON or holds no values.
-pub(super) fn read(body: &[u8]) -> Result<Vec<Output>, String> {
+pub(in crate::cli) fn read(body: &[u8]) -> Result<Vec<Output>, String> {
     let mut reader = Reader::new(body);
     let document = Json::read(&mut reader).and_then(|document| reader.end().map(|()| document));
     let document = document.map_err(|error| format!("no JSON ({error}): {}", excerpt(body)))?;
@@ -71,7 +71,7 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<Output>, String> {
 }
 
 /// The same for tensors of an engine in this process.
-pub(super) fn of_tensors(specs: &[TensorSpec], tensors: &[Tensor]) -> Vec<Output> {
+pub(in crate::cli) fn of_tensors(specs: &[TensorSpec], tensors: &[Tensor]) -> Vec<Output> {
     macro_rules! numbers {
         ($values:expr) => {
             Values::Numbers($values.iter().map(|value| *value as f64).collect())
@@ -108,7 +108,7 @@ pub(super) fn of_tensors(specs: &[TensorSpec], tensors: &[Tensor]) -> Vec<Output
 }
 
 /// The start of an answer, for people.
-pub(super) fn excerpt(body: &[u8]) -> String {
+pub(in crate::cli) fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(1200)]);
     let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
     if plain.trim().is_empty() { "(empty)".into() } else { plain }
@@ -202,7 +202,7 @@ fn flatten(item: &Json, numbers: &mut Vec<f64>, texts: &mut Vec<String>) -> Opti
 }
 
 /// One row of an output as people read it.
-pub(super) fn show(values: &Values, row: usize, rows: usize) -> String {
+pub(in crate::cli) fn show(values: &Values, row: usize, rows: usize) -> String {
     let width = values.len().checked_div(rows).unwrap_or(0);
     let range = row * width..(row + 1) * width;
     let cells: Vec<String> = match values {

@@ -1,9 +1,10 @@
-//! One keep-alive connection to a server that is measured. Blocking, so that little else is measured along.
+//! One keep-alive connection to a server. Blocking, so that little else is measured along where that is what it is for.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use super::transport::{Secure, Stream};
 use crate::cli::answer::{Answer, parse};
 
 /// For connecting: beyond it nobody is there.
@@ -14,21 +15,23 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// Where to send, and how long to wait.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(in crate::cli) struct Peer {
     /// Resolved once: looking names up is not what is measured.
-    pub(super) address: SocketAddr,
+    pub(in crate::cli) address: SocketAddr,
     /// What the `Host` header says.
-    pub(super) host: String,
+    pub(in crate::cli) host: String,
     /// More headers for every request, each with its line end.
-    pub(super) headers: String,
+    pub(in crate::cli) headers: String,
     /// For one answer.
-    pub(super) patience: Duration,
+    pub(in crate::cli) patience: Duration,
+    /// For https.
+    pub(in crate::cli) secure: Option<Box<Secure>>,
 }
 
 /// A connection, opened again when the server closed it.
-pub(super) struct Connection<'a> {
+pub(in crate::cli) struct Connection<'a> {
     peer: &'a Peer,
-    stream: Option<TcpStream>,
+    stream: Option<Box<dyn Stream>>,
     buffer: Vec<u8>,
     chunk: Vec<u8>,
 }
@@ -36,12 +39,72 @@ pub(super) struct Connection<'a> {
 // === impl Peer ===
 
 impl Peer {
+    /// Who answers at a URL, and the path that it names there; `headers` are `name: value`, for every request.
+    ///
+    /// # Errors
+    /// When it is no URL of a server, or nothing is known by its name; in words that follow the URL.
+    pub(in crate::cli) fn at(
+        url: &str,
+        headers: &[String],
+        patience: Duration,
+    ) -> Result<(Self, String), String> {
+        let (rest, port, https) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, 80, false),
+            (_, Some(rest)) => (rest, 443, true),
+            _ => return Err("a URL begins with http:// or https://".into()),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        if authority.is_empty() || authority.contains('@') || !url.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("it is no URL like http://127.0.0.1:8080/v2/models/NAME/infer".into());
+        }
+        let named = authority.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+        let with_port = if named.is_some() { authority.to_owned() } else { format!("{authority}:{port}") };
+        let address = match with_port.to_socket_addrs().map(|mut all| all.next()) {
+            Ok(Some(address)) => address,
+            Ok(None) => return Err("the name has no address".into()),
+            Err(error) => return Err(format!("`{authority}` has no address ({error})")),
+        };
+        for header in headers {
+            let valid = header.split_once(':').is_some_and(|(name, _)| !name.is_empty());
+            if !valid || header.contains(['\r', '\n']) {
+                return Err("--header takes `name: value`".into());
+            }
+        }
+        let headers = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let host = named.map_or(authority, |(host, _)| host);
+        let secure = https.then(|| Secure::new(host).map(Box::new)).transpose()?;
+        let peer = Self { address, host: authority.to_owned(), headers, patience, secure };
+        Ok((peer, path.to_owned()))
+    }
+
+    /// The URL without a path.
+    pub(in crate::cli) fn origin(&self) -> String {
+        format!("http{}://{}", if self.secure.is_some() { "s" } else { "" }, self.host)
+    }
+
     /// The bytes of a request.
-    pub(super) fn request(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+    pub(in crate::cli) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Vec<u8> {
         let typed = if method == "GET" { String::new() } else { format!("content-type: {content_type}\r\n") };
+        self.request_with(method, path, &typed, body)
+    }
+
+    /// The same with headers that say more of the body, each with its line end.
+    pub(in crate::cli) fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> Vec<u8> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sidegate-try/{}\r\naccept: application/json\r\n\
-             {typed}{}content-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: sidegate/{}\r\naccept: application/json\r\n\
+             {headers}{}content-length: {}\r\n\r\n",
             self.host,
             env!("CARGO_PKG_VERSION"),
             self.headers,
@@ -51,7 +114,7 @@ impl Peer {
     }
 
     /// One request on a connection of its own.
-    pub(super) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, String> {
+    pub(in crate::cli) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Result<Answer, String> {
         Connection::open(self)?.ask(&self.request(method, path, "application/json", body))
     }
 }
@@ -63,7 +126,7 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// When nobody is there.
-    pub(super) fn open(peer: &'a Peer) -> Result<Self, String> {
+    pub(in crate::cli) fn open(peer: &'a Peer) -> Result<Self, String> {
         let mut connection = Self { peer, stream: None, buffer: Vec::new(), chunk: vec![0; 64 << 10] };
         connection.connect()?;
         Ok(connection)
@@ -77,7 +140,12 @@ impl<'a> Connection<'a> {
             .and(stream.set_read_timeout(Some(self.peer.patience)))
             .and(stream.set_write_timeout(Some(self.peer.patience)));
         set.map_err(|error| error.to_string())?;
-        self.stream = Some(stream);
+        self.stream = Some(match &self.peer.secure {
+            None => Box::new(stream),
+            Some(secure) => {
+                secure.over(stream).map_err(|error| format!("{}: {error}", self.peer.origin()))?
+            }
+        });
         Ok(())
     }
 
@@ -85,7 +153,7 @@ impl<'a> Connection<'a> {
     ///
     /// # Errors
     /// When there is no answer.
-    pub(super) fn ask(&mut self, request: &[u8]) -> Result<Answer, String> {
+    pub(in crate::cli) fn ask(&mut self, request: &[u8]) -> Result<Answer, String> {
         let reused = self.stream.is_some();
         match self.exchange(request) {
             Err(Gone::BeforeTheAnswer(_)) if reused => {
@@ -103,7 +171,7 @@ impl<'a> Connection<'a> {
         let Some(stream) = &mut self.stream else { return Err(Gone::Failed("not connected".into())) };
         let deadline = Instant::now() + self.peer.patience;
         // A server that refuses early stops reading; its answer counts, not the broken pipe.
-        let written = stream.write_all(request);
+        let written = stream.write_all(request).and_then(|()| stream.flush());
         self.buffer.clear();
         let result = loop {
             let read = match stream.read(&mut self.chunk) {
@@ -180,7 +248,13 @@ mod tests {
                 }
             }
         });
-        Peer { address, host: "h".into(), headers: String::new(), patience: Duration::from_millis(300) }
+        Peer {
+            address,
+            host: "h".into(),
+            headers: String::new(),
+            patience: Duration::from_millis(300),
+            secure: None,
+        }
     }
 
     const YES: &str = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\ny";

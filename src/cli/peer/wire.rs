@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::described::Described;
 use crate::cli::rows::{Columns, Rows};
 use crate::json::{Number, Reader, push_f64, push_i64, push_string};
 use crate::model::Signature;
@@ -10,10 +11,10 @@ use crate::tensor::Datatype;
 
 /// A body with places for rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Form {
+pub(in crate::cli) struct Form {
     /// For flags and reports.
-    pub(super) name: String,
-    pub(super) content_type: &'static str,
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) content_type: &'static str,
     template: String,
 }
 
@@ -53,20 +54,12 @@ const PLACES: [(&str, Fill); 6] = [
 
 /// One tensor of an OIP request: some columns of the rows under a name.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Slot {
-    pub(super) name: String,
-    pub(super) datatype: Datatype,
+pub(in crate::cli) struct Slot {
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) datatype: Datatype,
     /// Extents behind the batch; `None` for a tensor without any dimension.
     tail: Option<Vec<usize>>,
     columns: Vec<usize>,
-}
-
-/// An input as another server describes it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Described {
-    pub(super) name: String,
-    pub(super) datatype: String,
-    pub(super) shape: Vec<i64>,
 }
 
 // === impl Form ===
@@ -76,7 +69,7 @@ impl Form {
     ///
     /// # Errors
     /// When it is neither.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::cli) fn parse(text: &str) -> Result<Self, String> {
         if text.contains("{{") {
             if !PLACES.iter().any(|(place, _)| text.contains(place)) {
                 let places: Vec<&str> = PLACES.iter().map(|(place, _)| *place).collect();
@@ -99,7 +92,7 @@ impl Form {
     }
 
     /// The forms of this list that these rows can take, in its order.
-    pub(super) fn all(names: &[&str], rows: &Rows, per_request: usize) -> Vec<Self> {
+    pub(in crate::cli) fn all(names: &[&str], rows: &Rows, per_request: usize) -> Vec<Self> {
         let forms = names.iter().filter_map(|name| Self::named(name));
         forms.filter(|form| form.fits(rows, per_request)).collect()
     }
@@ -112,7 +105,7 @@ impl Form {
     }
 
     /// The body of some rows.
-    pub(super) fn body(&self, rows: &Rows, range: &Range<usize>) -> Vec<u8> {
+    pub(in crate::cli) fn body(&self, rows: &Rows, range: &Range<usize>) -> Vec<u8> {
         let (mut out, mut rest) = (Vec::new(), self.template.as_str());
         while let Some(at) = rest.find("{{") {
             out.extend_from_slice(&rest.as_bytes()[..at]);
@@ -185,7 +178,7 @@ fn csv_line(rows: &Rows, row: usize, out: &mut Vec<u8>) {
 // === tensors ===
 
 /// The tensors of sidegate's own signature.
-pub(super) fn own_slots(signature: &Signature, columns: &Columns) -> Vec<Slot> {
+pub(in crate::cli) fn own_slots(signature: &Signature, columns: &Columns) -> Vec<Slot> {
     let mut start = 0;
     let slot = |(spec, width): (&crate::model::TensorSpec, &usize)| {
         let from = start;
@@ -205,7 +198,11 @@ pub(super) fn own_slots(signature: &Signature, columns: &Columns) -> Vec<Slot> {
 ///
 /// # Errors
 /// When the widths do not add up, or a datatype is unknown.
-pub(super) fn their_slots(inputs: &[Described], own: &[Slot], rows: &Rows) -> Result<Vec<Slot>, String> {
+pub(in crate::cli) fn their_slots(
+    inputs: &[Described],
+    own: &[Slot],
+    rows: &Rows,
+) -> Result<Vec<Slot>, String> {
     // Some servers leave out what is behind the batch; a single input takes it all.
     let vague = |input: &Described| Described { shape: vec![-1, rows.width as i64], ..input.clone() };
     let filled: Vec<Described>;
@@ -266,7 +263,7 @@ fn tail(shape: &[i64], width: usize) -> Option<Vec<usize>> {
 }
 
 /// An OIP request of some rows, for these outputs or for those that are given unasked.
-pub(super) fn oip(slots: &[Slot], outputs: &[String], rows: &Rows, range: &Range<usize>) -> Vec<u8> {
+pub(in crate::cli) fn oip(slots: &[Slot], outputs: &[String], rows: &Rows, range: &Range<usize>) -> Vec<u8> {
     let mut out = b"{\"inputs\":".to_vec();
     list(0..slots.len(), &mut out, |index, out| {
         let slot = &slots[index];

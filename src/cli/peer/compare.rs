@@ -12,11 +12,11 @@ const TIE: f64 = 1e-5;
 
 /// The answers of both sides to one request.
 #[derive(Debug)]
-pub(super) struct Answers {
-    pub(super) request: usize,
-    pub(super) rows: usize,
-    pub(super) ours: Vec<Output>,
-    pub(super) theirs: Vec<Output>,
+pub(in crate::cli) struct Answers {
+    pub(in crate::cli) request: usize,
+    pub(in crate::cli) rows: usize,
+    pub(in crate::cli) ours: Vec<Output>,
+    pub(in crate::cli) theirs: Vec<Output>,
 }
 
 /// One output of theirs with what it is compared with.
@@ -30,40 +30,40 @@ struct Pair {
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Equality {
-    pub(super) rows: usize,
-    pub(super) equal: usize,
+pub(in crate::cli) struct Equality {
+    pub(in crate::cli) rows: usize,
+    pub(in crate::cli) equal: usize,
     /// Labels that differ where the two best scores are as good as equal; counted as equal.
-    pub(super) ties: usize,
+    pub(in crate::cli) ties: usize,
     /// Largest absolute difference of two finite numbers.
-    pub(super) largest: f64,
-    pub(super) tolerance: f64,
-    pub(super) first: Option<Difference>,
+    pub(in crate::cli) largest: f64,
+    pub(in crate::cli) tolerance: f64,
+    pub(in crate::cli) first: Option<Difference>,
     /// Which output stands against which.
-    pub(super) compared: Vec<String>,
+    pub(in crate::cli) compared: Vec<String>,
     /// The outputs that the other side gives.
     #[serde(skip)]
-    pub(super) given: Vec<String>,
+    pub(in crate::cli) given: Vec<String>,
     /// Outputs of ours that the other side does not give.
-    pub(super) not_compared: Vec<String>,
+    pub(in crate::cli) not_compared: Vec<String>,
 }
 
 /// The first row that differs.
 #[derive(Debug, PartialEq, Serialize)]
-pub(super) struct Difference {
-    pub(super) request: usize,
-    pub(super) row: usize,
-    pub(super) output: String,
-    pub(super) ours: String,
-    pub(super) theirs: String,
+pub(in crate::cli) struct Difference {
+    pub(in crate::cli) request: usize,
+    pub(in crate::cli) row: usize,
+    pub(in crate::cli) output: String,
+    pub(in crate::cli) ours: String,
+    pub(in crate::cli) theirs: String,
     /// Filled in by who knows the rows.
-    pub(super) inputs: Vec<(String, String)>,
+    pub(in crate::cli) inputs: Vec<(String, String)>,
 }
 
 /// Compares answer by answer, once it is known what belongs together.
-pub(super) struct Judge {
+pub(in crate::cli) struct Judge {
     pairs: Vec<Pair>,
-    pub(super) found: Equality,
+    pub(in crate::cli) found: Equality,
 }
 
 // === impl Judge ===
@@ -74,7 +74,7 @@ impl Judge {
     /// An output belongs to the one of its name, kind and width, unless they hardly agree while another agrees always:
     /// services call labels and probabilities by the same name. Else it belongs to that of its kind and width with which it agrees most often, or
     /// that is nearest. Nothing is made equal by that: where no choice agrees, the differences are reported.
-    pub(super) fn new(sample: &[Answers], tolerance: f64) -> Option<Self> {
+    pub(in crate::cli) fn new(sample: &[Answers], tolerance: f64) -> Option<Self> {
         let first = sample.first()?;
         let mut pairs = Vec::new();
         for theirs in &first.theirs {
@@ -120,7 +120,7 @@ impl Judge {
     }
 
     /// Counts a request that a side did not answer; the texts say what came instead.
-    pub(super) fn unanswered(&mut self, request: usize, rows: usize, ours: &str, theirs: &str) {
+    pub(in crate::cli) fn unanswered(&mut self, request: usize, rows: usize, ours: &str, theirs: &str) {
         self.found.rows += rows;
         self.found.first.get_or_insert_with(|| Difference {
             request,
@@ -133,7 +133,7 @@ impl Judge {
     }
 
     /// Counts one request's rows.
-    pub(super) fn take(&mut self, answers: &Answers) {
+    pub(in crate::cli) fn take(&mut self, answers: &Answers) {
         for row in 0..answers.rows {
             let (mut equal, mut tie) = (true, false);
             for pair in &self.pairs {
@@ -287,7 +287,7 @@ fn difference(answers: &Answers, pair: &Pair, row: usize) -> Difference {
 }
 
 /// What both sides said to the first row, where nothing can be compared.
-pub(super) fn side_by_side(answers: &Answers) -> (String, String) {
+pub(in crate::cli) fn side_by_side(answers: &Answers) -> (String, String) {
     let all = |outputs: &[Output]| {
         let one = |output: &Output| {
             let text = if output.values.len().is_multiple_of(answers.rows.max(1)) {
