@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::registry::{WriterArgs, duration, key, writer};
-use super::{complain, say};
+use super::{Signals, complain, say};
 use crate::config::{self, Config, Sources};
 use crate::experiment::{Experiment, Mode};
 use crate::monitor::{fleet, now};
@@ -27,6 +27,7 @@ The configuration has the experiments that the sidecars have. They publish with 
 goes into the model's model.json, which sidecars follow within one look of theirs, and a variant that won is promoted.
 With monitor.publish_interval_ms they publish windows of features too, of versions that came with a profile.json; those of
 all are added up and held against it.
+It ends by SIGTERM or Ctrl-C when a look is over, at a second one at once.
 A hold (sidegate registry hold) is respected. Several monitors do no harm: what one decided, the others find.";
 
 /// Flags of `sidegate monitor`.
@@ -75,6 +76,8 @@ fn watch(args: &MonitorArgs) -> Result<(), Failure> {
         ));
     }
     let (writer, key) = (writer(&args.writer)?, key(args.key.as_deref())?);
+    let signals =
+        Signals::listen().map_err(|error| Failure::Failed(format!("signals cannot be heard: {error}")))?;
     let mut last: Vec<String> = vec![String::new(); config.experiments.len()];
     let budget = Some(config.monitor.false_alarms as f64).filter(|_| !args.once);
     let mut features = publishes.then(|| Features::new(budget));
@@ -108,10 +111,9 @@ fn watch(args: &MonitorArgs) -> Result<(), Failure> {
                 *last = line;
             }
         }
-        if args.once {
+        if args.once || !signals.wait(args.interval) {
             return Ok(());
         }
-        std::thread::sleep(args.interval);
     }
 }
 

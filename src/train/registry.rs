@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use sidegate::config::{self, EngineChoice, RegistryUrl, Sources};
 use sidegate::format::{Format, Model as File};
 use sidegate::model::{ModelName, Stage, Version};
+use sidegate::registry::digest::Digest;
 use sidegate::registry::manifest::Manifest;
 use sidegate::registry::operations::{self, Promotion, Registered, Registration};
 use sidegate::registry::store::{Body, Condition, Store};
@@ -138,13 +139,40 @@ pub(crate) fn publish(pipeline: &mut Pipeline<'_>) -> Reached<()> {
 fn register(pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
     let Some(writer) = &pipeline.writer else { return Ok(false) };
     let config = pipeline.config;
-    let registration = registration(pipeline)?;
-    let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
-    let Registered { version, digest, manifest, .. } = done.value;
+    let (version, digest, manifest) = match registered_before(pipeline, writer) {
+        Some(found) => found,
+        None => {
+            let registration = registration(pipeline)?;
+            let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
+            let Registered { version, digest, manifest, .. } = done.value;
+            (version, digest, manifest)
+        }
+    };
     pipeline.run.record.version = Some(version);
     pipeline.run.record.digest = Some(manifest);
     let words = format!("version {version} of {} ({digest})", config.name);
     pipeline.over(Step::Register, &words, json!({ "version": version, "digest": digest }))
+}
+
+/// The version that this run made before it ended without a word: its number, and the digests of its model file and its
+/// manifest.
+fn registered_before(pipeline: &Pipeline<'_>, writer: &Writer) -> Option<(u64, String, String)> {
+    let (run, store, model) = (&pipeline.run, writer.store(), &pipeline.config.name);
+    // Nothing is told of a version that the record knows: what is registered now is another one.
+    if run.record.version.is_some() {
+        return None;
+    }
+    let evidence = Some(format!("run:{}", run.record.run));
+    let trail = operations::log(store, model, None).ok()?;
+    let made = trail.entries.iter().rev().find(|e| e.verb == "register" && e.evidence == evidence)?;
+    let version = Version::new(made.version?)?;
+    let key = layout::file(model, version, layout::MANIFEST);
+    let bytes = store.read(&key, MAX_JSON_BYTES, None).ok()?.bytes()?;
+    let manifest = Manifest::parse(&bytes, model, version).ok()?;
+    let file = run.read(MODEL).ok()?;
+    let digest = Digest::of(&file, &mut || ());
+    manifest.verify(MODEL, &file, &digest).ok()?;
+    Some((version.get(), digest.to_string(), Digest::of(&bytes, &mut || ()).to_string()))
 }
 
 fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {

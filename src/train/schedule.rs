@@ -2,7 +2,6 @@
 
 mod config;
 mod lock;
-mod signals;
 #[cfg(test)]
 mod tests;
 mod timetable;
@@ -14,6 +13,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::json;
+use sidegate::cli::Signals;
 use sidegate::registry::clock;
 
 use crate::cli::{print, train};
@@ -25,7 +25,6 @@ use crate::run::Step;
 use config::CatchUp;
 pub(crate) use config::ScheduleConfig;
 use lock::{LEASE, Standing};
-use signals::Signals;
 use timetable::Timetable;
 use turns::{Ended, Schedule};
 

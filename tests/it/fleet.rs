@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Server, Setup, example, run, shipped, wait};
+use super::harness::{Server, Setup, command, example, run, shipped, wait};
 use super::onnx::{fails_on_rows, regression};
 use super::repository::{Extras, Repository};
 
@@ -101,6 +102,22 @@ fn ask(server: &Server, user: &str, body: &Value) -> (u16, String, String) {
     let receipt = answer.header("x-sidegate-receipt").unwrap_or_default().to_owned();
     let variant = answer.json()["parameters"]["variant"].as_str().unwrap_or_default().to_owned();
     (answer.status, variant, receipt)
+}
+
+#[test]
+fn a_monitor_ends_when_it_is_told_to() {
+    let fleet = Fleet::new(config("metric = \"squared_error\"\n"), &regression("input", 8, "variable", 9.0));
+    let args = ["monitor", "--interval", "1h", "--registry", ".", "--config", "sidegate.toml"];
+    fs::write(fleet.shared.path().join("receipt.key"), "a-key-that-every-replica-has\n").unwrap();
+    let mut monitor =
+        command(fleet.shared.path(), None).args(args).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(monitor.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("no sidecar has published anything"), "{line}");
+    let pid = monitor.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let ended = wait("the end", SOON, || monitor.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(0), "as the first process of a container it would not hear it at all");
 }
 
 #[test]

@@ -345,6 +345,15 @@ fn what_is_proven_is_registered_without_its_rows_and_what_is_registered_is_promo
     assert!(said.contains("its next step is register"), "{said}");
     // A model that is held is registered, and nothing is put into Production.
     fs::rename(dir.join("rows.csv"), dir.join("gone.csv")).unwrap();
+    let args = ["run", "train.toml", "--resume", &run, "--until", "register"];
+    assert_eq!(train_and(&dir, &args, 0).0["version"], 1);
+    // A process that is killed before it can write down that it has registered.
+    let path = dir.join("runs").join(&run).join("run.json");
+    let mut record: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record["steps"].as_array_mut().unwrap().retain(|step| step[0] != "register");
+    (record["version"], record["status"]) = (json!(null), json!("running"));
+    record.as_object_mut().unwrap().remove("digest");
+    fs::write(&path, record.to_string()).unwrap();
     let (done, output) = train_and(&dir, &["run", "train.toml", "--resume", &run], 0);
     assert_eq!((&done["version"], &done["metrics"]), (&json!(1), &first["metrics"]));
     assert!(told(&output, "load").is_empty() && told(&output, "prove").is_empty(), "it was in the folder");

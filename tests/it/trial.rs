@@ -270,7 +270,7 @@ fn a_side_that_is_not_there_or_fails_is_an_error() {
     for usage in [
         &["gone.onnx"][..],
         &[shipped("wine").to_str().unwrap()],
-        &["m.onnx", "--against", "https://localhost/predict"],
+        &["m.onnx", "--against", "ftp://localhost/predict"],
         &["m.onnx", "--seconds", "0"],
         &["m.onnx", "--engine", "magic"],
         &["m.onnx", "--data", "gone.csv"],

@@ -103,8 +103,8 @@ fn the_address_is_that_of_the_flag_or_the_configuration() {
     // What is wrong elsewhere, or taken over by a flag, must not keep a probe from asking.
     assert_eq!(address(&args(None), &[("SIDEGATE_HTTP__WORKERS", "x")]).unwrap(), "127.0.0.1:8002");
     assert_eq!(address(&args(Some("host:1")), &listen("nonsense")).unwrap(), "host:1");
-    assert_eq!(reachable("0.0.0.0:5".parse().unwrap()).unwrap().to_string(), "127.0.0.1:5");
-    assert_eq!(reachable("[::]:5".parse().unwrap()).unwrap().to_string(), "[::1]:5");
+    assert_eq!(reachable("0.0.0.0:5".parse().unwrap(), "k", "so").unwrap().to_string(), "127.0.0.1:5");
+    assert_eq!(reachable("[::]:5".parse().unwrap(), "k", "so").unwrap().to_string(), "[::1]:5");
 }
 
 #[test]

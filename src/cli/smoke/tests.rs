@@ -59,7 +59,7 @@ fn a_golden_example_is_asked_in_every_form() {
     let head: Value = serde_json::from_slice(head).unwrap();
     assert_eq!(head["inputs"][0]["parameters"]["binary_data_size"], 8);
     assert_eq!(tail, [0.5_f32.to_le_bytes(), 2_f32.to_le_bytes()].concat());
-    assert_eq!((example.rows.cell(0, 0), example.rows.cell(0, 1)), (&b"0.5"[..], &b"2"[..]));
+    assert_eq!((example.rows.cell(0, 0), example.rows.cell(0, 1)), (&b"0.5"[..], &b"2.0"[..]));
 }
 
 #[test]
@@ -75,10 +75,10 @@ fn what_differs_or_is_missing_is_said() {
     assert_eq!(judged(answered(200, outputs("yes", 0.750_001))), Ok(()));
     for (answer, part) in [
         (answered(200, outputs("yes", 0.76)), "`score` is 0.76, expected 0.75"),
-        (answered(200, outputs("no", 0.75)), "`label` is no, expected yes"),
+        (answered(200, outputs("no", 0.75)), "`label` is \"no\", expected \"yes\""),
         (answered(200, json!({"outputs": {"label": ["yes"]}})), "`score` is missing"),
         (answered(503, json!({"error": "overloaded"})), "overloaded"),
-        (answered(200, json!("well")), "no values in it"),
+        (answered(200, json!({})), "no values in it"),
         (Err("the connection was closed".into()), "closed"),
     ] {
         let error = judged(answer).unwrap_err();

@@ -199,7 +199,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::cli::trial::compare::{Difference, Equality};
+    use crate::cli::peer::compare::{Difference, Equality};
     use crate::cli::trial::measure::Taken;
     use crate::cli::trial::usage::Held;
 

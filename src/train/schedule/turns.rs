@@ -4,6 +4,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sidegate::cli::Signals;
 use sidegate::model::ModelName;
 use sidegate::registry::clock;
 use sidegate::registry::writer::Writer;
@@ -32,6 +33,21 @@ pub(super) struct Schedule<'a> {
 pub(super) trait Waiting {
     /// Waits for a time; false when the schedule is to end.
     fn until(&mut self, time: OffsetDateTime) -> bool;
+}
+
+/// The longest wait without a look at the clock, which may have been set.
+const LOOK: Duration = Duration::from_secs(30);
+
+impl Waiting for Signals {
+    fn until(&mut self, time: OffsetDateTime) -> bool {
+        loop {
+            let left = Duration::try_from(time - OffsetDateTime::now_utc()).unwrap_or_default();
+            let may_go_on = self.wait(left.min(LOOK));
+            if !may_go_on || left.is_zero() {
+                return may_go_on;
+            }
+        }
+    }
 }
 
 /// How a training ended.

@@ -1,7 +1,7 @@
 //! What belongs together, and what is equal.
 
 use super::*;
-use crate::cli::trial::reply::read;
+use crate::cli::peer::reply::read;
 
 /// What comes of our and their answers to requests of `rows` rows.
 fn judged(rows: usize, pairs: &[(&str, &str)]) -> Option<Equality> {

@@ -1,21 +1,17 @@
-//! SIGTERM and Ctrl-C: the first ends a schedule as soon as nothing is trained, a second at once.
+//! SIGTERM and Ctrl-C for commands that go on until they are told to end: the first ends them as soon as nothing is half
+//! done, a second at once. The first process of a container hears of neither unless it listens.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::turns::Waiting;
-
-/// The longest wait without a look at the clock, which may have been set.
-const LOOK: Duration = Duration::from_secs(30);
 /// As a shell reports a program that SIGTERM ended.
 const TERMINATED: i32 = 128 + 15;
 
 /// Hears them on a thread of its own.
-pub(super) struct Signals {
+pub struct Signals {
     told: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -26,7 +22,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the system has no more threads or handlers.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub fn listen() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (terminate, interrupt) = {
             let _within = runtime.enter();
@@ -38,6 +34,14 @@ impl Signals {
         std::thread::Builder::new().name("signals".to_owned()).spawn(hear)?;
         Ok(Self { told })
     }
+
+    /// Waits so long, and no longer than to a signal; whether it may go on.
+    pub fn wait(&self, time: Duration) -> bool {
+        let (told, changed) = &*self.told;
+        let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = changed.wait_timeout_while(told, time, |told| !*told);
+        !*waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 async fn hear(mut terminate: Signal, mut interrupt: Signal, told: &(Mutex<bool>, Condvar)) {
@@ -47,7 +51,7 @@ async fn hear(mut terminate: Signal, mut interrupt: Signal, told: &(Mutex<bool>,
     next(&mut terminate, &mut interrupt).await;
     #[expect(
         clippy::disallowed_methods,
-        reason = "a training cannot be asked to end; its lock runs out by itself"
+        reason = "what is under way cannot be asked to end, and may end at any place"
     )]
     std::process::exit(TERMINATED);
 }
@@ -56,24 +60,5 @@ async fn next(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-    }
-}
-
-impl Waiting for Signals {
-    fn until(&mut self, time: OffsetDateTime) -> bool {
-        let (told, changed) = &*self.told;
-        let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if *told {
-                return false;
-            }
-            let left = time - OffsetDateTime::now_utc();
-            let Ok(left) = Duration::try_from(left) else { return true };
-            if left.is_zero() {
-                return true;
-            }
-            let waited = changed.wait_timeout(told, left.min(LOOK));
-            told = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
     }
 }
