@@ -35,6 +35,19 @@ impl Signals {
         Ok(Self { told })
     }
 
+    /// From now on the first signal ends this process at once, for work that may end at any place.
+    ///
+    /// # Errors
+    /// As [`Signals::listen`].
+    pub fn end_at_once() -> io::Result<()> {
+        let signals = Self::listen()?;
+        let wait = move || {
+            while signals.wait(Duration::from_secs(3600)) {}
+            exit()
+        };
+        std::thread::Builder::new().name("end".to_owned()).spawn(wait).map(drop)
+    }
+
     /// Waits so long, and no longer than to a signal; whether it may go on.
     pub fn wait(&self, time: Duration) -> bool {
         let (told, changed) = &*self.told;
@@ -49,11 +62,15 @@ async fn hear(mut terminate: Signal, mut interrupt: Signal, told: &(Mutex<bool>,
     *told.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
     told.1.notify_all();
     next(&mut terminate, &mut interrupt).await;
+    exit()
+}
+
+fn exit() -> ! {
     #[expect(
         clippy::disallowed_methods,
         reason = "what is under way cannot be asked to end, and may end at any place"
     )]
-    std::process::exit(TERMINATED);
+    std::process::exit(TERMINATED)
 }
 
 async fn next(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use sidegate::cli::Signals;
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
@@ -120,6 +121,12 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // A schedule ends as it says itself; all else may end at any place, and is taken up by --resume.
+    if !matches!(&command.verb, Verb::Schedule(args) if !args.ends())
+        && let Err(error) = Signals::end_at_once()
+    {
+        drop(writeln!(std::io::stderr(), "sidegate-train: signals cannot be heard: {error}"));
+    }
     let done = match command.verb {
         Verb::Run(args) => run(&args),
         Verb::Schedule(args) => schedule::run(&args),

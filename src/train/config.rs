@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use sidegate::model::{ModelName, Stage};
 
+use crate::data::LOG_KEY;
 use crate::data::config::{DataConfig, SourceKind};
 use crate::data::schema::ValidationConfig;
 use crate::data::split::SplitConfig;
@@ -173,6 +174,8 @@ pub(crate) struct DeploymentConfig {
     pub(crate) stage: Option<String>,
     /// An alias that is moved to it.
     pub(crate) alias: Option<String>,
+    /// Whether inputs and outputs may be others than those of the version that serves.
+    pub(crate) breaking: bool,
 }
 
 impl DeploymentConfig {
@@ -266,6 +269,11 @@ impl Config {
         let mut data = DataConfig::from_table(file.data)?;
         if data.source == SourceKind::PredictionLog {
             data.model.get_or_insert_with(|| file.name.clone());
+            // Rows of one request are near to each other, and which rows there are changes with late outcomes.
+            let by_hash = file.split.get("by").is_none_or(|by| by.as_str() == Some("hash"));
+            if by_hash && !file.split.contains_key("group") {
+                file.split.insert("group".into(), LOG_KEY.into());
+            }
         }
         if data.target_column.is_none() {
             return Err(config(&"target_column is missing: the column that is predicted"));
@@ -280,7 +288,11 @@ impl Config {
         }
         // The founding thresholds are rules of the gate.
         for (name, limit) in &file.deployment.performance_threshold {
-            file.gate.entry(name.clone()).or_insert_with(|| limit.clone());
+            if file.gate.insert(name.clone(), limit.clone()).is_some_and(|gate| gate != *limit) {
+                return Err(config(&format!(
+                    "gate.{name} and deployment.performance_threshold.{name} differ, and both are rules of the gate; keep one"
+                )));
+            }
         }
         file.deployment.stage()?;
         if let Some(alias) = &file.deployment.alias

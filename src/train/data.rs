@@ -24,3 +24,4 @@ pub(crate) use error::DataError;
 pub(crate) use plan::Field as Column;
 pub(crate) use rows::{Data, Scanned};
 pub(crate) use source::Access;
+pub(crate) use source::prediction_log::KEY as LOG_KEY;

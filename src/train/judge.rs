@@ -144,13 +144,15 @@ pub(crate) fn judge(
 
 /// The quantile that is learned, under the name that each library has for it.
 pub(crate) fn quantile(params: &toml::Table) -> Option<f64> {
-    let objective = params.get("objective")?.as_str()?;
-    let name = match objective {
-        "quantile" => "alpha",
-        "reg:quantileerror" => "quantile_alpha",
-        _ => return None,
-    };
-    params.get(name)?.as_float()
+    // LightGBM's other names of it.
+    let objective = ["objective", "objective_type", "app", "application", "loss"];
+    let objective = objective.iter().find_map(|name| params.get(*name))?.as_str()?;
+    match objective {
+        // What it learns where nobody says.
+        "quantile" => Some(params.get("alpha").map_or(Some(0.9), toml::Value::as_float)?),
+        "reg:quantileerror" => params.get("quantile_alpha")?.as_float(),
+        _ => None,
+    }
 }
 
 fn spool_weights(spool: &Spool, weights: Vec<f64>) -> Option<Vec<f64>> {
@@ -211,7 +213,8 @@ fn explain(
 pub(crate) fn compare(config: &Config, champion: Vec<f64>, judged: &Judged) -> Result<Comparison, String> {
     let weights = judged.predictions.given_weights();
     let champion =
-        Predictions::new(judged.predictions.task(), judged.predictions.truth().to_vec(), champion, weights)?;
+        Predictions::new(judged.predictions.task(), judged.predictions.truth().to_vec(), champion, weights)?
+            .at_quantile(judged.predictions.quantile())?;
     let threshold = config.evaluation.threshold.unwrap_or(0.5);
     Comparison::of(&champion, &judged.predictions, threshold, &bootstrap(config))
 }
@@ -219,4 +222,22 @@ pub(crate) fn compare(config: &Config, champion: Vec<f64>, judged: &Judged) -> R
 /// Metrics under the names that trackers and manifests know them by.
 pub(crate) fn named(evaluation: &Evaluation) -> BTreeMap<String, f64> {
     evaluation.named("test_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_known_by_every_name_and_default() {
+        for (params, expected) in [
+            ("objective = \"quantile\"", Some(0.9)),
+            ("application = \"quantile\"\nalpha = 0.25", Some(0.25)),
+            ("objective = \"reg:quantileerror\"\nquantile_alpha = 0.75", Some(0.75)),
+            ("objective = \"regression\"\nalpha = 0.25", None),
+            ("", None),
+        ] {
+            assert_eq!(quantile(&params.parse().unwrap()), expected, "{params}");
+        }
+    }
 }

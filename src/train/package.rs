@@ -28,16 +28,28 @@ pub(crate) struct Package {
     learner: Learner,
     words: Vec<u32>,
     examples: Vec<Value>,
+    /// Rows that came, and of how many one is profiled.
+    came: usize,
+    every: usize,
 }
 
 // === impl Package ===
 
 impl Package {
-    /// For a model as it is served.
-    pub(crate) fn new(served: Served) -> Self {
+    /// For a model as it is served and so many rows: what is profiled is spread over all of them, as rows often come
+    /// in the order of time.
+    pub(crate) fn new(served: Served, rows: usize) -> Self {
         let layout = Layout::of(&served.signature, &served.columns, served.prediction());
         let learner = Learner::new(&layout, PROFILED);
-        Self { served, layout, learner, words: Vec::new(), examples: Vec::new() }
+        Self {
+            served,
+            layout,
+            learner,
+            words: Vec::new(),
+            examples: Vec::new(),
+            came: 0,
+            every: rows.div_ceil(PROFILED).max(1),
+        }
     }
 
     /// Takes rows.
@@ -45,8 +57,11 @@ impl Package {
     /// # Errors
     /// When the model cannot answer.
     pub(crate) fn push(&mut self, raw: &RawBatch) -> Result<(), String> {
-        let full = self.learner.seen() >= self.learner.needed();
-        if raw.rows() == 0 || (full && !self.examples.is_empty()) {
+        // Those of this batch whose turn it is.
+        let first = self.came.next_multiple_of(self.every) - self.came;
+        self.came += raw.rows();
+        let wanted = first < raw.rows() && self.learner.seen() < self.learner.needed();
+        if raw.rows() == 0 || (!wanted && !self.examples.is_empty()) {
             return Ok(());
         }
         self.served.ask(raw)?;
@@ -55,7 +70,7 @@ impl Package {
             (self.served.outputs.get(prediction), self.served.signature.outputs.get(prediction))
         {
             let room = self.learner.needed().saturating_sub(self.learner.seen());
-            for row in 0..raw.rows().min(room) {
+            for row in (first..raw.rows()).step_by(self.every).take(room) {
                 self.words.clear();
                 self.layout.push_row(&mut self.words, inputs, (output, spec), row);
                 self.learner.push(&self.words);

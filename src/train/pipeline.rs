@@ -101,7 +101,7 @@ impl Pipeline<'_> {
     }
 
     /// What was held against one version does not replace another.
-    fn still_the_better(&self) -> Result<(), Failure> {
+    pub(crate) fn still_the_better(&self) -> Result<(), Failure> {
         let (now, then) = (self.parent.map(Version::get), self.kept_card()?.lineage.parent);
         let replaces = self.config.auto_deploy && self.config.deployment.stage()? == Stage::Production;
         match now.filter(|now| replaces && Some(*now) != then && Some(*now) != self.run.record.version) {
@@ -126,7 +126,7 @@ impl Pipeline<'_> {
         if !self.export(&model)? {
             return Ok(None);
         }
-        self.prove(&source, &prepared.recipe, &trained.fitted, &model, card)
+        self.prove(&source, &prepared, &trained.fitted, &model, card)
     }
 
     /// A step is over: says so, and whether to go on.

@@ -6,7 +6,7 @@ use std::process::Command;
 use serde_json::{Map, Value, json};
 use sidegate::config::{self, EngineChoice, RegistryUrl, Sources};
 use sidegate::format::{Format, Model as File};
-use sidegate::model::{ModelName, Stage, Version};
+use sidegate::model::{ModelName, Signature, Stage, Version};
 use sidegate::registry::digest::Digest;
 use sidegate::registry::manifest::Manifest;
 use sidegate::registry::operations::{self, Promotion, Registered, Registration};
@@ -71,6 +71,11 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
+    /// What it takes and gives.
+    pub(crate) fn signature(&self) -> &Signature {
+        self.file.signature()
+    }
+
     /// Loads it for rows of these columns.
     ///
     /// # Errors
@@ -83,16 +88,37 @@ impl Serving {
     }
 }
 
-/// The version in Production; none where there is none.
+/// A version as it serves, or why it cannot be asked.
 ///
 /// # Errors
-/// When the registry does not answer.
-pub(crate) fn champion(
+/// When the registry does not answer: that says nothing of the version.
+pub(crate) fn serving(
     writer: &Writer,
     model: &ModelName,
-) -> Result<Option<Result<Serving, String>>, Failure> {
-    let version = in_production(writer, model)?;
-    Ok(version.map(|version| read(writer.store(), model, version)))
+    version: Version,
+) -> Result<Result<Serving, String>, Failure> {
+    let store = writer.store();
+    let bytes = |name: &str, most: u64| {
+        let read = store.read(&layout::file(model, version, name), most, None);
+        let read = read.map_err(|error| Failure::Registry(error.to_string()))?;
+        Ok::<_, Failure>(read.bytes().ok_or_else(|| format!("version {version} has no {name}")))
+    };
+    let manifest = bytes(layout::MANIFEST, MAX_JSON_BYTES)?
+        .and_then(|bytes| Manifest::parse(&bytes, model, version).map_err(|error| error.to_string()));
+    let manifest = match manifest {
+        Ok(manifest) => manifest,
+        Err(why) => return Ok(Err(why)),
+    };
+    // A card is JSON too, and no model of XGBoost's.
+    let found = manifest.files.keys().find_map(|name| {
+        let format = Format::of(std::path::Path::new(name))?;
+        (format.file_name() == name.as_str()).then_some((name.clone(), format))
+    });
+    let Some((name, format)) = found else { return Ok(Err("its manifest names no model file".to_owned())) };
+    let file = bytes(&name, MAX_MODEL_BYTES)?
+        .and_then(|bytes| File::parse(format, bytes).map_err(|error| error.to_string()));
+    let Manifest { labels, columns, prediction, .. } = manifest;
+    Ok(file.map(|file| Serving { file, labels, columns, prediction }))
 }
 
 /// The number of the version in Production.
@@ -110,24 +136,6 @@ pub(crate) fn in_production(writer: &Writer, model: &ModelName) -> Result<Option
     Ok(versions.last().and_then(|version| version.version.parse().ok()))
 }
 
-fn read(store: &dyn Store, model: &ModelName, version: Version) -> Result<Serving, String> {
-    let bytes = |name: &str, most: u64| {
-        let read =
-            store.read(&layout::file(model, version, name), most, None).map_err(|error| error.to_string())?;
-        read.bytes().ok_or_else(|| format!("version {version} has no {name}"))
-    };
-    let manifest = Manifest::parse(&bytes(layout::MANIFEST, MAX_JSON_BYTES)?, model, version);
-    let manifest = manifest.map_err(|error| error.to_string())?;
-    // A card is JSON too, and no model of XGBoost's.
-    let found = manifest.files.keys().find_map(|name| {
-        let format = Format::of(std::path::Path::new(name))?;
-        (format.file_name() == name.as_str()).then_some((name, format))
-    });
-    let (name, format) = found.ok_or("its manifest names no model file")?;
-    let file = File::parse(format, bytes(name, MAX_MODEL_BYTES)?).map_err(|error| error.to_string())?;
-    Ok(Serving { file, labels: manifest.labels, columns: manifest.columns, prediction: manifest.prediction })
-}
-
 /// Registers what the folder of the run holds, and promotes it.
 pub(crate) fn publish(pipeline: &mut Pipeline<'_>) -> Reached<()> {
     if pipeline.from <= Step::Register && !register(pipeline)? {
@@ -139,15 +147,20 @@ pub(crate) fn publish(pipeline: &mut Pipeline<'_>) -> Reached<()> {
 fn register(pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
     let Some(writer) = &pipeline.writer else { return Ok(false) };
     let config = pipeline.config;
+    let mut told = Vec::new();
     let (version, digest, manifest) = match registered_before(pipeline, writer) {
         Some(found) => found,
         None => {
             let registration = registration(pipeline)?;
             let done = operations::register(writer, &config.name, &registration, None, &mut |_, _, _| ())?;
-            let Registered { version, digest, manifest, .. } = done.value;
+            let Registered { version, digest, manifest, notes, .. } = done.value;
+            told = notes;
             (version, digest, manifest)
         }
     };
+    for note in told {
+        pipeline.progress.say(Step::Register.name(), &note, json!({}));
+    }
     pipeline.run.record.version = Some(version);
     pipeline.run.record.digest = Some(manifest);
     let words = format!("version {version} of {} ({digest})", config.name);
@@ -186,6 +199,9 @@ fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         pipeline.progress.say("promote", &words, json!({}));
         return Ok(());
     }
+    // Hours may have gone by since it was judged.
+    pipeline.parent = in_production(writer, &config.name)?;
+    pipeline.still_the_better()?;
     let run = &pipeline.run.record.run;
     let promotion = Promotion {
         alias: config.deployment.alias.clone(),
@@ -193,7 +209,10 @@ fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
         evidence: Some(format!("run:{run}")),
         ..Promotion::new(number, stage)
     };
-    operations::promote(writer, &config.name, &promotion, None)?;
+    let done = operations::promote(writer, &config.name, &promotion, None)?;
+    for note in done.value.notes {
+        pipeline.progress.say(Step::Promote.name(), &note, json!({}));
+    }
     let words = format!("version {number} is in {}", stage.name());
     pipeline.over(Step::Promote, &words, json!({ "version": number.get() }))?;
     Ok(())
@@ -205,7 +224,8 @@ fn by_hand(config: &Config, version: Version) -> String {
     let flag = |name: &str, value: &dyn std::fmt::Display| format!(" --{name} {value}");
     let url = url.as_ref().map(|url| flag("registry", url)).unwrap_or_default();
     let file = file.as_ref().map(|file| flag("config", &file.display())).unwrap_or_default();
-    format!("sidegate registry promote {} {version} --stage Production{url}{file}", config.name)
+    let stage = config.deployment.stage().map_or("Production", |stage| stage.name());
+    format!("sidegate registry promote {} {version} --stage {stage}{url}{file}", config.name)
 }
 
 fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
@@ -236,6 +256,7 @@ fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
     lineage.retain(|_, value| !value.is_null());
     let exported = &pipeline.config.export;
     Ok(Registration {
+        breaking: pipeline.config.deployment.breaking,
         golden: there("golden.json"),
         profile: there("profile.json"),
         beside,

@@ -72,6 +72,13 @@ pub(crate) struct ScheduleArgs {
     work: PathBuf,
 }
 
+impl ScheduleArgs {
+    /// Whether it does something once and ends by itself.
+    pub(crate) const fn ends(&self) -> bool {
+        self.once || self.show
+    }
+}
+
 /// Carries the command out.
 ///
 /// # Errors

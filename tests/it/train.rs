@@ -396,6 +396,48 @@ fn a_run_that_waited_is_held_against_what_serves_by_then() {
 }
 
 #[test]
+fn a_quantile_is_held_against_the_champion_s_at_the_same_quantile() {
+    let model = BUILTIN.replace("params = { ", "params = { objective = \"quantile\", ");
+    let gate = "[gate.champion]\npinball_loss = {}\n";
+    let setup = desk("count", "auto_deploy = true", &format!("{model}{gate}"));
+    let dir = folder(&setup);
+    assert_eq!(result(&train(&dir, &["run", "train.toml"]), 0)["version"], 1);
+    let again = train_and(&dir, &["run", "train.toml"], 0).0;
+    let run = dir.join("runs").join(again["run_id"].as_str().unwrap());
+    let gate: Value = serde_json::from_slice(&fs::read(run.join("gate.json")).unwrap()).unwrap();
+    let rules = gate["rules"].as_array().unwrap();
+    let rule = rules.iter().find(|rule| rule["rule"].as_str().unwrap().contains("pinball_loss")).unwrap();
+    let reason = rule["reason"].as_str().unwrap();
+    assert!(reason.contains("better by at least 0:"), "it is the same model: {reason}");
+}
+
+#[test]
+fn what_sidecars_would_refuse_is_refused_before_it_is_promoted() {
+    let setup = desk("count", "auto_deploy = true", BUILTIN);
+    let dir = folder(&setup);
+    assert_eq!(result(&train(&dir, &["run", "train.toml"]), 0)["version"], 1);
+    // The first missing value of a column makes its numbers floats.
+    let rows = fs::read_to_string(dir.join("rows.csv")).unwrap();
+    let (head, first) = rows.split_once('\n').unwrap();
+    let (line, rest) = first.split_once('\n').unwrap();
+    let cells: Vec<&str> = line.split(',').collect();
+    let line = [&cells[..3], &[""], &cells[4..]].concat().join(",");
+    fs::write(dir.join("rows.csv"), format!("{head}\n{line}\n{rest}")).unwrap();
+    let refused = train_and(&dir, &["run", "train.toml"], 4).0;
+    let reason = refused["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("input `seats` was INT64 and is") && reason.contains("deployment.breaking"),
+        "{reason}"
+    );
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap() + "[deployment]\nbreaking = true\n";
+    fs::write(dir.join("train.toml"), text).unwrap();
+    assert_eq!(train_and(&dir, &["run", "train.toml"], 0).0["version"], 2);
+    let server = setup.start_unready();
+    wait_served(&server);
+    assert_eq!(server.version("rentals", 2)["state"], "serving");
+}
+
+#[test]
 fn the_tests_of_the_model_and_what_it_costs_are_part_of_the_gate() {
     let gate = "[gate]\nrmse = 12\nmax_latency_p99_us = 50_000\nmax_model_bytes = 1_000_000\n\
                 prediction_range = \"-100..400\"\n";

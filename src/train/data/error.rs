@@ -1,5 +1,7 @@
 //! What can be wrong with data, and how the pipeline ends then.
 
+use crate::data::range::DateRange;
+
 /// Why there is no data to train on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
@@ -116,6 +118,17 @@ pub(crate) enum DataError {
 }
 
 impl DataError {
+    /// That no row lies in a range, or there is none at all.
+    pub(crate) fn empty(range: Option<&DateRange>) -> Self {
+        let of = |end: fn(&DateRange) -> &Option<String>, else_: &str| {
+            range.and_then(|range| end(range).clone()).unwrap_or_else(|| else_.into())
+        };
+        Self::EmptyRange {
+            start: of(|range| &range.start, "the beginning"),
+            end: of(|range| &range.end, "the end"),
+        }
+    }
+
     /// How the process ends: 2 configuration, 3 validation, 5 data.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

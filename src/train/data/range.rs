@@ -49,6 +49,13 @@ pub(crate) struct Instants {
     pub(crate) end: Option<i64>,
 }
 
+impl Instants {
+    /// Whether an instant is in it.
+    pub(crate) fn has(&self, at: i64) -> bool {
+        self.start.is_none_or(|start| at >= start) && self.end.is_none_or(|end| at < end)
+    }
+}
+
 impl DateRange {
     pub(crate) fn instants(&self) -> Result<Instants, DataError> {
         let parse = |key: &str, text: &Option<String>| match text {

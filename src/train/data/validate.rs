@@ -109,11 +109,6 @@ impl Data {
     }
 
     fn empty(&self) -> DataError {
-        let range = self.config.date_range.clone();
-        let (start, end) = range.map_or((None, None), |range| (range.start, range.end));
-        DataError::EmptyRange {
-            start: start.unwrap_or_else(|| "the beginning".into()),
-            end: end.unwrap_or_else(|| "the end".into()),
-        }
+        DataError::empty(self.config.date_range.as_ref())
     }
 }

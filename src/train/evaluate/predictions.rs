@@ -42,6 +42,11 @@ impl Predictions {
         Ok(self)
     }
 
+    /// The quantile that the scores are; the median where nobody says.
+    pub(crate) const fn quantile(&self) -> f64 {
+        self.quantile
+    }
+
     fn check(&self) -> Result<(), String> {
         let (rows, width) = (self.truth.len(), self.width());
         if rows == 0 {

@@ -34,7 +34,7 @@ pub(super) fn examine(args: &ImportArgs, model: &File, data: &str, folder: &Path
     let (spec, prediction) =
         spec.zip(prediction).ok_or_else(|| Failure::Failed("the model answers nothing".to_owned()))?;
     let mut answers = Answers::default();
-    let mut package = Package::new(served);
+    let mut package = Package::new(served, rows.report().rows as usize);
     rows.scan(None, &mut |raw, _| {
         package.push(raw)?;
         if args.target.is_none() || raw.rows() == 0 {

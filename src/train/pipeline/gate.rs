@@ -7,6 +7,7 @@ use serde_json::json;
 use sidegate::cli::{Exam, ModelReport};
 use sidegate::config::EngineChoice;
 use sidegate::format::{Format, Model as File};
+use sidegate::model::Stage;
 use sidegate::serving::checks::Finding;
 
 use super::data::Prepared;
@@ -15,7 +16,7 @@ use crate::evaluate::{Card, Champion, Comparison, Decision};
 use crate::failure::Failure;
 use crate::features::{Answer, Classes, export};
 use crate::judge::{self, Judged};
-use crate::registry;
+use crate::registry::{self, Serving};
 use crate::rows::Source;
 use crate::run::Step;
 use crate::search::Trained;
@@ -36,8 +37,11 @@ impl Pipeline<'_> {
     ) -> Reached<(Vec<u8>, Card)> {
         let model = self.model(source, prepared, trained)?;
         let file = File::parse(Format::Onnx, model.clone())?;
-        let champion = self.champion(source, &judged)?;
+        let serving = self.serving()?;
+        let interface_changed = serving.as_ref().and_then(|serving| self.breaks(serving, &file));
+        let champion = serving.map(|serving| self.compared(serving, source, &judged));
         let mut tests = self.tests(source, prepared, &file, &model)?;
+        tests.findings.extend(interface_changed);
         let facts = self.facts(&model, prepared, &tests);
         let decision = {
             let champion = match &champion {
@@ -73,11 +77,37 @@ impl Pipeline<'_> {
         Ok(export(&prepared.recipe, &trained.fitted.model, &answer, &self.config.export)?)
     }
 
-    /// The version in Production, on the same rows; none where there is none.
-    fn champion(&self, source: &Source, judged: &Judged) -> Reached<Result<Comparison, String>> {
+    /// The version in Production, which is what the card names as the parent; none where there is none.
+    fn serving(&mut self) -> Reached<Result<Serving, String>> {
         let Some(writer) = &self.writer else { return Ok(None) };
-        let Some(champion) = registry::champion(writer, &self.config.name)? else { return Ok(None) };
-        let compared = champion.and_then(|serving| {
+        self.parent = registry::in_production(writer, &self.config.name)?;
+        let serving = |version| registry::serving(writer, &self.config.name, version);
+        self.parent.map(serving).transpose()
+    }
+
+    /// Sidecars that serve the champion refuse what takes or gives something else, so that it would never serve.
+    fn breaks(&self, serving: &Result<Serving, String>, file: &File) -> Option<Finding> {
+        let deployment = &self.config.deployment;
+        let replaces = self.config.auto_deploy && deployment.stage().ok() == Some(Stage::Production);
+        if !replaces || deployment.breaking {
+            return None;
+        }
+        let change = serving.as_ref().ok()?.signature().breaking_change(file.signature())?;
+        let detail = format!(
+            "{change}, compared with what is in Production, and sidecars would refuse it; data.types and [export] keep an \
+             interface, deployment.breaking = true says that the change is meant"
+        );
+        Some(Finding::new("interface.champion".to_owned(), Err(detail), Instant::now()))
+    }
+
+    /// The version in Production on the same rows.
+    fn compared(
+        &self,
+        serving: Result<Serving, String>,
+        source: &Source,
+        judged: &Judged,
+    ) -> Result<Comparison, String> {
+        serving.and_then(|serving| {
             let labels = &serving.labels;
             if source.classes.as_ref().is_some_and(|classes| !labels.is_empty() && classes != labels) {
                 return Err("it tells other classes apart".to_owned());
@@ -92,8 +122,7 @@ impl Pipeline<'_> {
                 })
                 .map_err(|failure| failure.to_string())?;
             judge::compare(self.config, scores, judged)
-        });
-        Ok(Some(compared))
+        })
     }
 
     /// The founding tests of the model, by the engine that will serve it, on rows that it has not seen.

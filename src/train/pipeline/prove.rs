@@ -3,11 +3,12 @@
 use serde_json::json;
 use sidegate::format::{Format, Model as File};
 
+use super::data::Prepared;
 use super::{Pipeline, Reached};
 use crate::evaluate::Card;
 use crate::evaluate::card::{Interface, Port};
 use crate::failure::Failure;
-use crate::features::{Features, Recipe};
+use crate::features::Features;
 use crate::learner::Fitted;
 use crate::package::{self, Package};
 use crate::predictor::Predictor;
@@ -15,7 +16,7 @@ use crate::prove::Prover;
 use crate::rows::Source;
 use crate::run::Step;
 use crate::served::Served;
-use crate::table::Part;
+use crate::table::{Part, Rows as _};
 
 /// The served file, in the folder of a run.
 pub(crate) const MODEL: &str = "model.onnx";
@@ -30,14 +31,14 @@ impl Pipeline<'_> {
     pub(super) fn prove(
         &mut self,
         source: &Source,
-        recipe: &Recipe,
+        prepared: &Prepared,
         fitted: &Fitted,
         model: &[u8],
         mut card: Card,
     ) -> Reached<()> {
         // Read back as a gateway would.
         let whole = File::parse(Format::Onnx, model.to_vec())?;
-        let exported = &self.config.export;
+        let (exported, recipe) = (&self.config.export, &prepared.recipe);
         let columns = exported.columns(recipe).map_err(Failure::Config)?;
         let alone = File::parse(Format::Onnx, recipe.features_file(exported.input.as_deref())?)?;
         let features = Features::new(recipe, source.fields.clone())?;
@@ -51,7 +52,7 @@ impl Pipeline<'_> {
         served.predict_by(exported.prediction(source.classes.is_some())).map_err(Failure::Failed)?;
         let schema = package::schema(&served, source.classes.as_deref(), source.target());
         self.run.write(package::SCHEMA, serde_json::to_vec_pretty(&schema).unwrap_or_default())?;
-        let mut package = Package::new(served);
+        let mut package = Package::new(served, prepared.spool.count(Part::Test));
         source.scan_part(Part::Test, &mut |raw| {
             package.push(raw)?;
             prover.push(raw)

@@ -11,7 +11,7 @@ use sidegate::registry::writer::Writer;
 use time::OffsetDateTime;
 
 use super::config::CatchUp;
-use super::lock::{Last, Lock, Standing, Taken};
+use super::lock::{Held, Last, Lock, Standing, Taken};
 use super::timetable::Timetable;
 use crate::failure::Failure;
 
@@ -34,6 +34,9 @@ pub(super) trait Waiting {
     /// Waits for a time; false when the schedule is to end.
     fn until(&mut self, time: OffsetDateTime) -> bool;
 }
+
+/// Between two looks whether the owner of a lock is heard of.
+const ALIVE: Duration = Duration::from_secs(5);
 
 /// The longest wait without a look at the clock, which may have been set.
 const LOOK: Duration = Duration::from_secs(30);
@@ -62,6 +65,10 @@ pub(super) struct Ended {
 pub(super) type Tell<'a> = &'a mut dyn FnMut(&str, Value);
 /// One training.
 pub(super) type Train<'a> = &'a (dyn Fn() -> Ended + Sync);
+
+fn skipped(held: &Held, tell: Tell<'_>) {
+    tell(&format!("{} trains already", held.by), json!({ "status": "skipped", "training": held }));
+}
 
 // === impl Ended ===
 
@@ -118,7 +125,7 @@ impl Schedule<'_> {
                         &format!("{shown} went by and is made up for"),
                         json!({ "missed": clock::text(missed) }),
                     );
-                    drop(self.turn(Some(missed), train, tell));
+                    self.one(missed, train, tell);
                 }
             }
             let due = self.timetable.next(after).map_err(Failure::Config)?;
@@ -128,36 +135,62 @@ impl Schedule<'_> {
                 return Ok(());
             }
             after = due;
-            drop(self.turn(Some(due), train, tell));
+            self.one(due, train, tell);
         }
     }
 
-    /// Trains once, now.
+    /// One of the timetable's. What came of it is told.
+    fn one(&self, due: OffsetDateTime, train: Train<'_>, tell: Tell<'_>) {
+        if let Ok(Some(held)) = self.turn(Some(due), train, tell) {
+            skipped(&held, tell);
+        }
+    }
+
+    /// Trains once, now. A lock whose owner is not heard of any more, a pod that was killed say, is waited for until it
+    /// has run out.
     ///
     /// # Errors
     /// Why the training failed, or could not begin. That somebody else trains is no error.
     pub(super) fn once(&self, train: Train<'_>, tell: Tell<'_>) -> Result<(), Failure> {
-        self.turn(None, train, tell)
+        let mut seen: Option<Held> = None;
+        while let Some(held) = self.turn(None, train, tell)? {
+            match &seen {
+                None => {
+                    let words = format!(
+                        "{} holds the lock until {}; it is taken if nobody renews it",
+                        held.by, held.until
+                    );
+                    tell(&words, json!({ "status": "waiting", "training": held }));
+                }
+                Some(before) if *before != held => {
+                    skipped(&held, tell);
+                    break;
+                }
+                Some(_) => {}
+            }
+            seen = Some(held);
+            self.writer.clock().sleep(ALIVE);
+        }
+        Ok(())
     }
 
-    /// One training, where the lock is free and nobody has trained for that time.
-    fn turn(&self, due: Option<OffsetDateTime>, train: Train<'_>, tell: Tell<'_>) -> Result<(), Failure> {
+    /// One training, where the lock is free and nobody has trained for that time; who holds it, where it is not.
+    fn turn(
+        &self,
+        due: Option<OffsetDateTime>,
+        train: Train<'_>,
+        tell: Tell<'_>,
+    ) -> Result<Option<Held>, Failure> {
         let taken = Lock::take(self.writer, self.model, due);
         let mut lock = match taken {
             Ok(Taken::Ours(lock)) => lock,
-            Ok(Taken::Held(held)) => {
-                tell(
-                    &format!("{} trains already", held.by),
-                    json!({ "status": "skipped", "training": held }),
-                );
-                return Ok(());
-            }
+            Ok(Taken::Held(held)) => return Ok(Some(held)),
             Ok(Taken::Over(last)) => {
                 tell(
                     &format!("{} has trained for this time", last.by),
                     json!({ "status": "skipped", "last": last }),
                 );
-                return Ok(());
+                return Ok(None);
             }
             Err(failure) => {
                 let text = format!("nothing was trained: {failure}");
@@ -187,7 +220,7 @@ impl Schedule<'_> {
             Ok(false) => tell("the lock is somebody else's by now", json!({ "lock": "lost" })),
             Err(error) => tell(&format!("the lock is left to run out: {error}"), json!({ "lock": "left" })),
         }
-        ended.failure.map_or(Ok(()), Err)
+        ended.failure.map_or(Ok(None), Err)
     }
 
     /// Trains, and keeps the lock meanwhile.

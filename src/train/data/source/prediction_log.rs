@@ -46,14 +46,17 @@ pub(crate) fn gather(
     folder: &Path,
 ) -> Result<Files, DataError> {
     let place = place::find(config, access, folder)?;
+    let range = columns::range(config)?;
     let mut inputs = BTreeMap::new();
     for segment in &place.predictions {
-        lines::learn(&mut inputs, segment)?;
+        lines::learn(&mut inputs, segment, &range)?;
+    }
+    if inputs.is_empty() {
+        return Err(DataError::empty(config.date_range.as_ref()));
     }
     let columns = Columns::choose(config, group, inputs)?;
     let predictions = folder.join("predictions.parquet");
     let mut spool = Spool::create(&predictions, spool::predictions(&columns))?;
-    let range = columns::range(config)?;
     each(&place.predictions, &columns.lines(), &mut |segment, batch| {
         columns.flatten(&range, segment, batch, &mut spool)
     })?;

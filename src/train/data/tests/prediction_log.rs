@@ -185,6 +185,19 @@ fn the_time_of_a_request_is_for_ranges_and_its_key_for_groups_and_nothing_is_lea
 }
 
 #[test]
+fn what_was_asked_outside_of_the_range_teaches_no_columns() {
+    let log = Log::new(false);
+    fill(&log);
+    log.segment("predictions/m/2026-11-27/0", &[line("z", "09:00:00", json!({"old": [[1, 2]]}))]);
+    let since = "date_column = \"log.t\"\ndate_range = { start = \"2026-11-27T10:00:00Z\" }";
+    let data = log.open_split(since, "group = \"log.key\"").unwrap();
+    assert!(!names(&data).contains(&"old"), "{:?}", names(&data));
+    assert!(!rows(&data, &Rules::default()).0.is_empty());
+    let never = "date_column = \"log.t\"\ndate_range = { start = \"2031-01-01\" }\ncolumns = [\"n\"]";
+    log.refused(never, 5, "no rows from 2031-01-01 (included) to the end (excluded)");
+}
+
+#[test]
 fn seconds_are_times_where_they_are_to_be() {
     let log = Log::new(false);
     log.segment(

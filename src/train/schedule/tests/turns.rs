@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::{Hand, Place, at};
 use crate::failure::Failure;
 use crate::schedule::config::CatchUp;
-use crate::schedule::lock::{Lock, Standing, Taken};
+use crate::schedule::lock::{LEASE, Lock, Standing, Taken};
 use crate::schedule::timetable::Timetable;
 use crate::schedule::turns::{Ended, Schedule, Waiting};
 use sidegate::registry::clock;
@@ -177,12 +177,20 @@ fn once_ends_as_the_training_does() {
     let failed = once(&|| Ended::failed(Failure::Validation("rows".to_owned()))).unwrap_err();
     assert_eq!(failed.code(), 3);
     // Where somebody else trains there is nothing to do.
-    let lock = Lock::take(&b, &place.model, None).unwrap();
-    assert!(matches!(lock, Taken::Ours(_)));
-    once(&|| panic!("it trained too")).unwrap();
-    // What was asked for is for no time of the timetable.
-    place.clock.go(3600);
+    let Ok(Taken::Ours(mut lock)) = Lock::take(&b, &place.model, None) else { panic!("it is free") };
+    let mut said = Vec::new();
+    let mut alive = |_: &str, numbers: Value| {
+        place.clock.go(10);
+        assert!(lock.renew().unwrap());
+        said.push(numbers["status"].clone());
+    };
+    let other = schedule(&place, &a, CatchUp::Skip);
+    other.once(&|| panic!("it trained too"), &mut alive).unwrap();
+    assert_eq!(said, [json!("waiting"), json!("skipped")]);
+    // Whoever held it is not heard of any more. What was asked for is for no time of the timetable.
+    let before = place.clock.now();
     once(&Ended::default).unwrap();
+    assert!(place.clock.now() >= before + LEASE, "nobody trains beside one that may still live");
     assert_eq!(Standing::read(&b, &place.model).unwrap().last_due(), None);
 }
 

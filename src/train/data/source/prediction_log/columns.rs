@@ -118,12 +118,7 @@ impl Columns {
         let failed = |error: ArrowError| broken(error.to_string());
         let (outcome, t) =
             (texts(lines, "outcome"), lines.column(1).as_primitive::<TimestampMicrosecondType>());
-        let within = |at: Option<i64>| {
-            at.is_some_and(|at| {
-                let at = at.div_euclid(1000);
-                range.start.is_none_or(|start| at >= start) && range.end.is_none_or(|end| at < end)
-            })
-        };
+        let within = |at: Option<i64>| at.is_some_and(|at| range.has(at.div_euclid(1000)));
         let keep: BooleanArray =
             outcome.iter().zip(t).map(|(outcome, at)| Some(outcome == Some("ok") && within(at))).collect();
         let lines = filter_record_batch(lines, &keep).map_err(failed)?;

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use super::holds::Holds;
 use super::place::Segment;
 use crate::data::error::DataError;
+use crate::data::range::{Instants, parse_instant};
 
 /// Bytes of lines that are held at a time, and the line beyond, which may have 8 MiB.
 const BYTES: usize = 1 << 20;
@@ -31,8 +32,13 @@ type Lines = BufReader<StreamingDecoder<BufReader<File>, FrameDecoder>>;
 /// Takes some lines of a segment.
 pub(super) type Each<'a> = dyn FnMut(&Segment, &RecordBatch) -> Result<(), DataError> + 'a;
 
-/// Adds what the lines of a segment have as inputs, and what the values of each are.
-pub(super) fn learn(inputs: &mut BTreeMap<String, Holds>, segment: &Segment) -> Result<(), DataError> {
+/// Adds what the lines of a segment have as inputs, and what the values of each are. What was asked outside of a range may
+/// have been another model; Parquet, which tells columns and not lines, is taken whole.
+pub(super) fn learn(
+    inputs: &mut BTreeMap<String, Holds>,
+    segment: &Segment,
+    range: &Instants,
+) -> Result<(), DataError> {
     let mut add = |name: &str, found: Holds| match inputs.get_mut(name) {
         Some(known) => *known = known.or(found),
         None => drop(inputs.insert(name.to_owned(), found)),
@@ -59,7 +65,9 @@ pub(super) fn learn(inputs: &mut BTreeMap<String, Holds>, segment: &Segment) -> 
     let (mut lines, mut line) = (lines(segment)?, Vec::new());
     while lines.read_until(b'\n', &mut line).map_err(|error| broken(&error))? > 0 {
         let found: Line = serde_json::from_slice(&line).map_err(|error| broken(&error))?;
-        for (name, values) in found.inputs {
+        let is_within =
+            *range == Instants::default() || parse_instant(&found.t).is_some_and(|at| range.has(at));
+        for (name, values) in found.inputs.into_iter().filter(|_| found.outcome == "ok" && is_within) {
             add(&name, values.unwrap_or_default().into_iter().fold(Holds::Nothing, Holds::or));
         }
         line.clear();
@@ -68,8 +76,11 @@ pub(super) fn learn(inputs: &mut BTreeMap<String, Holds>, segment: &Segment) -> 
 }
 
 /// Of a line, what says which inputs there are.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Line {
+    t: String,
+    outcome: String,
     /// A list that is redacted is null.
     inputs: BTreeMap<String, Option<Vec<Holds>>>,
 }

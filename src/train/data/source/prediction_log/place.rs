@@ -87,6 +87,9 @@ pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Res
     {
         let range = range.instants()?;
         predictions.retain(|key| may_be_within(key, range));
+        if predictions.is_empty() {
+            return Err(DataError::empty(config.date_range.as_ref()));
+        }
     }
     let outcomes = of(layout::logged_outcomes("", ""))?;
     let mut copies = 0;
