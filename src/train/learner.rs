@@ -1,5 +1,6 @@
 //! Learners: XGBoost and LightGBM themselves over their C APIs, and those of our own that need no library.
 
+mod agreement;
 pub(crate) mod builtin;
 mod kinds;
 pub(crate) mod library;

@@ -18,6 +18,8 @@ pub(crate) struct Prover {
     task: Task,
     features: Features,
     predictor: Predictor,
+    /// Whether features come out to the bit in every engine.
+    exact: bool,
     /// The whole model and its features alone, by engine.
     engines: Vec<Engine>,
 }
@@ -35,7 +37,7 @@ struct Engine {
 impl Prover {
     /// Of a model and of its features alone, both as files that were read back; `columns` are those of their matrix, where
     /// they take one. Engines that cannot run them are left out;
-    /// `trees` must.
+    /// `trees` must. `exact`: the recipe has nothing that engines round in their own ways.
     ///
     /// # Errors
     /// When `trees` cannot run them, or they ask for other columns.
@@ -44,7 +46,7 @@ impl Prover {
         features: Features,
         predictor: Predictor,
         (fields, columns): (&[Field], &[String]),
-        task: Task,
+        (task, exact): (Task, bool),
     ) -> Result<Self, String> {
         let mut engines = Vec::new();
         for choice in [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract] {
@@ -60,7 +62,7 @@ impl Prover {
                 Err(error) => tracing::info!(?choice, error, "not proven with this engine"),
             }
         }
-        Ok(Self { task, features, predictor, engines })
+        Ok(Self { task, features, predictor, exact, engines })
     }
 
     /// Compares the answers to some rows.
@@ -108,9 +110,11 @@ impl Prover {
                      {flips} of {rows} labels are others; nothing is registered"
                 ));
             }
-            // Logarithms are rounded by each library in its own way.
+            // Logarithms are rounded by each library in its own way, and training's features are those of `trees`.
+            let has_to_be =
+                whole.engine == EngineKind::Trees || (self.exact && whole.engine == EngineKind::Ort);
             if let Some(unequal) = unequal
-                && whole.engine == EngineKind::Trees
+                && has_to_be
             {
                 return Err(format!("{engine} makes other features: {unequal}"));
             }

@@ -21,6 +21,13 @@ pub(crate) struct Recipe {
     pub blocks: Vec<Block>,
 }
 
+impl Recipe {
+    /// Whether every engine makes the same features, bit by bit: all but logarithms are exact or rounded correctly.
+    pub(crate) fn is_exact(&self) -> bool {
+        !self.blocks.iter().any(|block| matches!(block.make, Make::Log1p { .. }))
+    }
+}
+
 /// A raw column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ mod parameters;
 use sidegate::booster::Source;
 
 pub(super) use self::parameters::NAMES;
+use super::agreement;
 use super::parameters::Parameters;
 use super::stopping::{Stopping, metric};
 use super::{Counts, FitError, Fitted, Model, ROUNDS, monotone, parse};
@@ -76,9 +77,10 @@ pub(super) fn fit(
     }
     let kept = kept.min(booster.rounds().map_err(FitError::Library)?);
     let bytes = booster.save(kept).map_err(FitError::Library)?.into_bytes();
-    let booster = parse(Source::LightgbmText, &bytes, rows.columns())?;
+    let model = parse(Source::LightgbmText, &bytes, rows.columns())?;
+    agreement::check("LightGBM", rows, &model, |values, _| booster.predict(values, kept, false))?;
     Ok(Fitted {
-        model: Model::Booster(booster),
+        model: Model::Booster(model),
         importance: Vec::new(),
         rounds: kept,
         file: Some((Source::LightgbmText, bytes)),

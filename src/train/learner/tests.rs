@@ -1,6 +1,6 @@
 //! What needs no library; `tests/real.rs` has the rest.
 
-mod real;
+pub(super) mod real;
 
 use std::path::Path;
 

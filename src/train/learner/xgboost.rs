@@ -5,6 +5,7 @@ mod parameters;
 use sidegate::booster::Source;
 
 use self::parameters::NAMES;
+use super::agreement;
 use super::parameters::Parameters;
 use super::rows::with_pages;
 use super::stopping::{Stopping, metric};
@@ -73,9 +74,12 @@ pub(super) fn fit(
     }
     let booster = if kept < rounds { booster.first(kept).map_err(FitError::Library)? } else { booster };
     let bytes = booster.save().map_err(FitError::Library)?;
-    let booster = parse(Source::XgboostUbj, &bytes, columns)?;
+    let model = parse(Source::XgboostUbj, &bytes, columns)?;
+    agreement::check("XGBoost", rows, &model, |values, width| {
+        Ok(booster.predict(values, width, false)?.into_iter().map(f64::from).collect())
+    })?;
     Ok(Fitted {
-        model: Model::Booster(booster),
+        model: Model::Booster(model),
         importance: Vec::new(),
         rounds: kept,
         file: Some((Source::XgboostUbj, bytes)),

@@ -45,7 +45,8 @@ impl Pipeline<'_> {
         let predictor = Predictor::new(&fitted.model, source.task).map_err(Failure::Config)?;
         let raw = (&source.fields[..], &columns[..]);
         let mut prover =
-            Prover::new((&whole, &alone), features, predictor, raw, source.task).map_err(Failure::Failed)?;
+            Prover::new((&whole, &alone), features, predictor, raw, (source.task, recipe.is_exact()))
+                .map_err(Failure::Failed)?;
         let mut served =
             Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)
                 .map_err(Failure::Failed)?;

@@ -169,13 +169,22 @@ impl<'a> Boosting<'a> {
         let add = |score: &mut f32, value: f32| *score = if first { value } else { *score + value };
         let [train, validation] = &mut self.scores;
         if rows.len() == self.data.train.rows() {
-            // Where each row ended is known.
-            for leaf in &leaves {
-                let Grown::Leaf(values) = &tree[leaf.node] else { continue };
-                for row in &rows[leaf.rows.clone()] {
-                    add(&mut train[*row as usize * targets + target], values[0]);
+            // Where each row ended is known, and a leaf's rows are in ascending order.
+            let share = rows.len().div_ceil(self.threads.max(1)).max(1);
+            let mut parts: Vec<_> = train.chunks_mut(share * targets).enumerate().collect();
+            threads::each(self.threads, &mut parts, |(part, scores)| {
+                let first = *part * share;
+                let last = first + scores.len() / targets;
+                for leaf in &leaves {
+                    let Grown::Leaf(values) = &tree[leaf.node] else { continue };
+                    let own = &rows[leaf.rows.clone()];
+                    let [from, to] =
+                        [first, last].map(|end| own.partition_point(|row| (*row as usize) < end));
+                    for row in &own[from..to] {
+                        add(&mut scores[(*row as usize - first) * targets + target], values[0]);
+                    }
                 }
-            }
+            });
         } else {
             walk(&tree, &self.data.train, train, (targets, target), self.threads, add);
         }

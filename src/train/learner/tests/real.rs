@@ -6,13 +6,10 @@
 
 use std::path::Path;
 
-use sidegate::booster::{Booster, Forest, Transform};
-use sidegate::engine::{Engine, LoadOptions, Scratch, trees};
-use sidegate::format::Model;
-use sidegate::tensor::{Data, Tensor};
+use sidegate::booster::{Booster, Transform};
 
 use crate::learner::library::{Library, find};
-use crate::learner::{FitError, Fitted, Model as Learned, lightgbm, xgboost};
+use crate::learner::{FitError, Fitted, Model as Learned, agreement, lightgbm, xgboost};
 use crate::table::{Batch, Column, Part, Rows, Task};
 use sidegate::native;
 
@@ -29,10 +26,10 @@ impl Fitted {
     }
 }
 
-const WIDTH: usize = 5;
+pub(in crate::learner) const WIDTH: usize = 5;
 
 /// Numbers with gaps, a category, weights; a noisy rule between them and the target.
-struct Made {
+pub(in crate::learner) struct Made {
     columns: Vec<Column>,
     task: Task,
     weighted: bool,
@@ -40,7 +37,7 @@ struct Made {
 }
 
 impl Made {
-    fn new(task: Task, weighted: bool) -> Self {
+    pub(in crate::learner) fn new(task: Task, weighted: bool) -> Self {
         let column = |name: &str, categories, monotone| Column { name: name.into(), categories, monotone };
         let columns = vec![
             column("a", None, 1),
@@ -128,22 +125,8 @@ fn lightgbm() -> native::lightgbm::Library {
     native::lightgbm::Library::open(&library(Library::Lightgbm).unwrap()).unwrap()
 }
 
-/// What the gateway's engine answers.
 fn answers(booster: &Booster, values: &[f32]) -> Vec<f64> {
-    let rows = values.len() / WIDTH;
-    let input = match booster.forest {
-        Forest::Single(_) => Data::Fp32(values.to_vec()),
-        Forest::Double(_) => Data::Fp64(values.iter().map(|value| f64::from(*value)).collect()),
-    };
-    let model = Model::Booster(Box::new(booster.clone()));
-    let session = trees::Trees.load(&model, &LoadOptions { workers: 1 }).unwrap();
-    let mut outputs = Vec::new();
-    session.run(&[Tensor::new(&[rows, WIDTH], input)], &mut Scratch::new(0), &mut outputs).unwrap();
-    match &outputs[0].data {
-        Data::Fp32(answers) => answers.iter().map(|answer| f64::from(*answer)).collect(),
-        Data::Fp64(answers) => answers.clone(),
-        _ => panic!("another type"),
-    }
+    agreement::answers(booster, values, WIDTH).unwrap()
 }
 
 fn fit(learner: Library, made: &Made, params: &str) -> Result<(Fitted, Vec<f64>), FitError> {

@@ -25,12 +25,11 @@ pub(super) struct Scale {
     shift: u32,
 }
 
-/// First and second derivatives of every row, for one score.
+/// First and second derivatives of every row, for one score. Together, as they are added: a leaf's rows lie apart, and one
+/// place is read where there would be two.
 pub(super) struct Gradients {
     pub(super) scale: Scale,
-    pub(super) gradient: Vec<i64>,
-    /// Empty where all are 1.
-    pub(super) hessian: Vec<u32>,
+    pub(super) rows: Vec<Sum>,
 }
 
 impl std::ops::AddAssign for Sum {
@@ -64,12 +63,11 @@ impl Scale {
         }
     }
 
-    pub(super) fn gradient(self, value: f64) -> i64 {
-        (value / self.gradient).round() as i64
-    }
-
-    pub(super) fn hessian(self, value: f64) -> u32 {
-        (value / self.hessian).round() as u32
+    /// What a row adds.
+    #[inline]
+    pub(super) fn row(self, gradient: f64, hessian: f64) -> Sum {
+        let hessian = if self.shift == 0 { 0 } else { u64::from((hessian / self.hessian).round() as u32) };
+        Sum { gradient: (gradient / self.gradient).round() as i64, mass: (1 << self.shift) + hessian }
     }
 
     #[inline]
@@ -83,8 +81,6 @@ impl Scale {
 impl Gradients {
     #[inline]
     pub(super) fn of(&self, row: u32) -> Sum {
-        let row = row as usize;
-        let hessian = self.hessian.get(row).map_or(0, |hessian| u64::from(*hessian));
-        Sum { gradient: self.gradient[row], mass: (1 << self.scale.shift) + hessian }
+        self.rows[row as usize]
     }
 }

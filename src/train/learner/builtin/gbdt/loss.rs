@@ -2,7 +2,7 @@
 
 use sidegate::booster::Transform;
 
-use super::gradients::{Gradients, Scale};
+use super::gradients::{Gradients, Scale, Sum};
 use crate::learner::builtin::matrix::Cells;
 use crate::learner::builtin::threads;
 
@@ -26,7 +26,7 @@ pub(super) enum Loss {
 }
 
 /// A chunk of rows, where their gradients go by score, and their summed loss.
-type Slot<'a> = (usize, usize, Vec<(&'a mut [i64], &'a mut [u32])>, f64);
+type Slot<'a> = (usize, usize, Vec<&'a mut [Sum]>, f64);
 
 impl Loss {
     /// Scores of a row.
@@ -68,6 +68,17 @@ impl Loss {
         }
     }
 
+    /// What all rows count, and the most that one does.
+    fn weights(self, cells: &Cells) -> [f64; 2] {
+        let all_count_one =
+            cells.weight.is_none() && !matches!(self, Self::Logistic { positive } if positive != 1.0);
+        if all_count_one {
+            return [cells.rows() as f64, 1.0];
+        }
+        let weights = (0..cells.rows()).map(|row| self.weight(cells, row));
+        weights.fold([0.0, 0.0], |[sum, most], weight| [sum + weight, f64::max(most, weight)])
+    }
+
     /// The best constant scores.
     pub(super) fn start(self, cells: &Cells) -> Vec<f64> {
         let rows = || 0..cells.rows();
@@ -96,11 +107,14 @@ impl Loss {
 
     /// Room for gradients of these rows.
     pub(super) fn room(self, cells: &Cells) -> Vec<Gradients> {
-        let flat = cells.weight.is_none() && !matches!(self, Self::Logistic { .. } | Self::Softmax { .. });
-        let hessians = if flat { 0 } else { cells.rows() };
         let scale = Scale::new(cells.rows(), 1.0, None);
-        let one = || Gradients { scale, gradient: vec![0; cells.rows()], hessian: vec![0; hessians] };
+        let one = || Gradients { scale, rows: vec![Sum::default(); cells.rows()] };
         (0..self.targets()).map(|_| one()).collect()
+    }
+
+    /// Whether every row's second derivative is 1.
+    fn is_flat(self, cells: &Cells) -> bool {
+        cells.weight.is_none() && !matches!(self, Self::Logistic { .. } | Self::Softmax { .. })
     }
 
     /// Computes the gradients at these scores, and the mean loss there.
@@ -112,8 +126,8 @@ impl Loss {
         threads: usize,
     ) -> f64 {
         let rows = cells.rows();
-        let total: f64 = (0..rows).map(|row| self.weight(cells, row)).sum();
-        let flat = out.first().is_none_or(|gradients| gradients.hessian.is_empty());
+        let [total, most] = self.weights(cells);
+        let flat = self.is_flat(cells);
         let gradients = match self {
             // Nothing else bounds the sum of sizes.
             Self::Squares => {
@@ -129,15 +143,14 @@ impl Loss {
             Self::Softmax { .. } => 0.5,
             _ => 1.0,
         };
-        let most = || (0..rows).map(|row| self.weight(cells, row)).fold(0.0, f64::max);
-        let scale = Scale::new(rows, gradients, (!flat).then(|| [total * curve, most() * curve]));
+        let scale = Scale::new(rows, gradients, (!flat).then_some([total * curve, most * curve]));
         out.iter_mut().for_each(|gradients| gradients.scale = scale);
         self.walk(cells, scores, out, scale, threads) / total
     }
 
     /// The mean loss alone.
     pub(super) fn mean(self, cells: &Cells, scores: &[f32], threads: usize) -> f64 {
-        let total: f64 = (0..cells.rows()).map(|row| self.weight(cells, row)).sum();
+        let [total, _] = self.weights(cells);
         self.walk(cells, scores, &mut [], Scale::new(1, 1.0, None), threads) / total
     }
 
@@ -153,10 +166,7 @@ impl Loss {
             .map(|start| (start, rows.min(start + CHUNK), Vec::with_capacity(out.len()), 0.0))
             .collect();
         for gradients in out {
-            let mut hessians = gradients.hessian.chunks_mut(CHUNK);
-            for (slot, gradient) in slots.iter_mut().zip(gradients.gradient.chunks_mut(CHUNK)) {
-                slot.2.push((gradient, hessians.next().unwrap_or_default()));
-            }
+            slots.iter_mut().zip(gradients.rows.chunks_mut(CHUNK)).for_each(|(slot, rows)| slot.2.push(rows));
         }
         threads::each(threads, &mut slots, |(start, end, out, loss)| {
             let (targets, first) = (self.targets(), *start);
@@ -164,11 +174,8 @@ impl Loss {
             for row in first..*end {
                 let scores = &scores[row * targets..][..targets];
                 *loss += self.row(cells, row, scores, &mut shares, |target, gradient, hessian| {
-                    if let Some((gradients, hessians)) = out.get_mut(target) {
-                        gradients[row - first] = scale.gradient(gradient);
-                        if let Some(place) = hessians.get_mut(row - first) {
-                            *place = scale.hessian(hessian);
-                        }
+                    if let Some(rows) = out.get_mut(target) {
+                        rows[row - first] = scale.row(gradient, hessian);
                     }
                 });
             }
