@@ -39,6 +39,7 @@ mod rows;
 pub mod serve;
 mod signals;
 mod smoke;
+mod start;
 mod status;
 mod store;
 mod table;
