@@ -23,10 +23,13 @@ use crate::tensor::Datatype;
 /// How long the models of the first look may take before the announcement stops waiting for them.
 const ANNOUNCE: Duration = Duration::from_secs(60);
 
+/// The loader comes back by itself, and has a back-off of its own.
+const ATTEMPTS: u32 = 1;
+
 /// Runs the gateway.
 pub fn run(args: &ServeArgs) -> ExitCode {
     let sources = args.sources();
-    let Prepared { config, log, registry, cache, stores } = match prepare(&sources) {
+    let Prepared { config, log, registry, cache, stores } = match prepare(&sources, ATTEMPTS) {
         Ok(prepared) => prepared,
         Err(failure) => return failure.exit(),
     };

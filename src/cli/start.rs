@@ -17,11 +17,12 @@ pub(super) struct Prepared {
     pub(super) stores: Stores,
 }
 
-/// Reads the configuration and starts what does not depend on a gateway.
+/// Reads the configuration and starts what does not depend on a gateway. The registry is asked `attempts` times before it
+/// counts as out of reach.
 ///
 /// # Errors
 /// Everything that is wrong with the configuration, or a store that this build cannot speak to.
-pub(super) fn prepare(sources: &Sources) -> Result<Prepared, Failure> {
+pub(super) fn prepare(sources: &Sources, attempts: u32) -> Result<Prepared, Failure> {
     let (loaded, problems) = config::load_leniently(sources);
     if !problems.is_empty() {
         return Err(Problems(problems).into());
@@ -31,11 +32,10 @@ pub(super) fn prepare(sources: &Sources) -> Result<Prepared, Failure> {
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     crate::engine::configure(&config.engine);
     let cache = store::cache(&config.registry);
-    // Asked once: the loader comes back by itself, and has a back-off of its own.
-    let registry = Registry::new(store::open(&config.registry, 1)?, cache.clone());
+    let registry = Registry::new(store::open(&config.registry, attempts)?, cache.clone());
     let publishes = !(config.trials.publish_interval.is_zero() && config.monitor.publish_interval.is_zero());
     let publish = publishes.then(|| store::open(&config.registry, 2)).transpose()?;
-    // It has a back-off of its own too.
+    // It has a back-off of its own.
     let place = config.prediction_log.url.clone();
     let open = |url| store::open(&config::Registry { url, ..config.registry.clone() }, 1);
     let log_store = place.map(open).transpose()?;
