@@ -22,6 +22,7 @@ mod drift;
 mod experiment;
 mod explain;
 mod failure;
+mod lambda;
 mod markup;
 mod model_file;
 mod model_test;
@@ -39,6 +40,7 @@ mod rows;
 pub mod serve;
 mod signals;
 mod smoke;
+mod start;
 mod status;
 mod store;
 mod table;
@@ -50,6 +52,7 @@ pub use dashboard::DashboardVerb;
 pub use drift::DriftVerb;
 pub use experiment::{ExperimentVerb, ReportArgs};
 pub use explain::ExplainArgs;
+pub use lambda::LambdaArgs;
 pub use model_test::{Exam, Report as ModelReport};
 pub use monitor::MonitorArgs;
 pub use outcomes::OutcomesArgs;
@@ -153,6 +156,9 @@ pub enum Command {
     /// Serve models (also what `sidegate` alone does)
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Serve models as a function of AWS Lambda
+    #[command(after_help = lambda::EXAMPLES)]
+    Lambda(LambdaArgs),
     /// Check the configuration and show what holds, with the origin of each value
     #[command(after_help = CHECK_EXAMPLES)]
     Check(CheckArgs),
@@ -223,6 +229,7 @@ pub fn main() -> ExitCode {
     };
     match args.command.unwrap_or_else(|| Command::Serve(ServeArgs::default())) {
         Command::Serve(args) => serve::run(&args),
+        Command::Lambda(args) => lambda::run(args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => model_test::run(&args),
         Command::Models(args) => models::run(&args),

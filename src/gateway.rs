@@ -11,23 +11,25 @@ mod acceptor;
 mod connection;
 mod deadline;
 mod dispatch;
+mod entrance;
 mod frontend;
 mod id;
 mod inflate;
 mod lane;
+mod listen;
 mod overload;
 mod predict;
 mod remote;
 mod route;
 mod run;
 mod settings;
+mod signals;
 mod stream;
 mod target;
 mod upstream;
 mod worker;
 mod workspace;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::Sender;
@@ -41,7 +43,8 @@ use crate::monitor::{self, Receipts};
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 
-pub use run::{Failure, run};
+pub use listen::Addresses;
+pub use run::{Failure, Running, run, start_unlisted};
 pub use settings::Settings;
 
 /// What every request, listener and task shares.
@@ -70,20 +73,8 @@ pub struct Gateway {
     pub draining: AtomicBool,
     /// When the process started.
     pub started: Instant,
-    /// Where it listens; filled in before the first request.
-    pub addresses: Addresses,
     /// What became of configuration reloads.
     pub reloads: ArcSwap<Reloads>,
-}
-
-/// The bound addresses.
-#[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "one field per listener")]
-pub struct Addresses {
-    pub http: SocketAddr,
-    pub admin: SocketAddr,
-    pub ops: Option<SocketAddr>,
-    pub uds: Option<std::path::PathBuf>,
 }
 
 /// What became of configuration reloads.

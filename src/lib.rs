@@ -9,6 +9,7 @@
 //!   [`native`]
 //! - serving: [`serving`] (what is served, and the loader that keeps it so), [`monitor`] (what is counted and decided
 //!   beside it), [`gateway`] (the network side)
+//! - [`lambda`]: the gateway as a function of AWS Lambda, in place of ports
 //! - [`cli`]: the commands
 
 // The tests of `stats` share a file with an example, to which the crate is `sidegate`.
@@ -25,6 +26,7 @@ pub mod failpoint;
 pub mod format;
 pub mod gateway;
 pub mod json;
+pub mod lambda;
 pub mod metrics;
 pub mod mlflow;
 pub mod model;

@@ -90,6 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tensor",
         ],
     ),
+    ("lambda", &["gateway", "task"]),
     (
         "cli",
         &[
@@ -100,6 +101,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "format",
             "gateway",
             "json",
+            "lambda",
             "metrics",
             "mlflow",
             "model",
@@ -357,7 +359,10 @@ fn one_place_does_what_only_one_place_should() {
     only_in("prometheus::", &["metrics.rs", "metrics/performance.rs"]);
     only_in("Arc::new(Snapshot", &["serving/loader/publish.rs"]);
     only_in("httparse", &["gateway/http/", "cli/answer.rs"]);
-    only_in("hyper::", &["gateway/admin.rs", "gateway/admin/", "gateway/upstream.rs", "mlflow/"]);
+    only_in(
+        "hyper::",
+        &["gateway/admin.rs", "gateway/admin/", "gateway/upstream.rs", "lambda.rs", "lambda/", "mlflow/"],
+    );
     only_in("clap::", &["cli.rs", "cli/"]);
     only_in("tracing_subscriber", &["telemetry.rs"]);
     only_in("toml::", &["config.rs", "config/"]);

@@ -1,5 +1,5 @@
-# The same binary as a function: `sidegate lambda` in a container image, behind an HTTP API that asks for AWS signatures.
-# That command does not exist yet: without `lambda_models`, the default, nothing of this is made.
+# The same image as a function, by its command `lambda`, behind an HTTP API that asks for AWS signatures; without
+# `lambda_models`, the default, nothing of this is made.
 
 locals {
   function = length(var.lambda_models) > 0 ? 1 : 0

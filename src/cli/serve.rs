@@ -8,51 +8,34 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 
-use super::{ServeArgs, store};
+use super::ServeArgs;
+use super::start::{Prepared, prepare};
 use crate::config::{self, Config, Sources, read_tokens};
 use crate::experiment::{self, Experiment};
 use crate::gateway::{self, Gateway, Reloads, Settings};
 use crate::model::{Selector, Signature, TensorSpec};
-use crate::monitor::Stores;
-use crate::registry::Registry;
+use crate::serving::ServedVersion;
 use crate::serving::loader::Command;
 use crate::serving::status::Status;
-use crate::serving::{ServedVersion, Serving};
-use crate::telemetry::{self, LevelHandle};
+use crate::telemetry::LevelHandle;
 use crate::tensor::Datatype;
 
 /// How long the models of the first look may take before the announcement stops waiting for them.
 const ANNOUNCE: Duration = Duration::from_secs(60);
 
+/// The loader comes back by itself, and has a back-off of its own.
+const ATTEMPTS: u32 = 1;
+
 /// Runs the gateway.
 pub fn run(args: &ServeArgs) -> ExitCode {
     let sources = args.sources();
-    let (loaded, problems) = config::load_leniently(&sources);
-    if !problems.is_empty() {
-        return super::usage_error(&config::Problems(problems));
-    }
-    let config = loaded.config;
-    let log = telemetry::start(&config.log);
-    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
-    crate::engine::configure(&config.engine);
+    let Prepared { config, log, registry, cache, stores } = match prepare(&sources, ATTEMPTS) {
+        Ok(prepared) => prepared,
+        Err(failure) => return failure.exit(),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return super::runtime_error(&error),
-    };
-    let cache = store::cache(&config.registry);
-    // Asked once: the loader comes back by itself, and has a back-off of its own.
-    let registry = match store::open(&config.registry, 1) {
-        Ok(store) => Registry::new(store, cache.clone()),
-        Err(error) => return super::runtime_error(&error),
-    };
-    let publishes = !(config.trials.publish_interval.is_zero() && config.monitor.publish_interval.is_zero());
-    let publish = publishes.then(|| store::open(&config.registry, 2)).transpose();
-    // It has a back-off of its own too.
-    let place = config.prediction_log.url.clone();
-    let open = |url| store::open(&config::Registry { url, ..config.registry.clone() }, 1);
-    let stores = match (publish, place.map(open).transpose()) {
-        (Ok(publish), Ok(log)) => Stores { publish, log },
-        (Err(error), _) | (_, Err(error)) => return super::runtime_error(&error),
     };
     let mut follower = Follower::new(sources, &config, log);
     let result = runtime.block_on(gateway::run(config, registry, cache, stores, announce, |gateway, now| {
@@ -72,7 +55,7 @@ fn announce(addresses: &gateway::Addresses, gateway: &Gateway) {
     let (serving, http) = (gateway.serving.clone(), addresses.http);
     crate::task::spawn("announcement", async move {
         let start = Instant::now();
-        while first_look_is_over(&serving).is_none() && start.elapsed() < ANNOUNCE {
+        while !serving.status.load().first_look_is_over() && start.elapsed() < ANNOUNCE {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let snapshot = serving.snapshot.load_full();
@@ -91,21 +74,6 @@ fn announce(addresses: &gateway::Addresses, gateway: &Gateway) {
             print(&format!("try: {}", curl(http, version)));
         }
     });
-}
-
-/// Some once every model was tried or the registry turned out to be out of reach.
-fn first_look_is_over(serving: &Arc<Serving>) -> Option<()> {
-    let status = serving.status.load();
-    let waiting = status
-        .not_ready
-        .as_deref()
-        .is_some_and(|r| r.starts_with("starting") || r.ends_with("still loading"));
-    let loading = status
-        .models
-        .iter()
-        .flat_map(|m| &m.versions)
-        .any(|v| v.state == crate::serving::status::State::Loading);
-    (!waiting && !loading).then_some(())
 }
 
 /// A request that can be pasted.

@@ -54,6 +54,11 @@ impl Machine {
         machine
     }
 
+    /// Takes note of a limit that no control group tells.
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory_limit = smaller(self.memory_limit, Some(bytes));
+    }
+
     /// Data-path threads: as many as the quota feeds, two at most (a sidecar leaves the rest to its app), one
     /// without a quota.
     pub fn workers(&self) -> usize {

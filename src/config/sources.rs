@@ -23,6 +23,12 @@ const FOREIGN: [&str; 4] = ["ORT_DYLIB_PATH", "VIRTUAL_ENV", "XDG_CACHE_HOME", "
 /// Variables that say who the user is.
 const USER: [&str; 2] = ["USER", "LOGNAME"];
 
+/// Where AWS Lambda hands out invocations, `HOST:PORT`; it alone sets this.
+const LAMBDA_API: &str = "AWS_LAMBDA_RUNTIME_API";
+
+/// Memory of a function in MB, which no control group tells there.
+const LAMBDA_MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
 /// Everything that a configuration is made of. Keep it to [`load`] again on a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -92,13 +98,30 @@ impl Sources {
     /// The flags with the environment and machine of this process: the only place that reads them.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process(flags: Vec<(String, String)>) -> Self {
-        let foreign = |name: &str| FOREIGN.contains(&name) || USER.contains(&name);
+        let foreign = |name: &str| {
+            FOREIGN.contains(&name) || USER.contains(&name) || [LAMBDA_API, LAMBDA_MEMORY].contains(&name)
+        };
         let ours = |name: &str| name.to_ascii_uppercase().starts_with(PREFIX) || foreign(name);
         let env = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .filter(|(name, _)| ours(name))
             .collect();
-        Self { flags, env, file: None, machine: Machine::detect() }
+        let mut sources = Self { flags, env, file: None, machine: Machine::detect() };
+        let function = sources.variable(LAMBDA_MEMORY).and_then(|megabytes| megabytes.parse::<u64>().ok());
+        if let Some(megabytes) = function {
+            sources.machine.limit_memory(megabytes.saturating_mul(1 << 20));
+        }
+        sources
+    }
+
+    /// Where AWS Lambda hands out invocations, `HOST:PORT`; none outside of it.
+    pub fn lambda_api(&self) -> Option<&str> {
+        self.variable(LAMBDA_API)
+    }
+
+    fn variable(&self, wanted: &str) -> Option<&str> {
+        let found = self.env.iter().find(|(name, value)| name == wanted && !value.trim().is_empty());
+        found.map(|(_, value)| value.trim())
     }
 
     /// The file to read and to watch: of the flag, else of the environment, else the default one. Only the last
@@ -109,10 +132,7 @@ impl Sources {
 
     /// Who runs this process, as its environment says.
     pub fn user(&self) -> Option<&str> {
-        USER.into_iter().find_map(|wanted| {
-            let found = self.env.iter().find(|(name, value)| name == wanted && !value.trim().is_empty());
-            found.map(|(_, value)| value.trim())
-        })
+        USER.into_iter().find_map(|wanted| self.variable(wanted))
     }
 
     fn named_file(&self) -> Option<PathBuf> {

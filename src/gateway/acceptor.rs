@@ -27,7 +27,8 @@ pub(super) struct Place {
     gateway: Arc<Gateway>,
 }
 
-/// The acceptor's view of a worker.
+/// How others see a worker.
+#[derive(Clone)]
 pub(super) struct Handle {
     pub(super) streams: mpsc::UnboundedSender<(Detached, Place)>,
     pub(super) connections: Arc<AtomicUsize>,
@@ -149,7 +150,7 @@ fn hand_over(gateway: &Arc<Gateway>, workers: &[Handle], socket: Socket, cap: Ow
 // === impl Place ===
 
 impl Place {
-    fn new(cap: OwnedSemaphorePermit, worker: Arc<AtomicUsize>, gateway: Arc<Gateway>) -> Self {
+    pub(super) fn new(cap: OwnedSemaphorePermit, worker: Arc<AtomicUsize>, gateway: Arc<Gateway>) -> Self {
         worker.fetch_add(1, Relaxed);
         gateway.connections.fetch_add(1, Relaxed);
         Self { _cap: cap, worker, gateway }

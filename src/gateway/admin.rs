@@ -21,8 +21,8 @@ use tokio::sync::Semaphore;
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
-use super::Gateway;
 use super::settings::Tokens;
+use super::{Addresses, Gateway};
 use verbs::Verb;
 
 /// Connections of one of these ports.
@@ -37,6 +37,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Port {
     /// The gateway it tells of.
     pub gateway: Arc<Gateway>,
+    /// Where that listens.
+    pub addresses: Addresses,
     /// Bearer tokens; `None` is open.
     pub tokens: Option<Tokens>,
     /// Metrics and probes only, for a port that others can reach.
@@ -220,10 +222,10 @@ impl Port {
             "ready": not_ready.is_none(),
             "reason": not_ready,
             "draining": gateway.draining.load(Relaxed),
-            "http": gateway.addresses.http.to_string(),
-            "uds": gateway.addresses.uds,
-            "admin": gateway.addresses.admin.to_string(),
-            "ops": gateway.addresses.ops.map(|a| a.to_string()),
+            "http": self.addresses.http.to_string(),
+            "uds": self.addresses.uds,
+            "admin": self.addresses.admin.to_string(),
+            "ops": self.addresses.ops.map(|a| a.to_string()),
             "workers": config.http.workers,
             "connections": gateway.connections.load(Relaxed),
             "inflight": gateway.inflight.load(Relaxed),

@@ -1,10 +1,7 @@
 //! The process: bind, start the threads, tell where it listens, wait for a signal, drain, end.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -12,17 +9,20 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 
 use super::acceptor::{Acceptor, Handle, connection_cap};
 use super::admin::{self as admin_port, Port};
+use super::entrance::Entrance;
 use super::id::Ids;
 use super::lane::Lanes;
+use super::listen::{Addresses, Listeners};
 use super::predict::Runner;
 use super::settings::{Settings, Tokens};
+use super::signals::{Asked, Signals};
 use super::worker::{self, Parts};
-use super::{Addresses, Gateway, Reloads};
+use super::{Gateway, Reloads};
 use crate::config::{Config, TokenFileError, read_tokens};
 use crate::engine::Scratch;
 use crate::metrics::Metrics;
@@ -57,13 +57,19 @@ pub enum Failure {
     Other(String),
 }
 
-/// Everything that was bound before any thread was started.
-struct Listeners {
-    http: TcpListener,
-    uds: Option<UnixListener>,
-    admin: TcpListener,
-    ops: Option<TcpListener>,
-    addresses: Addresses,
+/// A gateway whose threads run. It does not end by being dropped: see [`Running::end`].
+pub struct Running {
+    /// What its requests, listeners and tasks share.
+    pub gateway: Arc<Gateway>,
+    entrance: Entrance,
+    signals: Signals,
+    stop_accepting: watch::Sender<bool>,
+    stop_workers: watch::Sender<bool>,
+    commands: mpsc::Sender<Command>,
+    threads: Vec<JoinHandle<()>>,
+    beside: Beside,
+    /// The socket file to remove.
+    uds: Option<PathBuf>,
 }
 
 /// Runs the gateway until a signal ends it. `announce` is called once it listens; `reload` is asked about every
@@ -79,8 +85,42 @@ pub async fn run(
     announce: impl FnOnce(&Addresses, &Gateway),
     mut reload: impl FnMut(&Gateway, bool),
 ) -> Result<(), Failure> {
+    let listeners = Listeners::bind(&config)?;
+    let addresses = listeners.addresses.clone();
+    let mut running = start(config, registry, cache, stores, Some(listeners))?;
+    announce(&addresses, &running.gateway);
+    loop {
+        match running.signals.next(Duration::from_secs(1)).await {
+            Some(Asked::End) => break,
+            Some(Asked::Reload) => reload(&running.gateway, true),
+            None => reload(&running.gateway, false),
+        }
+    }
+    running.end().await;
+    Ok(())
+}
+
+/// Starts a gateway that listens nowhere: [`Running::connect`] is the only way in.
+///
+/// # Errors
+/// [`Failure`] when it cannot start.
+pub fn start_unlisted(
+    config: Config,
+    registry: Registry,
+    cache: Option<Cache>,
+    stores: Stores,
+) -> Result<Running, Failure> {
+    start(config, registry, cache, stores, None)
+}
+
+fn start(
+    config: Config,
+    registry: Registry,
+    cache: Option<Cache>,
+    stores: Stores,
+    listeners: Option<Listeners>,
+) -> Result<Running, Failure> {
     let other = |what: &str, error: &dyn std::fmt::Display| Failure::Other(format!("{what}: {error}"));
-    let listeners = bind(&config)?;
     let metrics = Arc::new(Metrics::new().map_err(|e| other("metrics", &e))?);
     let data_tokens = config.auth.token_file.as_deref().map(read_tokens).transpose()?;
     let admin_tokens = config.admin.token_file.as_deref().map(read_tokens).transpose()?.map(Tokens::new);
@@ -113,7 +153,6 @@ pub async fn run(
         connections: AtomicUsize::new(0),
         draining: AtomicBool::new(false),
         started: Instant::now(),
-        addresses: listeners.addresses.clone(),
         reloads: ArcSwap::from_pointee(Reloads::default()),
     });
     let channel = (commands.clone(), orders);
@@ -123,41 +162,30 @@ pub async fn run(
         .map_err(|e| other("loader", &e))?;
     let (stop_accepting, accepting) = watch::channel(false);
     let (stop_workers, working) = watch::channel(false);
-    let Listeners { http, uds, admin, ops, .. } = listeners;
-    let doors = Doors { http, uds, accepting };
-    let mut threads = start_threads(&gateway, doors, workers, &working, std::mem::take(&mut beside.ends))
-        .map_err(|e| other("worker", &e))?;
-
-    let port = Port { gateway: gateway.clone(), tokens: admin_tokens, read_only: false };
-    let listener = tokio::net::TcpListener::from_std(admin).map_err(|e| other("admin port", &e))?;
-    crate::task::spawn("admin-port", admin_port::serve(listener, port));
-    if let Some(ops) = ops {
-        let port = Port { gateway: gateway.clone(), tokens: None, read_only: true };
-        let listener = tokio::net::TcpListener::from_std(ops).map_err(|e| other("ops port", &e))?;
-        crate::task::spawn("ops-port", admin_port::serve(listener, port));
-    }
-    let mut signals = Signals::new().map_err(|e| other("signals", &e))?;
-    announce(&gateway.addresses, &gateway);
-    loop {
-        match signals.next(Duration::from_secs(1)).await {
-            Some(Asked::End) => break,
-            Some(Asked::Reload) => reload(&gateway, true),
-            None => reload(&gateway, false),
-        }
-    }
-    tokio::select! {
-        () = drain(&gateway, &stop_accepting) => {}
-        () = signals.end() => tracing::warn!("second signal: ending at once"),
-    }
-    stop_workers.send_replace(true);
-    drop(commands.send(Command::Stop));
-    gateway.monitor.shadows().end();
-    settled([&beside.shadow], SHADOW_TIME).await;
-    gateway.monitor.ask(Ask::Stop);
+    let uds = listeners.as_ref().and_then(|listeners| listeners.addresses.uds.clone());
+    let doors = listeners.map(|listeners| {
+        let Listeners { http, uds, admin, ops, addresses } = listeners;
+        (Doors { http, uds, accepting }, (admin, ops, addresses))
+    });
+    let (doors, others) = doors.unzip();
+    let ends = std::mem::take(&mut beside.ends);
+    let (mut threads, entrance) =
+        start_threads(&gateway, doors, workers, &working, ends).map_err(|e| other("worker", &e))?;
     threads.extend([loader, monitor]);
     threads.extend(beside.webhook.take());
-    finish(&threads, &beside, &gateway).await;
-    Ok(())
+
+    if let Some((admin, ops, addresses)) = others {
+        let port = Port { gateway: gateway.clone(), addresses, tokens: admin_tokens, read_only: false };
+        let listener = tokio::net::TcpListener::from_std(admin).map_err(|e| other("admin port", &e))?;
+        if let Some(ops) = ops {
+            let port = Port { tokens: None, read_only: true, ..port.clone() };
+            let listener = tokio::net::TcpListener::from_std(ops).map_err(|e| other("ops port", &e))?;
+            crate::task::spawn("ops-port", admin_port::serve(listener, port));
+        }
+        crate::task::spawn("admin-port", admin_port::serve(listener, port));
+    }
+    let signals = Signals::new().map_err(|e| other("signals", &e))?;
+    Ok(Running { gateway, entrance, signals, stop_accepting, stop_workers, commands, threads, beside, uds })
 }
 
 /// How long what shadows are at may take.
@@ -167,18 +195,18 @@ const WRITE_TIME: Duration = Duration::from_secs(5);
 
 /// What the acceptor gets: closing the port means dropping these, so nobody else holds them.
 struct Doors {
-    http: TcpListener,
-    uds: Option<UnixListener>,
+    http: std::net::TcpListener,
+    uds: Option<std::os::unix::net::UnixListener>,
     accepting: watch::Receiver<bool>,
 }
 
 fn start_threads(
     gateway: &Arc<Gateway>,
-    doors: Doors,
+    doors: Option<Doors>,
     workers: usize,
     working: &watch::Receiver<bool>,
     ends: Vec<End>,
-) -> io::Result<Vec<JoinHandle<()>>> {
+) -> io::Result<(Vec<JoinHandle<()>>, Entrance)> {
     let runner = |(number, end): (usize, End)| Runner {
         tap: end.tap,
         recorder: end.recorder,
@@ -198,13 +226,14 @@ fn start_threads(
         handles.push(Handle { streams, connections: connections.clone() });
         receivers.push((receiver, connections));
     }
-    let cap = connection_cap(gateway.config.load().http.max_connections);
-    let mut acceptor = Some(Acceptor {
+    let cap = Arc::new(Semaphore::new(connection_cap(gateway.config.load().http.max_connections)));
+    let entrance = Entrance { gateway: gateway.clone(), workers: handles.clone(), cap: cap.clone() };
+    let mut acceptor = doors.map(|doors| Acceptor {
         gateway: gateway.clone(),
         tcp: doors.http,
         unix: doors.uds,
         workers: handles,
-        cap: Arc::new(Semaphore::new(cap)),
+        cap,
         stop: doors.accepting,
     });
     for ((number, (streams, connections)), runner) in receivers.into_iter().enumerate().zip(runners) {
@@ -219,7 +248,7 @@ fn start_threads(
             connections,
         })?);
     }
-    Ok(threads)
+    Ok((threads, entrance))
 }
 
 /// Not ready, then no new connections, then the end of what is in flight.
@@ -247,7 +276,8 @@ async fn drain(gateway: &Gateway, stop_accepting: &watch::Sender<bool>) {
 }
 
 /// Waits for the threads, but not for one that is stuck in an engine.
-async fn finish(threads: &[JoinHandle<()>], beside: &Beside, gateway: &Gateway) {
+async fn finish(running: &Running) {
+    let Running { threads, beside, gateway, uds, .. } = running;
     settled(threads, Duration::from_secs(1)).await;
     // What they left is logged, and what is known of experiments published: worth some more seconds.
     if let Some(log) = gateway.monitor.log() {
@@ -257,7 +287,7 @@ async fn finish(threads: &[JoinHandle<()>], beside: &Beside, gateway: &Gateway) 
     if beside.log.as_ref().is_some_and(|log| !log.is_finished()) {
         tracing::error!("the end of the prediction log was not written in time, and is lost");
     }
-    if let Some(path) = &gateway.addresses.uds {
+    if let Some(path) = uds {
         drop(std::fs::remove_file(path));
     }
     tracing::info!("ended");
@@ -271,85 +301,33 @@ async fn settled<'a>(threads: impl IntoIterator<Item = &'a JoinHandle<()>> + Clo
     }
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
+// === impl Running ===
 
-/// What a signal asks for.
-enum Asked {
-    End,
-    Reload,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
+impl Running {
+    /// A connection to the data port's own code, whether it listens or not. Nobody else can reach it.
+    ///
+    /// # Errors
+    /// Without a file descriptor, or with too many connections open.
+    pub fn connect(&self) -> io::Result<UnixStream> {
+        self.entrance.connect()
     }
 
-    /// The next signal, or `None` after `pause` without one.
-    async fn next(&mut self, pause: Duration) -> Option<Asked> {
+    /// Returns when a signal asks the process to end.
+    pub async fn asked_to_end(&mut self) {
+        self.signals.end().await;
+    }
+
+    /// Drains, and waits for the threads.
+    pub async fn end(mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => Some(Asked::End),
-            _ = self.interrupt.recv() => Some(Asked::End),
-            _ = self.hangup.recv() => Some(Asked::Reload),
-            () = tokio::time::sleep(pause) => None,
+            () = drain(&self.gateway, &self.stop_accepting) => {}
+            () = self.signals.end() => tracing::warn!("second signal: ending at once"),
         }
-    }
-
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-fn bind(config: &Config) -> Result<Listeners, Failure> {
-    let tcp = |what: &'static str, address: SocketAddr| {
-        let failure = |error| Failure::Bind { what, address: address.to_string(), error };
-        let listener = TcpListener::bind(address).map_err(failure)?;
-        listener.set_nonblocking(true).map_err(failure)?;
-        let bound = listener.local_addr().map_err(failure)?;
-        Ok::<_, Failure>((listener, bound))
-    };
-    let (http, http_address) = tcp("http", config.http.listen)?;
-    let (admin, admin_address) = tcp("admin", config.admin.listen)?;
-    let ops = config.ops.listen.map(|address| tcp("ops", address)).transpose()?;
-    let uds = config.http.uds.as_deref().map(bind_unix).transpose()?;
-    let addresses = Addresses {
-        http: http_address,
-        admin: admin_address,
-        ops: ops.as_ref().map(|(_, address)| *address),
-        uds: config.http.uds.clone(),
-    };
-    Ok(Listeners { http, uds, admin, ops: ops.map(|(listener, _)| listener), addresses })
-}
-
-/// Binds a Unix socket. A socket file that nobody listens on any more is replaced; anything else is left alone.
-fn bind_unix(path: &Path) -> Result<UnixListener, Failure> {
-    let failure = |error| Failure::Bind { what: "uds", address: path.display().to_string(), error };
-    let stale = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
-        && UnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-    if stale {
-        std::fs::remove_file(path).map_err(failure)?;
-    }
-    let listener = UnixListener::bind(path).map_err(failure)?;
-    listener.set_nonblocking(true).map_err(failure)?;
-    // The app's container may run as another user; who may reach the socket is decided by its folder.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666)).map_err(failure)?;
-    Ok(listener)
-}
-
-impl Addresses {
-    /// The line on standard output that others wait for.
-    pub fn line(&self) -> String {
-        let uds = self.uds.as_ref().map_or_else(|| "-".to_owned(), |p: &PathBuf| p.display().to_string());
-        format!("listening http={} admin={} uds={uds}", self.http, self.admin)
+        self.stop_workers.send_replace(true);
+        drop(self.commands.send(Command::Stop));
+        self.gateway.monitor.shadows().end();
+        settled([&self.beside.shadow], SHADOW_TIME).await;
+        self.gateway.monitor.ask(Ask::Stop);
+        finish(&self).await;
     }
 }

@@ -130,6 +130,16 @@ impl Status {
     pub fn starting() -> Self {
         Self { not_ready: Some("starting: the registry has not been read yet".into()), ..Self::default() }
     }
+
+    /// Whether every model was tried, or the registry turned out to be out of reach.
+    pub fn first_look_is_over(&self) -> bool {
+        let waiting = self
+            .not_ready
+            .as_deref()
+            .is_some_and(|reason| reason.starts_with("starting") || reason.ends_with("still loading"));
+        let loading = self.models.iter().flat_map(|m| &m.versions).any(|v| v.state == State::Loading);
+        !waiting && !loading
+    }
 }
 
 impl From<&crate::model::LoadError> for ReasonStatus {

@@ -86,7 +86,11 @@ impl Loader {
         for name in &config.registry.required {
             match self.models.get(name) {
                 Some(model) if model.default.is_some() => {}
-                Some(model) => return Some(why(name, model)),
+                Some(model) => {
+                    // What cannot be asked for now does not load.
+                    let outage = self.outage_text().filter(|_| !model.tried);
+                    return Some(outage.unwrap_or_else(|| why(name, model)));
+                }
                 None => {
                     let missing = || format!("model `{name}` is not in the registry");
                     return Some(self.outage_text().unwrap_or_else(missing));
