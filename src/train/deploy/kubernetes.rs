@@ -58,7 +58,7 @@ pub(super) fn plan(args: &DeployArgs, subject: &Subject) -> Result<Plan, Failure
     let items = items.as_array().into_iter().flatten();
     let make =
         files.iter().zip(items).map(|(file, item)| Call::kubectl(&format!("{file}.json"), item.clone()));
-    let step = Step { probe: None, make: make.collect(), change: Vec::new() };
+    let step = Step { probe: None, settled: None, make: make.collect(), change: Vec::new() };
     let next = format!("wait for it: kubectl rollout status deployment/{name}");
     Ok(Plan { steps: vec![step], next })
 }

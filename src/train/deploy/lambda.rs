@@ -41,6 +41,7 @@ pub(super) fn plan(args: &DeployArgs, subject: &Subject) -> Result<Plan, Failure
     let updated = Call::new(&["aws", "lambda", "wait", "function-updated-v2", "--function-name", &name]);
     let step = Step {
         probe: Some(Call::new(&["aws", "lambda", "get-function", "--function-name", &name])),
+        settled: None,
         make: vec![Call::aws("lambda", "create-function", "create-function.json", made)],
         change: vec![
             Call::aws(

@@ -22,6 +22,8 @@ pub(super) struct Plan {
 pub(super) struct Step {
     /// Succeeds where it is there; none where making it and changing it are the same.
     pub(super) probe: Option<Call>,
+    /// What the probe prints where it is there and as it is to be.
+    pub(super) settled: Option<String>,
     /// Where it is not.
     pub(super) make: Vec<Call>,
     /// Where it is.
@@ -143,16 +145,19 @@ impl Plan {
     /// [`Failure::Failed`] with what the program said and the command to do it by hand.
     pub(super) fn apply(&self, folder: &Path) -> Result<(), Failure> {
         for step in &self.steps {
-            let there = match &step.probe {
-                Some(probe) => run(probe, folder, true)?.is_ok(),
-                None => false,
+            let found = step.probe.as_ref().map(|probe| run(probe, folder)).transpose()?.and_then(Result::ok);
+            let calls = match &found {
+                Some(_) if found == step.settled => continue,
+                Some(_) => &step.change,
+                None => &step.make,
             };
-            for call in if there { &step.change } else { &step.make } {
+            for call in calls {
                 print(&format!("{}\n", call.shown(folder)));
-                run(call, folder, false)?.map_err(|said| {
+                let said = run(call, folder)?.map_err(|said| {
                     let by_hand = call.shown(folder);
                     Failure::Failed(format!("`{by_hand}` failed: {said}; what came before it is done"))
                 })?;
+                print(&format!("{said}\n"));
             }
         }
         print(&format!("{}\n", self.next));
@@ -160,11 +165,10 @@ impl Plan {
     }
 }
 
-/// What a command came to: nothing, or what it said of its failure. `quietly` is for a question whose answer may be no.
-fn run(call: &Call, folder: &Path, quietly: bool) -> Result<Result<(), String>, Failure> {
+/// What a command printed, or what it said of its failure.
+fn run(call: &Call, folder: &Path) -> Result<Result<String, String>, Failure> {
     let program = &call.words[0];
-    let mut command = call.command(folder);
-    let output = command.output().map_err(|error| match error.kind() {
+    let output = call.command(folder).output().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Failure::Failed(format!(
             "there is no `{program}` on the PATH: {}; without --apply the requests are written for another machine",
             match program.as_str() {
@@ -174,12 +178,10 @@ fn run(call: &Call, folder: &Path, quietly: bool) -> Result<Result<(), String>, 
         )),
         _ => Failure::Failed(format!("{program}: {error}")),
     })?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
-        if !quietly {
-            print(&String::from_utf8_lossy(&output.stdout));
-        }
-        return Ok(Ok(()));
+        return Ok(Ok(text(&output.stdout)));
     }
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let said = text(&output.stderr);
     Ok(Err(if said.is_empty() { output.status.to_string() } else { said }))
 }

@@ -31,6 +31,7 @@ pub(super) fn plan(args: &DeployArgs, subject: &Subject) -> Result<Plan, Failure
         let name = text(&request, "ModelName");
         steps.push(Step {
             probe: Some(Call::new(&["aws", "sagemaker", "describe-model", "--model-name", &name])),
+            settled: None,
             make: vec![Call::aws(
                 "sagemaker",
                 "create-model",
@@ -45,12 +46,16 @@ pub(super) fn plan(args: &DeployArgs, subject: &Subject) -> Result<Plan, Failure
     let describe = ["aws", "sagemaker", "describe-endpoint-config", "--endpoint-config-name", &config];
     steps.push(Step {
         probe: Some(Call::new(&describe)),
+        settled: None,
         make: vec![Call::aws("sagemaker", "create-endpoint-config", "create-endpoint-config.json", request)],
         change: Vec::new(),
     });
     let endpoint = args.name()?;
+    let what = ["--query", "EndpointConfigName", "--output", "text"];
+    let ask = [&["aws", "sagemaker", "describe-endpoint", "--endpoint-name", &endpoint][..], &what].concat();
     steps.push(Step {
-        probe: Some(Call::new(&["aws", "sagemaker", "describe-endpoint", "--endpoint-name", &endpoint])),
+        probe: Some(Call::new(&ask)),
+        settled: Some(config.clone()),
         make: vec![Call::aws(
             "sagemaker",
             "create-endpoint",
