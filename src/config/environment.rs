@@ -18,12 +18,16 @@ pub(super) const PREFIX: &str = "SIDEGATE_";
 /// Names the configuration file.
 const CONFIG: &str = "SIDEGATE_CONFIG";
 
+/// Where SageMaker has a container listen: in an inference pipeline, and in its local mode.
+pub(super) const BIND_TO_PORT: &str = "SAGEMAKER_BIND_TO_PORT";
+
 /// What `sidegate-train` reads besides: where the libraries of its learners are.
 const LEARNERS: &[&str] = &["SIDEGATE_LIGHTGBM", "SIDEGATE_XGBOOST"];
 
 /// The variables that concern sidegate, by their normal form.
 pub(super) struct Environment<'a> {
     variables: BTreeMap<String, (&'a str, &'a str)>,
+    bind_to_port: Option<&'a str>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -57,7 +61,11 @@ impl<'a> Environment<'a> {
     pub(super) fn new(variables: &'a [(String, String)]) -> Self {
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
+        let mut bind_to_port = None;
         for (name, value) in variables {
+            if name == BIND_TO_PORT && !value.is_empty() {
+                bind_to_port = Some(value.as_str());
+            }
             let normal = normal(name);
             if !normal.starts_with(PREFIX) || is_service_link(&normal, value) {
                 continue;
@@ -67,7 +75,7 @@ impl<'a> Environment<'a> {
                     .push(problem(name, format!("ambiguous, because {other} is set too; unset one of them")));
             }
         }
-        Self { variables: all, problems }
+        Self { variables: all, bind_to_port, problems }
     }
 
     /// The configuration file that the environment names.
@@ -78,6 +86,10 @@ impl<'a> Environment<'a> {
     /// Settings of keys that exist once. Names that no key has are problems.
     pub(super) fn once(&mut self) -> Vec<Written> {
         let mut settings = Vec::new();
+        // First, so that our own variable is heard in its place.
+        if let (Some(port), Some(key)) = (self.bind_to_port, once("SIDEGATE_HTTP__LISTEN")) {
+            settings.push(written(key, None, BIND_TO_PORT, &format!("0.0.0.0:{port}")));
+        }
         for (normal, (name, value)) in &self.variables {
             let of_family = || Family::ALL.iter().any(|family| normal.starts_with(&prefix(*family)));
             let key = once(normal);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::assembly::Assembly;
-use super::environment::{Environment, PREFIX};
+use super::environment::{BIND_TO_PORT, Environment, PREFIX};
 use super::file::{self, Layer};
 use super::key::Family;
 use super::machine::Machine;
@@ -98,9 +98,8 @@ impl Sources {
     /// The flags with the environment and machine of this process: the only place that reads them.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process(flags: Vec<(String, String)>) -> Self {
-        let foreign = |name: &str| {
-            FOREIGN.contains(&name) || USER.contains(&name) || [LAMBDA_API, LAMBDA_MEMORY].contains(&name)
-        };
+        let others = [LAMBDA_API, LAMBDA_MEMORY, BIND_TO_PORT];
+        let foreign = |name: &str| FOREIGN.contains(&name) || USER.contains(&name) || others.contains(&name);
         let ours = |name: &str| name.to_ascii_uppercase().starts_with(PREFIX) || foreign(name);
         let env = std::env::vars_os()
             .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))

@@ -222,3 +222,17 @@ fn the_search_for_onnxruntime_follows_the_environment() {
     let expected = Search { ort_dylib_path: Some("/lib/o.so".into()), virtual_env: Some("/venv".into()) };
     assert_eq!(search, expected);
 }
+
+#[test]
+fn sagemaker_says_the_port_unless_the_address_is_said() {
+    let listen = |file: &str, env: &[(&str, &str)]| {
+        load_layers(&Layers { file, env, ..Layers::default() }).map(|config| config.http.listen.to_string())
+    };
+    let sagemaker = ("SAGEMAKER_BIND_TO_PORT", "9001");
+    assert_eq!(listen("http.listen = \"127.0.0.1:1\"", &[sagemaker]).unwrap(), "0.0.0.0:9001");
+    let own = ("SIDEGATE_HTTP__LISTEN", "127.0.0.1:2");
+    assert_eq!(listen("", &[own, sagemaker]).unwrap(), "127.0.0.1:2");
+    assert_eq!(listen("", &[("SAGEMAKER_BIND_TO_PORT", "")]).unwrap(), "127.0.0.1:8000");
+    let refused = listen("", &[("SAGEMAKER_BIND_TO_PORT", "x")]).unwrap_err();
+    assert!(refused.starts_with("SAGEMAKER_BIND_TO_PORT: http.listen: "), "{refused}");
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::digest::Digest;
 use super::format::{self, FORMAT, Raw, Rest, keeps_rest};
@@ -147,6 +148,27 @@ impl Manifest {
             return Err(LoadError::new(Reason::Parse, detail));
         }
         Ok(manifest)
+    }
+
+    /// That of a version's folder which is somewhere else now, with the model's name and the number that the version has
+    /// there; `file` is the model file. `None` for another tool's `manifest.json`. One of ours that cannot be used is handed
+    /// on as it is, for the loader to refuse: what came with digests is not served without them.
+    pub fn copied(bytes: Vec<u8>, file: &str, model: &ModelName, version: Version) -> Option<Vec<u8>> {
+        let mut manifest = match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(manifest))
+                if ["files", "model"].iter().all(|key| manifest.contains_key(*key)) =>
+            {
+                manifest
+            }
+            Ok(_) => return None,
+            Err(_) => return Some(bytes),
+        };
+        if !Self::parse_any(&bytes).is_ok_and(|manifest| manifest.files.contains_key(file)) {
+            return Some(bytes);
+        }
+        manifest.insert("model".into(), model.as_str().into());
+        manifest.insert("version".into(), version.get().into());
+        serde_json::to_vec(&manifest).ok()
     }
 
     /// The inputs and outputs that it declares; `None` where it declares none, or types that are not known here.

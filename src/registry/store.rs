@@ -15,6 +15,7 @@ mod s3;
 #[cfg(feature = "s3")]
 #[path = "../../tests/support/seaweed.rs"]
 pub(crate) mod seaweed;
+mod single;
 #[cfg(test)]
 mod suite;
 
@@ -23,10 +24,11 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-pub use folder::{Folder, SingleFile};
+pub use folder::Folder;
 pub use mlflow::{Buckets, Mlflow};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Options};
+pub use single::SingleFile;
 #[cfg(test)]
 pub(crate) use suite::suite;
 

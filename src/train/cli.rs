@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::run::{Record, Run, Step};
-use crate::{foresee, import, registry, runs, schedule};
+use crate::{deploy, foresee, import, registry, runs, schedule};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +24,7 @@ Examples:
   sidegate-train run config/train.flights.toml --resume RUN what is left of one that failed
   sidegate-train schedule config/train.flights.toml         the same every night
   sidegate-train import churn model.onnx --data rows.csv    a model trained elsewhere
+  sidegate-train deploy churn --target sagemaker            the requests that put it there
   sidegate-train schema infer config/train.flights.toml     a first schema of the data
   sidegate-train runs ls flight-delays                      what was trained, and how good it was
 
@@ -70,6 +71,9 @@ enum Verb {
     /// Register a model trained elsewhere, with examples, a reference and metrics from a file of rows
     #[command(after_help = import::EXAMPLES)]
     Import(Box<import::ImportArgs>),
+    /// Put a registered version on SageMaker, Lambda or Kubernetes: write the requests, or send them
+    #[command(after_help = deploy::EXAMPLES)]
+    Deploy(Box<deploy::DeployArgs>),
     /// What columns have to be
     #[command(subcommand, after_help = SCHEMA_EXAMPLES)]
     Schema(SchemaVerb),
@@ -131,6 +135,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Run(args) => run(&args),
         Verb::Schedule(args) => schedule::run(&args),
         Verb::Import(args) => import::run(&args),
+        Verb::Deploy(args) => deploy::run(&args),
         Verb::Schema(SchemaVerb::Infer { config }) => infer(&config),
         Verb::Runs(verb) => runs::run(&verb),
     };

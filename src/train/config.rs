@@ -282,8 +282,10 @@ impl Config {
             file.split.insert("seed".into(), toml::Value::Integer(file.seed.cast_signed()));
         }
         if let Some(target) = file.deployment.target.as_deref().filter(|target| *target != "registry") {
+            let name = &file.name;
             return Err(config(&format!(
-                "deployment.target: `{target}` is not built in; `registry` puts the version where gateways look for it"
+                "deployment.target: `{target}` is no target of a training; `registry` puts the version where gateways look \
+                 for it, and `sidegate-train deploy {name} --target {target}` puts that on sagemaker, lambda or kubernetes"
             )));
         }
         // The founding thresholds are rules of the gate.

@@ -3,6 +3,7 @@
 mod cli;
 mod config;
 mod data;
+mod deploy;
 mod environment;
 mod evaluate;
 mod failure;

@@ -8,12 +8,12 @@ import pytest
 from sidegate import Server, onnxruntime
 
 # Files with an environment of their own, by their marker.
-ALONE = ("deploy", "kserve", "mlflow", "mlserver")
+ALONE = ("deploy", "kserve", "mlflow", "mlserver", "deploy_targets")
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
     """`-m kserve` collects the tests of the KServe SDK and nothing else, `-m deploy` those of deploy/, `-m mlflow` those
-    of MLflow, `-m mlserver` those of MLServer, any other run all but those.
+    of MLflow, `-m mlserver` those of MLServer, `-m deploy_targets` those of `sidegate-train deploy`, any other run all but those.
 
     A marker alone selects too late: each environment lacks what the others' files import.
     """

@@ -1,4 +1,4 @@
-//! A folder as a store (the embedded default), and a single file as the smallest registry.
+//! A folder as a store, the embedded default.
 //!
 //! Writes are a temporary file, `fsync` and a rename, so that a reader sees one state or the next. Conditions are
 //! decided under a lock of the key's own folder; a token is the time of the last write, which every write moves on.
@@ -10,9 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Body, Condition, Fault, Read, SETTLED, Stat, Store, StoreError};
-use crate::format::Format;
-use crate::model::{ModelName, Version};
-use crate::registry::layout;
 
 /// Where locks are, below the root. No model is called so.
 const LOCKS: &str = "_locks";
@@ -24,13 +21,6 @@ const CHUNK: usize = 256 << 10;
 /// A folder in the registry's layout.
 pub struct Folder {
     root: PathBuf,
-}
-
-/// One model file, seen as version 1 of a model.
-pub struct SingleFile {
-    name: ModelName,
-    format: Format,
-    path: PathBuf,
 }
 
 impl Folder {
@@ -174,65 +164,11 @@ impl Store for Folder {
     }
 }
 
-impl SingleFile {
-    /// A store that holds `path` as version 1 of a model named after the file's stem; its ending says what it is.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let format = Format::of(&path).unwrap_or(Format::Onnx);
-        Self { name: ModelName::sanitized(&stem), format, path }
-    }
-
-    fn key(&self) -> String {
-        layout::model_file(&self.name, Version::FIRST, self.format)
-    }
-
-    fn is_model(&self, key: &str) -> bool {
-        key == self.key()
-    }
-}
-
-impl Store for SingleFile {
-    fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        Ok(vec![if prefix.is_empty() { self.name.to_string() } else { Version::FIRST.to_string() }])
-    }
-
-    fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        Ok(Some(self.key()).filter(|key| key.starts_with(prefix)).into_iter().collect())
-    }
-
-    fn stat(&self, key: &str) -> Result<Option<Stat>, StoreError> {
-        if self.is_model(key) { stat(&self.path, key) } else { Ok(None) }
-    }
-
-    fn read(&self, key: &str, max: u64, known: Option<&str>) -> Result<Read, StoreError> {
-        if self.is_model(key) { read(&self.path, key, max, known) } else { Ok(Read::Absent) }
-    }
-
-    fn download(&self, key: &str, max: u64, sink: &mut dyn io::Write) -> Result<Option<Stat>, StoreError> {
-        if self.is_model(key) { download(&self.path, key, max, sink) } else { Ok(None) }
-    }
-
-    fn write(&self, key: &str, _: Body<'_>, _: Condition<'_>) -> Result<String, StoreError> {
-        Err(StoreError::new(
-            key,
-            Fault::Refused("one model file is no registry that could be written".into()),
-        ))
-    }
-
-    fn delete(&self, key: &str) -> Result<(), StoreError> {
-        Err(StoreError::new(
-            key,
-            Fault::Refused("one model file is no registry that could be written".into()),
-        ))
-    }
-}
-
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-fn failure(key: &str, error: io::Error) -> StoreError {
+pub(super) fn failure(key: &str, error: io::Error) -> StoreError {
     StoreError::new(key, Fault::Local(error))
 }
 
@@ -253,7 +189,7 @@ fn describe(meta: &Metadata) -> Stat {
     Stat { bytes: meta.len(), token: token.to_string(), settled: age.is_some_and(|age| age >= SETTLED) }
 }
 
-fn stat(path: &Path, key: &str) -> Result<Option<Stat>, StoreError> {
+pub(super) fn stat(path: &Path, key: &str) -> Result<Option<Stat>, StoreError> {
     Ok(metadata(path, key)?.as_ref().map(describe))
 }
 
@@ -274,7 +210,7 @@ fn open(path: &Path, key: &str, max: u64) -> Result<Option<(File, Stat)>, StoreE
     Ok(Some((file, stat)))
 }
 
-fn read(path: &Path, key: &str, max: u64, known: Option<&str>) -> Result<Read, StoreError> {
+pub(super) fn read(path: &Path, key: &str, max: u64, known: Option<&str>) -> Result<Read, StoreError> {
     let Some((file, stat)) = open(path, key, max)? else { return Ok(Read::Absent) };
     if known == Some(&stat.token) {
         return Ok(Read::Unchanged);
@@ -289,7 +225,12 @@ fn read(path: &Path, key: &str, max: u64, known: Option<&str>) -> Result<Read, S
     Ok(Read::Object { bytes, token: stat.token })
 }
 
-fn download(path: &Path, key: &str, max: u64, sink: &mut dyn io::Write) -> Result<Option<Stat>, StoreError> {
+pub(super) fn download(
+    path: &Path,
+    key: &str,
+    max: u64,
+    sink: &mut dyn io::Write,
+) -> Result<Option<Stat>, StoreError> {
     let Some((mut file, stat)) = open(path, key, max)? else { return Ok(None) };
     let local = |error| failure(key, error);
     let mut buffer = vec![0; CHUNK];
@@ -336,21 +277,5 @@ mod tests {
         fs::write(root.path().join("m/1/.sidegate-1-1"), b"half").unwrap();
         let store = Folder::new(root.path());
         assert!(store.keys("m").unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_single_file_is_version_one() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("my model.onnx");
-        fs::write(&path, b"m").unwrap();
-        let store = SingleFile::new(&path);
-        assert_eq!(store.list("").unwrap(), ["my-model"]);
-        assert_eq!(store.list("my-model").unwrap(), ["1"]);
-        assert_eq!(store.keys("my-model").unwrap(), ["my-model/1/model.onnx"]);
-        assert_eq!(store.read("my-model/1/model.onnx", 9, None).unwrap().bytes().unwrap(), b"m");
-        assert_eq!(store.read("my-model/model.json", 9, None).unwrap(), Read::Absent);
-        assert!(store.write("my-model/model.json", Body::Bytes(b"{}"), Condition::None).is_err());
-        let store = SingleFile::new(root.path().join("m.json"));
-        assert!(store.is_model("m/1/model.json") && !store.is_model("m/model.json"));
     }
 }

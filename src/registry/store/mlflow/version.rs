@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::flavor::{self, ModelFile};
 use super::place::Place;
 use super::{Buckets, Fault, Stat, StoreError, fault, give, token};
@@ -136,25 +134,10 @@ impl Located {
             // It was listed.
             return Err(StoreError::new(path, Fault::Changed));
         };
-        let mut manifest = match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(manifest))
-                if ["files", "model"].iter().all(|key| manifest.contains_key(*key)) =>
-            {
-                manifest
-            }
-            Ok(_) => return Ok(None),
-            Err(_) => return Ok(Some(bytes)),
-        };
-        let usable = Manifest::parse_any(&bytes).is_ok_and(|manifest| {
-            manifest.files.contains_key(self.model.format.file_name())
-                && self.model.path.rsplit('/').next() == Some(self.model.format.file_name())
-        });
-        if !usable {
-            return Ok(Some(bytes));
-        }
-        manifest.insert("model".into(), model.as_str().into());
-        manifest.insert("version".into(), version.get().into());
-        Ok(serde_json::to_vec(&manifest).ok())
+        let (path, file) = (&self.model.path, self.model.format.file_name());
+        // One of ours is of files that are called so, and is no use to others.
+        let file = if path.rsplit('/').next() == Some(file) { file } else { "" };
+        Ok(Manifest::copied(bytes, file, model, version))
     }
 }
 
