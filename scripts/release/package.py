@@ -1,6 +1,6 @@
 """Makes a release of built programs: a wheel, a tarball, SBOMs and SHA256SUMS; the same bytes for the same input.
 
-package.py BINARIES DESTINATION [PAGES]; time stamps are SOURCE_DATE_EPOCH (scripts/release.sh sets it).
+package.py BINARIES SHARE DESTINATION; time stamps are SOURCE_DATE_EPOCH (scripts/release.sh sets it).
 """
 
 import base64
@@ -125,7 +125,7 @@ def wheel(folder: pathlib.Path, version: str, tag: str, files: dict[str, tuple[b
 
 
 def main() -> None:
-    binaries, destination, *pages = map(pathlib.Path, sys.argv[1:])
+    binaries, share, destination = map(pathlib.Path, sys.argv[1:])
     version = tomllib.loads(pathlib.Path("Cargo.toml").read_text())["package"]["version"]
     programs = {name: (binaries / name).read_bytes() for name in PROGRAMS}
     machines = {machine(content) for content in programs.values()}
@@ -140,11 +140,7 @@ def main() -> None:
     files |= {name: (pathlib.Path(name).read_bytes(), 0o644) for name in [*licenses, "README.md", "config/sidegate.toml"]}
     files["systemd/sidegate.service"] = (pathlib.Path("deploy/systemd/sidegate.service").read_bytes(), 0o644)
     files["onnxruntime.sh"] = (pathlib.Path("scripts/onnxruntime.sh").read_bytes(), 0o755)
-    places = {"1": "man/man1", "bash": "bash-completion/completions", "fish": "fish/vendor_completions.d"}
-    for page in sorted(path for folder in pages for path in folder.rglob("*") if path.is_file()):
-        name = page.name.removesuffix(".bash")
-        place = places.get(page.suffix[1:], "zsh/site-functions")
-        files[f"share/{place}/{name}"] = (page.read_bytes(), 0o644)
+    files |= {f"share/{page.relative_to(share)}": (page.read_bytes(), 0o644) for page in share.rglob("*") if page.is_file()}
 
     made = [wheel(destination, version, f"manylinux_{major}_{minor}_{cpu}", files, licenses)]
     made.append(destination / f"sidegate-{version}-{cpu}-linux.tar.gz")
