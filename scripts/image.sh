@@ -14,7 +14,7 @@ debootstrap, the same Debian as the Dockerfile's. Debian: apt install buildah de
 
   --binaries FOLDER  has sidegate and sidegate-train, stripped, for Debian 12 or older
   --base FOLDER      a root file system of Debian 12 with ca-certificates and libstdc++6 [default: made, and kept in the cache]
-  --keep FOLDER      where sidegate.tar and sidegate-train.tar are put, as OCI archives
+  --keep FOLDER      where sidegate.tar and sidegate-train.tar are put, for \`docker load\`
 
 STORAGE_DRIVER       buildah's [default: overlay]
 
@@ -85,7 +85,11 @@ image() {
     bytes=$(wc -c <"$work/$1.tar")
     echo "$1: $((bytes / 1000000)) MB compressed"
     [ "$bytes" -le 100000000 ] || fail "the image is larger than 100 MB"
-    [ -z "$keep" ] || { mkdir -p "$keep" && cp "$work/$1.tar" "$keep/"; }
+    if [ -n "$keep" ]; then
+        mkdir -p "$keep" && rm -f "$keep/$1.tar"
+        # This form carries the health check.
+        "${store[@]}" push -q "localhost/$1" "docker-archive:$keep/$1.tar:$1:latest"
+    fi
 }
 
 # configured IMAGE KEY: what the image says of itself, one word a line.

@@ -87,7 +87,7 @@ def bill(program: str, features: list[str], version: str, triple: str) -> bytes:
 
 def tarball(path: pathlib.Path, files: dict[str, tuple[bytes, int]]) -> None:
     """`files`: name in the archive to content and mode; sorted, owned by root."""
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=EPOCH) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=EPOCH) as packed, tarfile.open(fileobj=packed, mode="w") as archive:
         for name, (content, mode) in sorted(files.items()):
             entry = tarfile.TarInfo(f"{path.name.removesuffix('.tar.gz')}/{name}")
             entry.size, entry.mode, entry.mtime = len(content), mode, EPOCH
