@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Problems;
 use crate::serving::trial_load::COMMAND as TRIAL_LOAD;
@@ -29,6 +29,7 @@ mod model_test;
 mod models;
 mod monitor;
 mod outcomes;
+pub mod pages;
 #[cfg(feature = "parquet")]
 mod parquet_file;
 mod peer;
@@ -138,6 +139,13 @@ are asked over HTTP by this process, in turn.
 Exit codes: 0 equal (or nothing to compare with), 1 outputs differ or a side fails, 2 wrong usage, 3 the two sides
 answer what cannot be compared, 130 interrupted.";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(sidegate completions bash)              in ~/.bashrc; zsh takes the same line, after compinit
+  sidegate completions fish > ~/.config/fish/completions/sidegate.fish
+
+The wheel and the tarball of a release bring them along, and manual pages.";
+
 /// What the user typed.
 #[derive(Debug, Parser)]
 #[command(name = "sidegate", version, after_help = EXAMPLES)]
@@ -207,6 +215,12 @@ pub enum Command {
     /// Prove it on your own model: the same requests to sidegate and to what serves it today
     #[command(after_help = TRY_EXAMPLES)]
     Try(Box<TryArgs>),
+    /// Print the script that completes commands and flags in a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(pages::CompletionsArgs),
+    /// Write manual pages into a folder; a release does
+    #[command(hide = true)]
+    ManPages(pages::ManPagesArgs),
     /// Load a model that comes on standard input and say how that went; sidegate starts this itself
     #[command(name = TRIAL_LOAD, hide = true)]
     TrialLoad,
@@ -246,6 +260,14 @@ pub fn main() -> ExitCode {
         Command::Monitor(args) => monitor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Try(args) => trial::run(*args),
+        Command::Completions(args) => {
+            say(&pages::completions("sidegate", &Args::command(), args));
+            ExitCode::SUCCESS
+        }
+        Command::ManPages(args) => match pages::man_pages(Args::command(), &args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => runtime_error(&error),
+        },
         Command::TrialLoad => trial_load::run(),
     }
 }

@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use sidegate::cli::Signals;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use sidegate::cli::{Signals, pages};
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
@@ -52,6 +52,11 @@ Examples:
   sidegate-train runs show flight-delays flight-delays-1764322114077
   sidegate-train runs compare flight-delays RUN RUN --registry s3://models";
 
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(sidegate-train completions bash)        in ~/.bashrc; zsh takes the same line, after compinit
+  sidegate-train completions fish > ~/.config/fish/completions/sidegate-train.fish";
+
 /// From raw data to a served model.
 #[derive(Parser)]
 #[command(name = "sidegate-train", version, after_help = EXAMPLES)]
@@ -80,6 +85,12 @@ enum Verb {
     /// Trainings that are over, as the registry keeps them
     #[command(subcommand, after_help = RUNS_EXAMPLES)]
     Runs(runs::RunsVerb),
+    /// Print the script that completes commands and flags in a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(pages::CompletionsArgs),
+    /// Write manual pages into a folder; a release does
+    #[command(hide = true)]
+    ManPages(pages::ManPagesArgs),
 }
 
 /// Flags of `sidegate-train run`.
@@ -138,6 +149,11 @@ pub(crate) fn main() -> ExitCode {
         Verb::Deploy(args) => deploy::run(&args),
         Verb::Schema(SchemaVerb::Infer { config }) => infer(&config),
         Verb::Runs(verb) => runs::run(&verb),
+        Verb::Completions(args) => {
+            print(&pages::completions("sidegate-train", &Command::command(), args));
+            Ok(())
+        }
+        Verb::ManPages(args) => pages::man_pages(Command::command(), &args).map_err(Failure::Failed),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -230,4 +246,25 @@ fn infer(path: &Path) -> Result<(), Failure> {
     let validated = data.validate(&crate::data::schema::Schema::default(), false, 0)?;
     print(&crate::data::schema::Schema::infer(&validated.report).to_toml());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound_and_every_command_has_an_example() {
+        let command = Command::command();
+        command.clone().debug_assert();
+        has_examples(&command, "sidegate-train");
+    }
+
+    fn has_examples(command: &clap::Command, path: &str) {
+        for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+            let path = format!("{path} {}", command.get_name());
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&path), "{path}");
+            has_examples(command, &path);
+        }
+    }
 }

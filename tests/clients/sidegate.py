@@ -70,6 +70,7 @@ class Server:
         settings: dict[str, object] | None = None,
         config: str | None = None,
         wait: bool = True,
+        cwd: pathlib.Path = ROOT,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         # Socket paths hold 107 bytes, and pytest's folders are long.
@@ -91,9 +92,9 @@ class Server:
         for key, value in (settings or {}).items():
             env["SIDEGATE_" + key.replace(".", "__").upper()] = str(value)
         with self.log.open("wb") as log:
-            # From the root of the tree, where lib/ holds ONNX Runtime.
+            # The root of the tree is where lib/ holds ONNX Runtime.
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+                command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
             )
         threading.Thread(target=self._read, daemon=True).start()
         try:

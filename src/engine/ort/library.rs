@@ -94,8 +94,11 @@ impl Search {
         if let Some(beside) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
             folders.extend([beside.join("lib"), beside.to_owned()]);
         }
+        // Installed from a wheel, the executable is in a Python environment's bin/; that need not be activated, and
+        // another one may be.
+        let own = std::env::current_exe().ok().and_then(|file| Some(file.parent()?.parent()?.to_owned()));
         let system = ["/usr/local", "/usr"].map(PathBuf::from);
-        for prefix in self.python_prefixes.iter().chain(&system) {
+        for prefix in own.iter().chain(&self.python_prefixes).chain(&system) {
             folders.extend(python_packages(prefix));
         }
         let triplet = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
