@@ -20,7 +20,7 @@ Jobs, in order:
   integration    staging answers as the version's file does
   load           LOAD_SCENARIO of loadtests/scenarios on staging
   promote        the version into Production
-  smoke          production serves the version, passes `sidegate smoke`, and answers as its file does
+  smoke          production serves the version, passes sidegate smoke, and answers as its file does
   rollback       what was in Production before goes back there, and is held
   release        deploy/terraform/release.auto.tfvars.json: the version for SageMaker
   plan           terraform plan into deploy/terraform/tfplan

@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # Cheap ones first, so that a slip shows within a minute.
-steps=(format shell python deny onnxruntime lint doc test bucket postgres learners proof speed clients load kserve mlflow mlserver deploy)
+steps=(format shell python deny onnxruntime lint doc test bucket postgres learners proof speed clients load kserve mlflow mlserver deploy_targets deploy release)
 
 usage() {
     cat <<END
@@ -36,16 +36,22 @@ packages. The first run takes a while to compile; later ones use target/ and the
                compiled peers; the figures are printed, not judged
   clients      the real binary and real clients: tritonclient, requests, promtool, which
                tests the alerting rules too, and a real Prometheus, to which an injected
-               shift and a broken unit are alerts and every panel of the dashboard is full
+               shift and a broken unit are alerts and every panel of the dashboard is full;
+               sidegate lambda on an emulator of the Runtime API, beside awslambdaric; SageMaker's contract
   load         20 seconds of 100 users by locust on the real binary, while versions of an experiment
                swap: no request may fail (loadtests/load.py)
   kserve       the same with the KServe SDK
   mlflow       a real MLflow server: its registry is followed, trainings are tracked there
   mlserver     variants of experiments that a real MLServer answers, which goes and comes back
+  deploy_targets
+               what \`sidegate-train deploy\` writes: by AWS's service models, sent by its CLI to a
+               server that takes it (moto), manifests by the schemas of Kubernetes
   deploy       deploy/ rendered by helm, kubectl and docker-compose and checked
                (scripts/check-deploy.sh), AWS's part as far as it can be without an account
                (scripts/check-terraform.sh), its pods lived through by the kubelet's rules, the compose
                example service by service; containers take Linux and root
+  release      wheel and tarball made twice, installed and used, the Dockerfile's lint
+               (scripts/check-release.sh)
 
   -h, --help   this text
 
@@ -256,6 +262,12 @@ step_mlserver() {
     clients_of -m mlserver
 }
 
+step_deploy_targets() {
+    build
+    environment deploy-targets tests/clients/requirements-deploy-targets.txt
+    clients_of -m deploy_targets
+}
+
 step_deploy() {
     if [ "${SIDEGATE_WITHOUT_PROMTOOL:-}" != 1 ]; then
         from_debian prometheus promtool prometheus ||
@@ -272,6 +284,12 @@ step_deploy() {
     export SIDEGATE_TEST_WEED=$env/bin/weed
     environment deploy tests/clients/requirements-deploy.txt
     clients_of -m deploy
+}
+
+step_release() {
+    step_onnxruntime
+    build
+    scripts/check-release.sh
 }
 
 # === running them ===
