@@ -114,7 +114,8 @@ fetched() {
     case $1 in
         s3://*)
             mkdir -p "$work/data"
-            aws s3 cp --only-show-errors "$1" "$work/data/" >&2
+            # In $(…), where set -e is off.
+            aws s3 cp --only-show-errors "$1" "$work/data/" >&2 || return
             echo "$work/data/${1##*/}"
             ;;
         *) echo "$1" ;;
@@ -300,7 +301,7 @@ job_release() {
     "$python" -c '
 import json, sys
 name, version = sys.argv[1:]
-json.dump({"model_name": name, "variants": {"champion": {"version": int(version)}}}, sys.stdout, indent=2)' \
+json.dump({"model_name": name, "champion_version": int(version)}, sys.stdout, indent=2)' \
         "$MODEL_NAME" "$MODEL_VERSION" | tee deploy/terraform/release.auto.tfvars.json
     echo
 }

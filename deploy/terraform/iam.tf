@@ -153,8 +153,9 @@ data "aws_iam_policy_document" "trust" {
 resource "aws_iam_role" "web_identity" {
   for_each = local.roles
 
-  name               = "${local.name}-${each.key}"
-  assume_role_policy = data.aws_iam_policy_document.trust[each.key].json
+  name                 = "${local.name}-${each.key}"
+  assume_role_policy   = data.aws_iam_policy_document.trust[each.key].json
+  max_session_duration = 21600 # a training of the workflow may take six hours, and registers at its end
 }
 
 resource "aws_iam_role_policy_attachment" "web_identity" {

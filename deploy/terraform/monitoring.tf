@@ -27,10 +27,10 @@ locals {
       api-errors         = { namespace = "AWS/ApiGateway", metric = "5xx", dimensions = local.api_of, statistic = "Sum", above = 0, why = "requests were answered with 5xx" }
     },
     # SageMaker counts by variant.
-    { for variant in keys(var.variants) : "endpoint-errors-${variant}" => {
+    { for variant in keys(local.variants) : "endpoint-errors-${variant}" => {
       namespace = "AWS/SageMaker", metric = "Invocation5XXErrors", dimensions = { EndpointName = var.endpoint_name, VariantName = variant }, statistic = "Sum", above = 0, why = "requests were answered with 5xx"
     } },
-    { for variant in keys(var.variants) : "endpoint-latency-${variant}" => {
+    { for variant in keys(local.variants) : "endpoint-latency-${variant}" => {
       namespace = "AWS/SageMaker", metric = "ModelLatency", dimensions = { EndpointName = var.endpoint_name, VariantName = variant }, statistic = "p99", above = var.latency_p99_ms * 1000, why = "one in a hundred requests takes longer than latency_p99_ms"
     } },
   )
@@ -53,7 +53,7 @@ locals {
     local.endpoint == 0 ? [] : [
       for metric, stat in { Invocations = "Sum", Invocation5XXErrors = "Sum", ModelLatency = "p99" } : {
         title                           = "SageMaker ${metric}"
-        metrics                         = [for variant in keys(var.variants) : ["AWS/SageMaker", metric, "EndpointName", var.endpoint_name, "VariantName", variant, { stat = stat }]]
+        metrics                         = [for variant in keys(local.variants) : ["AWS/SageMaker", metric, "EndpointName", var.endpoint_name, "VariantName", variant, { stat = stat }]]
       }
     ],
   )

@@ -3,10 +3,15 @@
 # Whoever has sidecars needs none of this: there a promotion in the registry is the deployment.
 
 locals {
-  endpoint = length(var.variants) > 0 ? 1 : 0
+  # A release moves the variant `champion` to another version, and nothing else of it.
+  variants = { for name, variant in var.variants : name => merge(variant, name == "champion" && var.champion_version != null ? { version = var.champion_version } : {}) }
+  endpoint = length(local.variants) > 0 ? 1 : 0
+
+  # SageMaker wants a canary to be no more than half of the instances: of one there is none.
+  canary = length(local.variants) == 1 && var.shadow == null && alltrue([for variant in values(local.variants) : variant.instances >= 2])
 
   # Every version that a variant or the shadow serves, once.
-  versions = toset([for variant in concat(values(var.variants), var.shadow == null ? [] : [var.shadow]) : tostring(variant.version)])
+  versions = toset([for variant in concat(values(local.variants), var.shadow == null ? [] : [var.shadow]) : tostring(variant.version)])
 }
 
 resource "aws_sagemaker_model" "version" {
@@ -49,7 +54,7 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
   kms_key_arn = aws_kms_key.this.arn
 
   dynamic "production_variants" {
-    for_each = var.variants
+    for_each = local.variants
 
     content {
       variant_name                                      = production_variants.key
@@ -94,9 +99,9 @@ resource "aws_sagemaker_endpoint" "this" {
   endpoint_config_name = aws_sagemaker_endpoint_configuration.this[0].name
 
   # A new configuration gets a tenth of the traffic first, and an alarm takes it back. SageMaker does that for one variant
-  # without a shadow; with more the new fleet takes over at once when it is healthy.
+  # without a shadow; with more, or a single instance, the new fleet takes over at once when it is healthy.
   dynamic "deployment_config" {
-    for_each = length(var.variants) == 1 && var.shadow == null ? [1] : []
+    for_each = local.canary ? [1] : []
 
     content {
       blue_green_update_policy {
@@ -114,7 +119,7 @@ resource "aws_sagemaker_endpoint" "this" {
       }
       auto_rollback_configuration {
         alarms {
-          alarm_name = aws_cloudwatch_metric_alarm.this["endpoint-errors-${keys(var.variants)[0]}"].alarm_name
+          alarm_name = aws_cloudwatch_metric_alarm.this["endpoint-errors-${keys(local.variants)[0]}"].alarm_name
         }
       }
     }

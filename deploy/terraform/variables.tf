@@ -180,6 +180,17 @@ variable "variants" {
   }
 }
 
+variable "champion_version" {
+  description = "Version of the variant `champion` in place of the one in variants; a release writes it. Null: as there."
+  type        = number
+  default     = null
+
+  validation {
+    condition     = var.champion_version == null || (try(var.champion_version >= 1, false) && contains(keys(var.variants), "champion"))
+    error_message = "champion_version is a whole number from 1, and variants has a champion."
+  }
+}
+
 variable "shadow" {
   description = "A version that gets a copy of the traffic and answers nobody; `share` of it, 0 to 1. Null: none."
   type = object({
@@ -232,7 +243,7 @@ variable "lambda_timeout_seconds" {
 }
 
 variable "lambda_concurrency" {
-  description = "Instances of the function at one time at most; it is taken from what the account has."
+  description = "Instances of the function at one time at most; it is taken from what the account has, which is 10 in all in a new one: then -1, none are kept for it."
   type        = number
   default     = 20
 }

@@ -170,8 +170,10 @@ class Check:
         most = tomllib.loads(text)["registry"].get("cache_max_bytes", 2**31)
         if most >= quantity(cache):
             yield f"registry.cache_max_bytes, {most}, does not fit into the volume, {cache}: it would cost the pod"
-        if quantity(cache) + quantity("100Mi") > quantity(sidecar["resources"]["limits"]["ephemeral-storage"]):
-            yield "the cache and the log do not fit into ephemeral-storage"
+        if "ephemeral-storage" in sidecar["resources"]["limits"]:
+            yield "a limit of ephemeral-storage is one for the app's files too, which evicts its pod"
+        if values.get("SIDEGATE_CONFIG") != sidecar["args"][sidecar["args"].index("--config") + 1]:
+            yield "SIDEGATE_CONFIG is not what --config names: commands beside it would not know"
 
     def file(self, mounted: dict[str, dict], container: dict) -> str | None:
         """What --config names."""

@@ -190,6 +190,27 @@ resource "aws_iam_role_policy" "state" {
   policy = data.aws_iam_policy_document.state[each.key].json
 }
 
+# What the two policies of AWS leave out of what a plan reads back.
+data "aws_iam_policy_document" "plan" {
+  statement {
+    actions = ["sns:GetSubscriptionAttributes", "lambda:GetFunction"]
+    resources = [
+      "arn:${data.aws_partition.current.partition}:sns:*:${data.aws_caller_identity.current.account_id}:${var.project_name}-*",
+      "arn:${data.aws_partition.current.partition}:lambda:*:${data.aws_caller_identity.current.account_id}:function:${var.project_name}-*",
+    ]
+  }
+  statement {
+    actions   = ["apigateway:GET"]
+    resources = ["arn:${data.aws_partition.current.partition}:apigateway:*::/apis/*"]
+  }
+}
+
+resource "aws_iam_role_policy" "plan" {
+  name   = "plan"
+  role   = aws_iam_role.this["plan"].name
+  policy = data.aws_iam_policy_document.plan.json
+}
+
 resource "aws_iam_role_policy_attachment" "this" {
   for_each = merge([for role, what in local.roles : { for name, arn in what.policies : "${role}/${name}" => { role = role, arn = arn } }]...)
 

@@ -1,6 +1,6 @@
-{{/* Names end with the release's, unless that says it already. */}}
+{{/* Names end with the release's, unless that says it already. With `-train` behind it a CronJob's may have 52 letters. */}}
 {{- define "sidegate.name" -}}
-{{- if contains "sidegate" .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-sidegate" .Release.Name | trunc 52 | trimSuffix "-" }}{{ end }}
+{{- if contains "sidegate" .Release.Name }}{{ .Release.Name | trunc 46 | trimSuffix "-" }}{{ else }}{{ printf "%s-sidegate" .Release.Name | trunc 46 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
 {{- define "sidegate.selector" -}}
@@ -85,6 +85,7 @@ deploy/k8s/components/sidecar/sidecar.yaml, which this is held against. */}}
   {{- end }}
   args: [serve, --config, /etc/sidegate/sidegate.toml]
   env:
+    - {name: SIDEGATE_CONFIG, value: /etc/sidegate/sidegate.toml}
     - {name: SIDEGATE_HTTP__UDS, value: /run/sidegate/sidegate.sock}
     - {name: SIDEGATE_OPS__LISTEN, value: "0.0.0.0:8003"}
     - {name: SIDEGATE_REGISTRY__CACHE_DIR, value: /var/cache/sidegate}
