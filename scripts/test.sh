@@ -146,7 +146,7 @@ step_shell() {
         from_debian shellcheck shellcheck || fail "shellcheck cannot be installed here; install it, then run this again"
         shellcheck=shellcheck
     fi
-    "$shellcheck" --external-sources scripts/*.sh .ci/run
+    "$shellcheck" --external-sources scripts/*.sh scripts/release/*.sh .ci/run
 }
 
 step_python() {

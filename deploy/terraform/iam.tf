@@ -41,11 +41,12 @@ data "aws_iam_policy_document" "write" {
   }
 
   statement {
-    sid     = "DeleteProbesAndLocks"
+    sid     = "DeleteProbesLocksAndWhatIsOld"
     actions = ["s3:DeleteObject"]
     resources = [
       "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_probe/*",
       "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_locks/*",
+      "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_drift/*", # windows of pods that are gone
     ]
   }
 
@@ -76,6 +77,27 @@ data "aws_iam_policy_document" "write" {
   }
 }
 
+# Sidecars that publish what they see and know, for `sidegate monitor`: monitor.publish_interval_ms and
+# experiments.publish_interval_ms.
+data "aws_iam_policy_document" "publish" {
+  source_policy_documents = [data.aws_iam_policy_document.read.json]
+
+  statement {
+    sid     = "PublishWindowsAndSums"
+    actions = ["s3:PutObject"]
+    resources = [
+      "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_drift/*",
+      "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_experiments/*",
+    ]
+  }
+
+  statement {
+    sid       = "Encrypt"
+    actions   = ["kms:GenerateDataKey"]
+    resources = [aws_kms_key.this.arn]
+  }
+}
+
 data "aws_iam_policy_document" "log" {
   statement {
     sid       = "WriteThePredictionLog"
@@ -96,6 +118,12 @@ resource "aws_iam_policy" "read" {
   policy      = data.aws_iam_policy_document.read.json
 }
 
+resource "aws_iam_policy" "publish" {
+  name        = "${local.name}-registry-publish"
+  description = "The same, and to publish windows of features and sums of experiments"
+  policy      = data.aws_iam_policy_document.publish.json
+}
+
 resource "aws_iam_policy" "write" {
   name        = "${local.name}-registry-write"
   description = "What trainings, promotions and sidegate monitor need"
@@ -113,7 +141,7 @@ locals {
     gateway = {
       issuer   = local.eks
       subjects = [for account in var.gateway_service_accounts : "system:serviceaccount:${account}"]
-      policy   = aws_iam_policy.read.arn
+      policy   = var.gateways_publish ? aws_iam_policy.publish.arn : aws_iam_policy.read.arn
     }
     trainer = {
       issuer   = local.eks

@@ -101,6 +101,12 @@ variable "gateways_log_predictions" {
   default     = false
 }
 
+variable "gateways_publish" {
+  description = "Whether sidecars may publish windows of features and sums of experiments below _drift/ and _experiments/, for `sidegate monitor`."
+  type        = bool
+  default     = true
+}
+
 variable "trainer_service_accounts" {
   description = "Service accounts (NAMESPACE:NAME) of training jobs and of `sidegate monitor`; they write to the registry."
   type        = set(string)
