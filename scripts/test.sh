@@ -48,7 +48,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
                server that takes it (moto), manifests by the schemas of Kubernetes
   deploy       deploy/ rendered by helm, kubectl and docker-compose and checked
                (scripts/check-deploy.sh), AWS's part as far as it can be without an account
-               (scripts/check-terraform.sh), its pods lived through by the kubelet's rules, the compose
+               (scripts/check-terraform.sh), the pipeline of models from raw rows to a smoke test on a bucket
+               (scripts/ml-pipeline.sh local), its pods lived through by the kubelet's rules, the compose
                example service by service; containers take Linux and root
   release      wheel and tarball made twice, installed and used, the Dockerfile's lint
                (scripts/check-release.sh)
@@ -282,6 +283,7 @@ step_deploy() {
     build
     pinned bucket
     export SIDEGATE_TEST_WEED=$env/bin/weed
+    BINARIES=${CARGO_TARGET_DIR:-target}/debug WORK=target/ml-pipeline scripts/ml-pipeline.sh local
     environment deploy tests/clients/requirements-deploy.txt
     clients_of -m deploy
 }
