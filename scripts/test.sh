@@ -283,7 +283,9 @@ step_deploy() {
     build
     pinned bucket
     export SIDEGATE_TEST_WEED=$env/bin/weed
-    BINARIES=${CARGO_TARGET_DIR:-target}/debug WORK=target/ml-pipeline scripts/ml-pipeline.sh local
+    # Without what is meant for tests, which no configuration knows.
+    mapfile -t ours < <(compgen -A export SIDEGATE_)
+    env "${ours[@]/#/--unset=}" BINARIES="${CARGO_TARGET_DIR:-target}/debug" scripts/ml-pipeline.sh local
     environment deploy tests/clients/requirements-deploy.txt
     clients_of -m deploy
 }

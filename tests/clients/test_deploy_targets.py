@@ -297,7 +297,7 @@ def test_manifests_are_valid_and_their_container_is_the_sidecars(aws: dict[str, 
     same = ["envFrom", "startupProbe", "readinessProbe", "livenessProbe", "resources", "securityContext"]
     assert {key: container[key] for key in same} == {key: sidecar[key] for key in same}
     elsewhere = {entry["name"]: entry["value"] for entry in sidecar["env"]}
-    of_the_pod = {"SIDEGATE_HTTP__UDS", "SIDEGATE_SHUTDOWN__DRAIN_DELAY_MS"}
+    of_the_pod = {"SIDEGATE_CONFIG", "SIDEGATE_HTTP__UDS", "SIDEGATE_SHUTDOWN__DRAIN_DELAY_MS"}
     assert all(variables[name] == value for name, value in elsewhere.items() if name not in of_the_pod)
 
 

@@ -101,7 +101,7 @@ fn pod(args: &DeployArgs, subject: &Subject, name: &str) -> Value {
             "livenessProbe": probe("/livez", 10, 6),
             "resources": {
                 "requests": { "cpu": "250m", "memory": "128Mi" },
-                "limits": { "cpu": "1", "memory": "128Mi", "ephemeral-storage": "1200Mi" },
+                "limits": { "cpu": "1", "memory": "128Mi" },
             },
             "securityContext": {
                 "runAsNonRoot": true,
