@@ -26,12 +26,22 @@ FULL = LEAST | {
     "gateway_service_accounts": ["shop:checkout"],
     "github_repository": "acme/models",
 }
+# Some of the locals that follow from a change.
+FOLLOWS = [
+    ({"champion_version": 9}, {"versions": ["8", "9"], "routing": []}),
+    ({"variants": {"champion": {"version": 7}}}, {"versions": ["7"], "routing": ["ALL_AT_ONCE"]}),
+    ({"variants": {"champion": {"version": 7, "instances": 2}}, "champion_version": 9}, {"versions": ["9"], "routing": ["CANARY"]}),
+    ({"variants": {"champion": {"version": 7, "instances": 2}}, "shadow": {"version": 8}}, {"routing": []}),
+    ({"variants": {}}, {"versions": [], "routing": []}),
+]
 # Each must be refused by the condition of the variable that it changes.
 REFUSED = [
     {"environment": "Prod"},
     {"aws_region": "Frankfurt"},
     {"image_uri": "x.dkr.ecr.eu-central-1.amazonaws.com/x:latest"},
     {"variants": {"a": {"version": 0}}},
+    {"champion_version": 1.5},
+    {"champion_version": 9, "variants": {"a": {"version": 7}}},
     {"model_name": None},
     {"shadow": {"version": 9}},
     {"gateway_service_accounts": ["*:*"]},
@@ -78,11 +88,18 @@ def main():
             print(f"{what}: {len(found)} locals, roles {', '.join(found['roles']) or '-'}; alarms {len(found['alarms'])}")
             if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
                 faults.append("full: other roles or versions than those that were asked for")
+        for change, wanted in FOLLOWS:
+            found, errors = planned(folder, FULL | change)
+            if found is None or (told := {name: found[name] for name in wanted}) != wanted:
+                faults.append(f"{change}: {errors or told}, not {wanted}")
+        champion = (planned(folder, FULL | {"champion_version": 9})[0] or {}).get("variants", {}).get("champion", {})
+        if (champion.get("version"), champion.get("weight")) != (9, 9):
+            faults.append(f"champion_version changes more than the version: {champion}")
         for change in REFUSED:
             found, errors = planned(folder, FULL | change)
             if found is not None or "Invalid value for variable" not in errors:
                 faults.append(f"{change} is not refused")
-        print(f"{len(REFUSED)} wrong values refused" if not faults else "\n".join(faults))
+        print(f"{len(FOLLOWS)} changes followed, {len(REFUSED)} wrong values refused" if not faults else "\n".join(faults))
     sys.exit(bool(faults))
 
 

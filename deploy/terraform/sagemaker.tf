@@ -7,8 +7,10 @@ locals {
   variants = { for name, variant in var.variants : name => merge(variant, name == "champion" && var.champion_version != null ? { version = var.champion_version } : {}) }
   endpoint = length(local.variants) > 0 ? 1 : 0
 
-  # SageMaker wants a canary to be no more than half of the instances: of one there is none.
-  canary = length(local.variants) == 1 && var.shadow == null && alltrue([for variant in values(local.variants) : variant.instances >= 2])
+  # What an alarm takes back: one variant without a shadow. SageMaker wants a canary to be no more than half of the instances,
+  # and of one there is no half.
+  guarded = length(local.variants) == 1 && var.shadow == null ? values(local.variants) : []
+  routing = [for variant in local.guarded : variant.instances >= 2 ? "CANARY" : "ALL_AT_ONCE"]
 
   # Every version that a variant or the shadow serves, once.
   versions = toset([for variant in concat(values(local.variants), var.shadow == null ? [] : [var.shadow]) : tostring(variant.version)])
@@ -98,22 +100,26 @@ resource "aws_sagemaker_endpoint" "this" {
   name                 = var.endpoint_name
   endpoint_config_name = aws_sagemaker_endpoint_configuration.this[0].name
 
-  # A new configuration gets a tenth of the traffic first, and an alarm takes it back. SageMaker does that for one variant
-  # without a shadow; with more, or a single instance, the new fleet takes over at once when it is healthy.
+  # A new configuration gets a tenth of the traffic first, of a single instance all of it, and an alarm takes it back.
+  # SageMaker does that for one variant without a shadow; with more the new fleet takes over when it is healthy.
   dynamic "deployment_config" {
-    for_each = local.canary ? [1] : []
+    for_each = local.routing
 
     content {
       blue_green_update_policy {
         termination_wait_in_seconds = 300
 
         traffic_routing_configuration {
-          type                     = "CANARY"
+          type                     = deployment_config.value
           wait_interval_in_seconds = 300
 
-          canary_size {
-            type  = "CAPACITY_PERCENT"
-            value = 10
+          dynamic "canary_size" {
+            for_each = deployment_config.value == "CANARY" ? [10] : []
+
+            content {
+              type  = "CAPACITY_PERCENT"
+              value = canary_size.value
+            }
           }
         }
       }

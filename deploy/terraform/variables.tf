@@ -192,7 +192,7 @@ variable "champion_version" {
   default     = null
 
   validation {
-    condition     = var.champion_version == null || (try(var.champion_version >= 1, false) && contains(keys(var.variants), "champion"))
+    condition     = var.champion_version == null || (try(var.champion_version >= 1 && var.champion_version == floor(var.champion_version), false) && contains(keys(var.variants), "champion"))
     error_message = "champion_version is a whole number from 1, and variants has a champion."
   }
 }
