@@ -37,6 +37,12 @@ variable "github_repository" {
   }
 }
 
+variable "github_oidc_provider_arn" {
+  description = "ARN of the account's provider of GitHub's tokens, of which there can be one only; null: it is made here."
+  type        = string
+  default     = null
+}
+
 variable "apply_policy_arns" {
   description = "Policies of those who deploy in this account; they create roles, buckets and functions. What they may at most is your account's decision."
   type        = set(string)
@@ -148,6 +154,8 @@ data "aws_iam_policy_document" "state" {
 # === who plans, who applies ===
 
 resource "aws_iam_openid_connect_provider" "github" {
+  count = var.github_oidc_provider_arn == null ? 1 : 0
+
   url            = "https://${local.issuer}"
   client_id_list = ["sts.amazonaws.com"]
 }
@@ -159,7 +167,7 @@ data "aws_iam_policy_document" "trust" {
     actions = ["sts:AssumeRoleWithWebIdentity"]
     principals {
       type        = "Federated"
-      identifiers = [aws_iam_openid_connect_provider.github.arn]
+      identifiers = [var.github_oidc_provider_arn == null ? aws_iam_openid_connect_provider.github[0].arn : var.github_oidc_provider_arn]
     }
     condition {
       test     = "StringEquals"
