@@ -72,6 +72,15 @@ def environment(container: dict) -> dict[str, str]:
     return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
 
 
+def selects(selector: dict, labels: dict[str, str]) -> bool:
+    """Whether a selector means them; of the operators only `In` is used here."""
+    expressions = selector.get("matchExpressions", [])
+    assert all(rule["operator"] == "In" for rule in expressions), expressions
+    rules = [(rule["key"], rule["values"]) for rule in expressions]
+    rules += [(key, [value]) for key, value in selector.get("matchLabels", {}).items()]
+    return all(labels.get(key) in values for key, values in rules)
+
+
 class Check:
     """The documents of one rendering."""
 
@@ -122,6 +131,8 @@ class Check:
         account = spec.get("serviceAccountName")
         if account and ("ServiceAccount", account) not in self.names:
             yield f"there is no ServiceAccount {account}"
+        if not account and any("serviceAccountToken" in s for v in volumes.values() for s in v.get("projected", {}).get("sources", [])):
+            yield "its token is that of the namespace's account `default`, which no role trusts: serviceAccountName is missing"
         for container in containers(pod):
             for mount in container.get("volumeMounts", []):
                 if mount["name"] not in volumes:
@@ -172,8 +183,6 @@ class Check:
             yield f"registry.cache_max_bytes, {most}, does not fit into the volume, {cache}: it would cost the pod"
         if "ephemeral-storage" in sidecar["resources"]["limits"]:
             yield "a limit of ephemeral-storage is one for the app's files too, which evicts its pod"
-        if values.get("SIDEGATE_CONFIG") != sidecar["args"][sidecar["args"].index("--config") + 1]:
-            yield "SIDEGATE_CONFIG is not what --config names: commands beside it would not know"
 
     def file(self, mounted: dict[str, dict], container: dict) -> str | None:
         """What --config names."""
@@ -186,6 +195,11 @@ class Check:
         for name in environment(container).keys() - self.known:
             if name.startswith("SIDEGATE_"):
                 yield f"{name} is no setting of sidegate"
+        arguments = container.get("args", [])
+        if "--config" in arguments:
+            named = arguments[arguments.index("--config") + 1]
+            if environment(container).get("SIDEGATE_CONFIG") != named:
+                yield f"SIDEGATE_CONFIG is not {named}, which --config names: commands beside it would not know"
         if "image" not in container:  # an example of the documentation
             return
         security = container.get("securityContext", {})
@@ -214,8 +228,7 @@ class Check:
     def selectors(self) -> Iterator[str]:
         for document in self.documents:
             if document["kind"] == "PodMonitor":
-                [rule] = document["spec"]["selector"]["matchExpressions"]
-                chosen = [pod for _, pod in self.pods if pod["metadata"]["labels"].get(rule["key"]) in rule["values"]]
+                chosen = [pod for _, pod in self.pods if selects(document["spec"]["selector"], pod["metadata"]["labels"])]
                 ports = {port.get("name") for pod in chosen for c in containers(pod) for port in c.get("ports", [])}
                 for end in document["spec"]["podMetricsEndpoints"]:
                     if end["port"] not in ports:

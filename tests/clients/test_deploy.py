@@ -285,6 +285,11 @@ def its_sidecar(documents: list[dict]) -> dict:
     return found
 
 
+def variable(container: dict, name: str) -> dict:
+    [found] = [entry for entry in container["env"] if entry["name"] == name]
+    return found
+
+
 def of(documents: list[dict], kind: str, name: str) -> dict:
     [found] = [d for d in documents if d["kind"] == kind and d["metadata"]["name"].startswith(name)]
     return found
@@ -293,7 +298,12 @@ def of(documents: list[dict], kind: str, name: str) -> dict:
 BROKEN = {
     "readinessProbe asks": lambda d: its_sidecar(d)["readinessProbe"]["httpGet"].update(path="/v2/health/ready"),
     "asks port ops": lambda d: its_sidecar(d)["livenessProbe"]["httpGet"].update(port="ops"),
-    "the port for probes is 8004": lambda d: its_sidecar(d)["env"][4].update(value="0.0.0.0:8004"),
+    "the port for probes is 8004": lambda d: variable(its_sidecar(d), "SIDEGATE_OPS__LISTEN").update(value="0.0.0.0:8004"),
+    "which --config names": lambda d: variable(its_sidecar(d), "SIDEGATE_CONFIG").update(value="/etc/sidegate.toml"),
+    "which evicts its pod": lambda d: its_sidecar(d)["resources"]["limits"].update({"ephemeral-storage": "1Gi"}),
+    "serviceAccountName is missing": lambda d: of(d, "Deployment", "app")["spec"]["template"]["spec"].pop(
+        "serviceAccountName"
+    ),
     "is no setting of sidegate": lambda d: its_sidecar(d)["env"].append({"name": "SIDEGATE_HTTP__SOCKET", "value": ""}),
     "ends last": lambda d: its_sidecar(d).update(lifecycle={"preStop": {"sleep": {"seconds": 5}}}),
     "terminationGracePeriodSeconds is below": lambda d: of(d, "Deployment", "app")["spec"]["template"]["spec"].update(
