@@ -134,9 +134,10 @@ deploy/k8s/components/sidecar/sidecar.yaml, which this is held against. */}}
 - {name: sidegate-run, mountPath: /run/sidegate, readOnly: true}
 {{- end }}
 
-{{/* What the PodMonitor looks for. */}}
+{{/* What the PodMonitor looks for: of this release alone, as another of the namespace has its own. */}}
 {{- define "sidegate.podLabels" -}}
 sidegate: sidecar
+sidegate-release: {{ .Release.Name }}
 {{- end }}
 
 {{/* A change of the configuration rolls out: most keys are taken over by a running sidecar, some need a restart. */}}
