@@ -103,7 +103,9 @@ render() {
     helm_ template sidegate deploy/helm/sidegate >"$out/helm-default.yaml"
     work=$(mktemp -d)
     parent "$work/parent"
-    helm_ template app "$work/parent" >"$out/helm-parent.yaml"
+    helm_ template app "$work/parent" >"$out/helm-parent.yaml" --set "sidegate.credentials.webIdentity.enabled=true" \
+        --set "sidegate.credentials.webIdentity.region=eu-central-1" \
+        --set "sidegate.credentials.webIdentity.roles.sidecar=arn:aws:iam::111122223333:role/models-sidecar"
     rm -rf "$work"
     "$env/bin/docker-compose" --file deploy/compose/compose.yaml config --format json >"$out/compose.json"
 }
