@@ -1,4 +1,4 @@
-# Who may what. Gateways read, trainers write, SageMaker reads one folder of one bucket and pulls one image. "*" stands as a
+# Who may what. Gateways read, and write what they publish; trainers write; SageMaker reads one folder of one bucket and pulls one image. "*" stands as a
 # resource only where AWS knows no other, and as an action nowhere.
 
 # === what ===
