@@ -58,7 +58,7 @@ RUN sh /root.sh /image
 FROM scratch AS sidegate-train
 COPY --from=root-train /image/ /
 USER 65532:65532
-WORKDIR /work
+WORKDIR /var/lib/sidegate-train
 ENV PATH=/usr/local/bin
 ENTRYPOINT ["/usr/local/bin/sidegate-train"]
 CMD ["--help"]

@@ -159,7 +159,7 @@ server=''
 
 image sidegate-train
 for name in breast-cancer flight-delay; do
-    (contained sidegate-train "/work" "/work/models=$root/models" "/work/config=$root/config" /tmp -- \
+    (contained sidegate-train /var/lib/sidegate-train "/var/lib/sidegate-train/models=$root/models" "/var/lib/sidegate-train/config=$root/config" /tmp -- \
         OMP_WAIT_POLICY=passive run "config/train.$name.toml") >"$work/log" 2>&1 || fail "$(tail -20 "$work/log")"
     tail -1 "$work/log" | cut -c 1-300
 done

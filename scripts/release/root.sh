@@ -28,5 +28,5 @@ for package in ca-certificates libc6 libgcc-s1 libstdc++6; do
 done
 
 # Where volumes go; they may be written, by any user, where the root is not read-only.
-mkdir -p "$root/tmp" "$root/srv/models" "$root/work" "$root/var/cache/sidegate" "$root/run/sidegate"
-chmod 1777 "$root/tmp" "$root/work" "$root/var/cache/sidegate" "$root/run/sidegate"
+mkdir -p "$root/tmp" "$root/srv/models" "$root/var/lib/sidegate-train" "$root/var/cache/sidegate" "$root/run/sidegate"
+chmod 1777 "$root/tmp" "$root/var/lib/sidegate-train" "$root/var/cache/sidegate" "$root/run/sidegate"

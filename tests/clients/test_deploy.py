@@ -375,7 +375,7 @@ def test_the_training_can_read_its_configuration(folder: pathlib.Path, file: str
     one = Pod(
         its,
         template,
-        extra={"train": {"SIDEGATE_REGISTRY__URL": "/work/models", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}},
+        extra={"train": {"SIDEGATE_REGISTRY__URL": "/var/lib/sidegate-train/models", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}},
     )
     container = Container(one, spec | {"args": ["run", config, "--dry-run"]})
     container.start()
