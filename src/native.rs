@@ -10,6 +10,8 @@ mod group;
 pub mod lightgbm;
 #[cfg(feature = "ort")]
 pub mod ort;
+#[cfg(feature = "train")]
+mod prefetch;
 mod process;
 #[cfg(feature = "train")]
 mod shared;
@@ -19,4 +21,6 @@ pub mod xgboost;
 
 pub use confine::Confinement;
 pub use group::{has_ended, kill_group};
+#[cfg(feature = "train")]
+pub use prefetch::prefetch;
 pub use process::{library_path, lower_priority, prepare_environment, telemetry_is_off, trim_heap};

@@ -24,10 +24,13 @@ pub(crate) fn among<T: Send>(
     })
 }
 
+/// Parts of the work that are each thread's share: one that is done early takes from another's.
+const SHARES: usize = 4;
+
 /// Calls `work` with every item. Items are independent, so that who does which changes nothing.
 pub(crate) fn each<T: Send>(threads: usize, items: &mut [T], work: impl Fn(&mut T) + Sync) {
-    let share = items.len().div_ceil(threads.max(1)).max(1);
-    if items.len() <= share {
+    let share = items.len().div_ceil(threads.max(1) * SHARES).max(1);
+    if threads <= 1 || items.len() <= share {
         return items.iter_mut().for_each(work);
     }
     let work = &work;

@@ -16,11 +16,18 @@ pub(super) struct Stat {
     pub(super) count: u64,
 }
 
+/// What an integer stands for, and how many of it make 1.
+#[derive(Clone, Copy, Debug)]
+struct Unit {
+    of: f64,
+    per_one: f64,
+}
+
 /// What the integers mean; powers of two, so that reading them loses nothing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
-    gradient: f64,
-    hessian: f64,
+    gradient: Unit,
+    hessian: Unit,
     /// Bits of hessians; 0: a row's hessian is 1, and only rows are counted.
     shift: u32,
 }
@@ -56,25 +63,44 @@ impl Scale {
         // One bit is left for rounding up.
         let unit = |sum: f64, bits: u32| (sum.max(f64::MIN_POSITIVE).log2().ceil() - f64::from(bits)).exp2();
         let shift = if hessians.is_some() { 63 - (usize::BITS - rows.leading_zeros()) } else { 0 };
-        Self {
-            gradient: unit(gradients, 61),
-            hessian: hessians.map_or(1.0, |[sum, one]| unit(sum, shift - 1).max(unit(one, 31))),
-            shift,
-        }
+        let hessian = hessians.map_or(1.0, |[sum, one]| unit(sum, shift - 1).max(unit(one, 31)));
+        let [gradient, hessian] = [unit(gradients, 61), hessian].map(|of| Unit { of, per_one: of.recip() });
+        Self { gradient, hessian, shift }
     }
 
     /// What a row adds.
     #[inline]
     pub(super) fn row(self, gradient: f64, hessian: f64) -> Sum {
-        let hessian = if self.shift == 0 { 0 } else { u64::from((hessian / self.hessian).round() as u32) };
-        Sum { gradient: (gradient / self.gradient).round() as i64, mass: (1 << self.shift) + hessian }
+        let hessian = if self.shift == 0 { 0 } else { self.hessian.round(hessian) as u64 };
+        Sum { gradient: self.gradient.round(gradient), mass: (1 << self.shift) + hessian }
     }
 
     #[inline]
     pub(super) fn read(self, sum: Sum) -> Stat {
         let count = sum.mass >> self.shift;
         let hessian = if self.shift == 0 { count } else { sum.mass & ((1 << self.shift) - 1) };
-        Stat { gradient: sum.gradient as f64 * self.gradient, hessian: hessian as f64 * self.hessian, count }
+        Stat {
+            gradient: sum.gradient as f64 * self.gradient.of,
+            hessian: hessian as f64 * self.hessian.of,
+            count,
+        }
+    }
+
+    /// The rows of a sum.
+    #[inline]
+    pub(super) fn count(self, sum: Sum) -> u64 {
+        sum.mass >> self.shift
+    }
+}
+
+impl Unit {
+    /// The nearest integer, of two the one away from 0; `f64::round` is a call where SSE4.1 is not taken for granted.
+    #[inline]
+    fn round(self, value: f64) -> i64 {
+        let exact = value * self.per_one;
+        let whole = exact as i64;
+        let rest = exact - whole as f64;
+        whole + i64::from(rest >= 0.5) - i64::from(rest <= -0.5)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use sidegate::native::prefetch;
+
 use super::gradients::{Gradients, Sum};
 use super::settings::TreeSettings;
 use super::split::{Found, Search};
@@ -14,6 +16,8 @@ use crate::table::Column;
 const KEPT: usize = 64 << 20;
 /// Cells that are worth another thread.
 const WORTH_A_THREAD: usize = 1 << 13;
+/// Rows before one is counted that its memory is asked for.
+const AHEAD: usize = 8;
 /// Bins that are.
 const WORTH_SEARCHING: usize = 1 << 10;
 
@@ -69,15 +73,7 @@ impl<'a> Grower<'a> {
         features: &[u32],
         gradients: &Gradients,
     ) -> (Vec<Grown>, Vec<Leaf>) {
-        let mut sum = Sum::default();
-        rows.iter().for_each(|row| sum += gradients.of(*row));
-        let bounds = self.monotone.then_some([f64::NEG_INFINITY, f64::INFINITY]);
-        let mut root =
-            Leaf { rows: 0..rows.len(), node: 0, output: 0.0, sum, depth: 0, bounds, sums: None, best: None };
-        let search = self.search(&root, gradients);
-        root.output = search.output(gradients.scale.read(sum), self.settings.l2);
-        root.sums = Some(self.sums(rows, features, gradients));
-        self.look(&mut root, features, gradients);
+        let root = self.root(rows, features, gradients);
         let (mut tree, mut leaves) = (vec![Grown::Leaf(Vec::new())], vec![root]);
         while leaves.len() < self.settings.leaves as usize {
             let gain = |leaf: &Leaf| leaf.best.map_or(f64::NEG_INFINITY, |best| best.gain);
@@ -132,25 +128,37 @@ impl<'a> Grower<'a> {
             (&mut right, &mut left)
         };
         let parent = leaf.sums.take();
-        // The larger one first: if it is hopeless, so is the smaller one.
+        // If the larger one is hopeless, so is the smaller one.
         if self.hopeful(large, gradients) {
-            let sums = self.sums(&rows[small.rows.clone()], features, gradients);
-            large.sums = Some(match parent {
-                Some(mut parent) => {
-                    parent.iter_mut().zip(&sums).for_each(|(all, part)| *all = *all - *part);
-                    parent
-                }
-                None => self.sums(&rows[large.rows.clone()], features, gradients),
-            });
-            small.sums = Some(sums);
+            let parts = |leaf: &Leaf| self.parts(&rows[leaf.rows.clone()], features, gradients);
+            let of_parent = parent.is_some();
+            let counted = [parts(small), parent.map_or_else(|| parts(large), |parent| vec![parent])];
+            self.look([&mut *small, &mut *large], counted, of_parent, features, gradients);
             for child in [small, large] {
-                self.look(child, features, gradients);
                 if !room || child.best.is_none() {
                     child.sums = None;
                 }
             }
         }
         [left, right]
+    }
+
+    fn root(&self, rows: &[u32], features: &[u32], gradients: &Gradients) -> Leaf {
+        let parts = self.parts(rows, features, gradients);
+        let mut sum = Sum::default();
+        match features.first() {
+            // Every row lies in one of a feature's bins.
+            Some(feature) => {
+                parts.iter().flat_map(|sums| &sums[self.own(*feature)]).for_each(|own| sum += *own)
+            }
+            None => rows.iter().for_each(|row| sum += gradients.of(*row)),
+        }
+        let bounds = self.monotone.then_some([f64::NEG_INFINITY, f64::INFINITY]);
+        let mut root =
+            Leaf { rows: 0..rows.len(), node: 0, output: 0.0, sum, depth: 0, bounds, sums: None, best: None };
+        root.output = self.search(&root, gradients).output(gradients.scale.read(sum), self.settings.l2);
+        self.look([&mut root], [parts], false, features, gradients);
+        root
     }
 
     /// Whether a leaf may be split at all.
@@ -206,8 +214,8 @@ impl<'a> Grower<'a> {
         cut
     }
 
-    /// The histogram of some rows.
-    fn sums(&self, rows: &[u32], features: &[u32], gradients: &Gradients) -> Vec<Sum> {
+    /// The histogram of some rows, in as many parts as threads counted.
+    fn parts(&self, rows: &[u32], features: &[u32], gradients: &Gradients) -> Vec<Vec<Sum>> {
         let worth = (rows.len() * features.len()).div_ceil(WORTH_A_THREAD).min(self.threads);
         let share = rows.len().div_ceil(worth.max(1)).max(1);
         let mut parts: Vec<_> = rows.chunks(share).map(|rows| (rows, Vec::new())).collect();
@@ -215,23 +223,32 @@ impl<'a> Grower<'a> {
             sums.resize(self.bins, Sum::default());
             self.count(rows, features, gradients, sums);
         });
-        let mut parts = parts.into_iter().map(|(_, sums)| sums);
-        let mut all = parts.next().unwrap_or_else(|| vec![Sum::default(); self.bins]);
-        for part in parts {
-            all.iter_mut().zip(part).for_each(|(all, part)| *all += part);
-        }
-        all
+        parts.into_iter().map(|(_, sums)| sums).collect()
     }
 
     fn count(&self, rows: &[u32], features: &[u32], gradients: &Gradients, sums: &mut [Sum]) {
         let width = self.columns.len();
-        let places: Vec<(usize, usize)> =
-            features.iter().map(|feature| (*feature as usize, self.offsets[*feature as usize])).collect();
-        for row in rows {
-            let bins = &self.data.train.bins[*row as usize * width..][..width];
+        let cells = &self.data.train.bins;
+        let all = features.len() == width;
+        for (at, row) in rows.iter().enumerate() {
+            // A leaf's rows lie apart: what is read next would be waited for.
+            if let Some(next) = rows.get(at + AHEAD) {
+                let next = *next as usize;
+                prefetch(&gradients.rows, next);
+                prefetch(cells, next * width);
+                prefetch(cells, next * width + width - 1);
+            }
+            let bins = &cells[*row as usize * width..][..width];
             let sum = gradients.of(*row);
-            for (feature, offset) in &places {
-                sums[offset + usize::from(bins[*feature])] += sum;
+            if all {
+                bins.iter()
+                    .zip(&self.offsets)
+                    .for_each(|(bin, offset)| sums[offset + usize::from(*bin)] += sum);
+            } else {
+                for feature in features {
+                    let feature = *feature as usize;
+                    sums[self.offsets[feature] + usize::from(bins[feature])] += sum;
+                }
             }
         }
     }
@@ -240,21 +257,64 @@ impl<'a> Grower<'a> {
         Search { settings: self.settings, scale: gradients.scale, total: leaf.sum, bounds: leaf.bounds }
     }
 
-    /// Finds the leaf's best split; of equal ones that by the first feature.
-    fn look(&self, leaf: &mut Leaf, features: &[u32], gradients: &Gradients) {
-        let Some(sums) = leaf.sums.as_ref().filter(|_| self.hopeful(leaf, gradients)) else { return };
-        let search = self.search(leaf, gradients);
+    /// A feature's bins in a histogram.
+    fn own(&self, feature: u32) -> Range<usize> {
+        let at = feature as usize;
+        self.offsets[at]..self.offsets[at] + self.data.columns[at].count()
+    }
+
+    /// Adds up what threads counted of each leaf, or takes the first from what is known of both where that is given in
+    /// place of the second, and finds each leaf's best split; of equal ones that by the first feature. Feature by feature,
+    /// so that all threads share all of it and wait for each other once.
+    fn look<const N: usize>(
+        &self,
+        leaves: [&mut Leaf; N],
+        mut counted: [Vec<Vec<Sum>>; N],
+        of_parent: bool,
+        features: &[u32],
+        gradients: &Gradients,
+    ) {
+        let searches =
+            leaves.each_ref().map(|leaf| self.hopeful(leaf, gradients).then(|| self.search(leaf, gradients)));
         let threads = self.bins.div_ceil(WORTH_SEARCHING).min(self.threads);
-        let mut found: Vec<(u32, Option<Found>)> = features.iter().map(|feature| (*feature, None)).collect();
-        threads::each(threads, &mut found, |(feature, found)| {
+        let mut looked: Vec<_> =
+            features.iter().map(|feature| (*feature, [None; N], Vec::with_capacity(N))).collect();
+        let mut others = Vec::with_capacity(N);
+        for parts in &mut counted {
+            let Some((first, rest)) = parts.split_first_mut() else { return };
+            others.push(&*rest);
+            let (mut left, mut start) = (&mut first[..], 0);
+            for (feature, _, sums) in &mut looked {
+                let own = self.own(*feature);
+                let (_, behind) = std::mem::take(&mut left).split_at_mut(own.start - start);
+                let (mine, behind) = behind.split_at_mut(own.len());
+                sums.push(mine);
+                (left, start) = (behind, own.end);
+            }
+        }
+        threads::each(threads, &mut looked, |(feature, found, sums)| {
+            for (sums, others) in sums.iter_mut().zip(&others) {
+                for other in *others {
+                    sums.iter_mut().zip(&other[self.own(*feature)]).for_each(|(all, part)| *all += *part);
+                }
+            }
+            if let ([small, large], true) = (&mut sums[..], of_parent) {
+                large.iter_mut().zip(small.iter()).for_each(|(all, part)| *all = *all - *part);
+            }
             let at = *feature as usize;
-            let bins = &self.data.columns[at];
-            let sums = &sums[self.offsets[at]..][..bins.count()];
-            *found = search.by(*feature, bins, sums, self.columns[at].monotone);
+            for ((found, search), sums) in found.iter_mut().zip(&searches).zip(sums) {
+                let by = |search: &Search<'_>| {
+                    search.by(*feature, &self.data.columns[at], sums, self.columns[at].monotone)
+                };
+                *found = search.as_ref().and_then(by);
+            }
         });
-        leaf.best = found
-            .into_iter()
-            .filter_map(|(_, found)| found)
-            .reduce(|best, next| if next.gain > best.gain { next } else { best });
+        let best: [Option<Found>; N] = std::array::from_fn(|leaf| {
+            let found = looked.iter().filter_map(|(_, found, _)| found[leaf]);
+            found.reduce(|best, next| if next.gain > best.gain { next } else { best })
+        });
+        for ((leaf, parts), best) in leaves.into_iter().zip(counted).zip(best) {
+            (leaf.sums, leaf.best) = (parts.into_iter().next(), best);
+        }
     }
 }

@@ -25,8 +25,36 @@ pub(super) enum Loss {
     },
 }
 
+/// A product of shares below this is not multiplied further: with another of [`LEAST_SHARE`] it would lose digits.
+const LEAST_PRODUCT: f64 = 1e-250;
+
 /// A chunk of rows, where their gradients go by score, and their summed loss.
 type Slot<'a> = (usize, usize, Vec<&'a mut [Sum]>, f64);
+
+/// A loss that is summed up. Of shares that count once it is the logarithm of the product: one for hundreds of rows.
+struct Tally {
+    loss: f64,
+    product: f64,
+}
+
+impl Tally {
+    #[inline]
+    fn share(&mut self, share: f64, weight: f64) {
+        let share = share.max(LEAST_SHARE);
+        if weight != 1.0 {
+            self.loss -= share.ln() * weight;
+            return;
+        }
+        self.product *= share;
+        if self.product < LEAST_PRODUCT {
+            *self = Self { loss: self.total(), product: 1.0 };
+        }
+    }
+
+    fn total(&self) -> f64 {
+        self.loss - self.product.ln()
+    }
+}
 
 impl Loss {
     /// Scores of a row.
@@ -171,34 +199,36 @@ impl Loss {
         threads::each(threads, &mut slots, |(start, end, out, loss)| {
             let (targets, first) = (self.targets(), *start);
             let mut shares = vec![0.0; targets];
+            let mut tally = Tally { loss: 0.0, product: 1.0 };
             for row in first..*end {
                 let scores = &scores[row * targets..][..targets];
-                *loss += self.row(cells, row, scores, &mut shares, |target, gradient, hessian| {
+                self.row(cells, row, scores, (&mut shares, &mut tally), |target, gradient, hessian| {
                     if let Some(rows) = out.get_mut(target) {
                         rows[row - first] = scale.row(gradient, hessian);
                     }
                 });
             }
+            *loss = tally.total();
         });
         slots.iter().map(|(.., loss)| loss).sum()
     }
 
-    /// The loss of a row; `put` gets both derivatives of each score.
+    /// Adds the loss of a row; `put` gets both derivatives of each score.
     #[inline]
     fn row(
         self,
         cells: &Cells,
         row: usize,
         scores: &[f32],
-        shares: &mut [f64],
+        (shares, tally): (&mut [f64], &mut Tally),
         mut put: impl FnMut(usize, f64, f64),
-    ) -> f64 {
+    ) {
         let (weight, target) = (self.weight(cells, row), cells.target[row]);
         let off = || f64::from(scores[0]) - f64::from(target);
         match self {
             Self::Squares => {
                 put(0, off() * weight, weight);
-                off() * off() * weight
+                tally.loss += off() * off() * weight;
             }
             Self::Absolute | Self::Quantile(_) => {
                 let alpha = self.quantile().unwrap_or(0.5);
@@ -206,14 +236,14 @@ impl Loss {
                 // LightGBM's slopes of absolute errors are 1.
                 let slope = if matches!(self, Self::Absolute) { 2.0 * slope } else { slope };
                 put(0, slope * weight, weight);
-                slope * off() * weight
+                tally.loss += slope * off() * weight;
             }
             Self::Logistic { .. } => {
                 let sign = if target == 1.0 { 1.0 } else { -1.0 };
                 // The chance of the class that it is not.
                 let wrong = 1.0 / (1.0 + (sign * f64::from(scores[0])).exp());
                 put(0, -sign * wrong * weight, wrong * (1.0 - wrong) * weight);
-                -(1.0 - wrong).max(LEAST_SHARE).ln() * weight
+                tally.share(1.0 - wrong, weight);
             }
             Self::Softmax { classes } => {
                 let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -230,7 +260,7 @@ impl Loss {
                     let is = f64::from(u8::from(at == class));
                     put(at, (*share - is) * weight, factor * *share * (1.0 - *share) * weight);
                 }
-                -shares[class].max(LEAST_SHARE).ln() * weight
+                tally.share(shares[class], weight);
             }
         }
     }

@@ -162,13 +162,13 @@ impl Search<'_> {
     /// What a split gains, more or less than the leaf itself; nothing where it is not allowed.
     #[inline]
     fn worth(&self, left: Sum, l2: f64, monotone: i8) -> f64 {
-        let (one, other) = (self.scale.read(left), self.scale.read(self.total - left));
-        let rules = self.settings;
-        if one.count < rules.least_count
-            || other.count < rules.least_count
-            || one.hessian < rules.least_hessian
-            || other.hessian < rules.least_hessian
-        {
+        let (rules, right) = (self.settings, self.total - left);
+        // Most bins of small leaves end here.
+        if self.scale.count(left).min(self.scale.count(right)) < rules.least_count {
+            return f64::NEG_INFINITY;
+        }
+        let (one, other) = (self.scale.read(left), self.scale.read(right));
+        if one.hessian.min(other.hessian) < rules.least_hessian {
             return f64::NEG_INFINITY;
         }
         if self.bounds.is_none() {
