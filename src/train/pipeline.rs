@@ -20,6 +20,7 @@ use crate::search::Trained;
 use crate::table::Round;
 use crate::tracking;
 
+pub(crate) use data::VALIDATION;
 pub(crate) use gate::TESTS;
 pub(crate) use prove::{MODEL, interface};
 pub(crate) use show::CARD;

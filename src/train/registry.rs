@@ -18,7 +18,7 @@ use crate::config::{Config, RegistryConfig};
 use crate::failure::Failure;
 use crate::features::Field;
 use crate::package::SCHEMA;
-use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS};
+use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS, VALIDATION};
 use crate::progress::Progress;
 use crate::run::{Run, Step};
 use crate::served::Served;
@@ -232,7 +232,7 @@ fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
     let run = &pipeline.run;
     let there = |name: &str| Some(run.path(name)).filter(|path| path.is_file());
     let beside: Vec<PathBuf> =
-        ["report.html", "card.md", CARD, SCHEMA, "validation.json", TESTS, crate::search::FILE]
+        ["report.html", "card.md", CARD, SCHEMA, VALIDATION, TESTS, crate::search::FILE]
             .into_iter()
             .filter_map(there)
             .collect();

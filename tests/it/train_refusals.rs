@@ -23,7 +23,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Rows whose target has these values in turn, trained with and refused; the registry has the record of the run alone.
+/// Rows whose target has these values in turn, trained with and refused: the report of the validation says so too, and the
+/// registry has the record of the run alone.
 #[track_caller]
 fn refused(targets: &[&str], change: (&str, &str), code: i32, said: &str) {
     let setup = desk("count", "auto_deploy = true", BUILTIN);
@@ -51,6 +52,13 @@ fn refused(targets: &[&str], change: (&str, &str), code: i32, said: &str) {
     let result: Value =
         serde_json::from_str(String::from_utf8_lossy(&output.stdout).lines().last().unwrap()).unwrap();
     assert_eq!((result["status"].as_str(), &result["version"]), (Some("failed"), &Value::Null));
+    let run = dir.join("runs").join(result["run_id"].as_str().unwrap());
+    let report: Value = serde_json::from_slice(&fs::read(run.join("validation.json")).unwrap()).unwrap();
+    let first = &report["findings"][0];
+    assert!(first["message"].as_str().unwrap().contains(said), "{report}");
+    assert_eq!((&report["passed"], &first["action"]), (&false.into(), &"fail".into()), "{report}");
+    let page = fs::read_to_string(run.join("validation.html")).unwrap();
+    assert!(page.contains("Validation failed") && page.ends_with("</html>\n"), "{page}");
     let left = files(&dir.join("models"));
     let is_record = |path: &PathBuf| path.starts_with(dir.join("models/_runs/rentals"));
     let rest: Vec<&PathBuf> =

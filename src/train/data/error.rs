@@ -1,6 +1,7 @@
 //! What can be wrong with data, and how the pipeline ends then.
 
 use crate::data::range::DateRange;
+use crate::data::validate::report::Check;
 
 /// Why there is no data to train on.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,8 @@ pub(crate) enum DataError {
     /// A classification with a single class.
     #[error("all of {rows} rows are of class `{class}`: a classifier needs two; see `data.date_range`")]
     OneClass {
+        /// The target.
+        column: String,
         /// The class.
         class: String,
         /// Rows there are.
@@ -118,6 +121,21 @@ pub(crate) enum DataError {
 }
 
 impl DataError {
+    /// What a report says of it, where it is a fault of the data and not of the way to it: the column, if it is one of a
+    /// column's, what was checked, and the rows that it concerns.
+    pub(crate) fn fault(&self) -> Option<(&str, Check, u64)> {
+        Some(match self {
+            Self::EmptyRange { .. } => ("", Check::Rows, 0),
+            Self::ColumnVanished { column, .. } => (column, Check::Present, 0),
+            Self::Unsupported { column, .. } => (column, Check::Type, 0),
+            Self::Malformed { column, .. } => (column, Check::Type, 1),
+            Self::MissingTarget { column, missing, .. } => (column, Check::MissingTarget, *missing),
+            Self::ConstantTarget { column, rows, .. } => (column, Check::ConstantTarget, *rows),
+            Self::OneClass { column, rows, .. } => (column, Check::OneClass, *rows),
+            _ => return None,
+        })
+    }
+
     /// That no row lies in a range, or there is none at all.
     pub(crate) fn empty(range: Option<&DateRange>) -> Self {
         let of = |end: fn(&DateRange) -> &Option<String>, else_: &str| {
