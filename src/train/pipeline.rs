@@ -56,8 +56,10 @@ impl Pipeline<'_> {
         if outcome.is_err() {
             self.tell_the_way_on();
         }
-        if let Some(writer) = &self.writer {
-            registry::record(writer, &self.run, &mut self.progress);
+        if let Some(Err(error)) = self.writer.as_ref().map(|writer| registry::record(writer, &self.run)) {
+            let words =
+                format!("the record of the run is in {} alone: {error}", self.run.folder.display());
+            self.progress.say("record", &words, json!({}));
         }
         tracking::tell(self);
         outcome
@@ -71,6 +73,8 @@ impl Pipeline<'_> {
                 // A bucket that may not be written says so to this.
                 writer.is_conditional()?;
             }
+            // So that one that is killed was there. Where it cannot be kept, the end says so.
+            drop(registry::record(writer, &self.run));
         }
         if self.from > Step::Load {
             let words = format!("{} is taken up at {}", self.run.record.run, self.from.name());

@@ -10,7 +10,7 @@ use sidegate::model::{ModelName, Signature, Stage, Version};
 use sidegate::registry::digest::Digest;
 use sidegate::registry::manifest::Manifest;
 use sidegate::registry::operations::{self, Promotion, Registered, Registration};
-use sidegate::registry::store::{Body, Condition, Store};
+use sidegate::registry::store::{Body, Condition, Store, StoreError};
 use sidegate::registry::writer::Writer;
 use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
 
@@ -19,7 +19,6 @@ use crate::failure::Failure;
 use crate::features::Field;
 use crate::package::SCHEMA;
 use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS, VALIDATION};
-use crate::progress::Progress;
 use crate::run::{Run, Step};
 use crate::served::Served;
 
@@ -286,17 +285,14 @@ fn classes(schema: &[u8]) -> serde_json::Result<Option<Vec<String>>> {
     Ok(serde_json::from_slice::<Schema>(schema)?.classes)
 }
 
-/// Keeps the record of a run beside the models. That it cannot be kept fails no training.
-pub(crate) fn record(writer: &Writer, run: &Run, progress: &mut Progress) {
+/// Keeps the record of a run beside the models.
+///
+/// # Errors
+/// When it cannot be written, which fails no training: the run's folder has it too.
+pub(crate) fn record(writer: &Writer, run: &Run) -> Result<(), StoreError> {
     let key = layout::run(&run.record.model, &run.record.run);
     let bytes = serde_json::to_vec(&run.record).unwrap_or_default();
-    if let Err(error) = writer.store().write(&key, Body::Bytes(&bytes), Condition::None) {
-        progress.say(
-            "record",
-            &format!("the record of the run is in {} alone: {error}", run.folder.display()),
-            json!({}),
-        );
-    }
+    writer.store().write(&key, Body::Bytes(&bytes), Condition::None).map(drop)
 }
 
 /// The revision of the code around the configuration, where it is in a repository.

@@ -1,5 +1,6 @@
 //! One run: its folder, its steps and what each left behind.
 
+mod process;
 mod resume;
 
 use std::fs::{File, TryLockError};
@@ -14,6 +15,7 @@ use sidegate::registry::clock;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use process::Process;
 
 /// The configuration as it was, in the folder of a run.
 const CONFIG: &str = "train.toml";
@@ -65,7 +67,7 @@ pub(crate) struct Record {
     pub(crate) started: String,
     /// When it ended.
     pub(crate) ended: Option<String>,
-    /// `running`, `success`, `refused` or `failed`.
+    /// `running`, `success`, `refused` or `failed`; as [`Record::seen`] `killed` or `unfinished` too.
     pub(crate) status: String,
     /// Why it did not succeed.
     pub(crate) reason: Option<String>,
@@ -82,6 +84,9 @@ pub(crate) struct Record {
     /// Digest of that version's manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
+    /// Who works on it, or did last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) process: Option<Process>,
 }
 
 /// A run with its folder.
@@ -117,7 +122,7 @@ impl Step {
 // === impl Run ===
 
 impl Run {
-    /// A new one below `work`.
+    /// A new one below `work`, which can be taken up from now on.
     ///
     /// # Errors
     /// When its folder cannot be made.
@@ -141,9 +146,11 @@ impl Run {
             data: Value::Null,
             version: None,
             digest: None,
+            process: Some(Process::this()),
         };
         let run = Self { _lock: lock(&folder)?, folder, record, since: Instant::now() };
         run.write(CONFIG, &config.text)?;
+        run.save()?;
         Ok(run)
     }
 
@@ -240,6 +247,19 @@ impl Record {
     pub(crate) fn next(&self) -> Option<Step> {
         let over = |step: &Step| self.steps.iter().any(|(known, _)| known == step);
         Step::value_variants().iter().find(|step| !over(step)).copied()
+    }
+
+    /// As it looks from here: what has not said how it ended may be over all the same.
+    pub(crate) fn seen(mut self) -> Self {
+        let Some(process) = self.process.as_ref().filter(|_| self.status == "running") else { return self };
+        let Process { host, pid, .. } = process;
+        let (status, reason) = match process.lives() {
+            Some(true) => return self,
+            Some(false) => ("killed", format!("process {pid} of {host} is gone; --resume goes on with it")),
+            None => ("unfinished", format!("process {pid} of {host} works on it, or was killed")),
+        };
+        (self.status, self.reason) = (status.to_owned(), Some(reason));
+        self
     }
 
     /// Reads one that was kept.

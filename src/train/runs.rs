@@ -97,7 +97,7 @@ fn read(store: &dyn Store, model: &ModelName, run: &str) -> Result<Record, Failu
     let bytes = read.bytes().ok_or_else(|| {
         Failure::Registry(format!("there is no run `{run}` of {model}; see sidegate-train runs ls {model}"))
     })?;
-    Record::read(&bytes).map_err(|error| Failure::Registry(format!("{key}: {error}")))
+    Record::read(&bytes).map(Record::seen).map_err(|error| Failure::Registry(format!("{key}: {error}")))
 }
 
 fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {

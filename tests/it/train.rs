@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -276,6 +276,40 @@ fn a_registry_that_may_not_be_written_is_told_and_a_hold_is_respected() {
     let shown = ended(&super::harness::run(&dir, &["registry", "show", "rentals", "--json"]), 0);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(shown["versions"][0]["stage"], "Production", "{shown}");
+}
+
+#[test]
+fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
+    let setup = desk("count", "", &BUILTIN.replace("= 60", "= 10_000_000"));
+    let dir = folder(&setup);
+    let listed = || {
+        let all = ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models", "--json"]), 0);
+        let all: Value = serde_json::from_str(&all).unwrap();
+        all.as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let mut child = command(&["run", "train.toml"])
+        .current_dir(&dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Until it learns.
+    let run = wait("it learns", SOON, || {
+        let folder = fs::read_dir(dir.join("runs")).ok()?.next()?.unwrap();
+        let record: Value = serde_json::from_slice(&fs::read(folder.path().join("run.json")).ok()?).ok()?;
+        record["steps"].as_array()?.iter().find(|step| step[0] == "split")?;
+        folder.file_name().into_string().ok()
+    });
+    let alive = listed();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(alive, ["running"]);
+    assert_eq!(listed(), ["killed"]);
+    let shown = ended(&train(&dir, &["runs", "show", "rentals", &run, "--registry", "models"]), 0);
+    assert!(shown.contains("killed: process ") && shown.contains("--resume goes on"), "{shown}");
+    let args = ["run", "train.toml", "--resume", &run, "--from", "features", "--until", "split"];
+    assert_eq!(train_and(&dir, &args, 0).0["status"], "success");
+    assert_eq!(listed(), ["success"]);
 }
 
 /// The lines of JSON on standard error, by step.

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use super::process::Process;
 use super::{CONFIG, RECORD, Record, Run, Step, lock};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -107,6 +108,7 @@ impl Run {
         record.back_to(from);
         (record.ended, record.reason) = (None, None);
         record.status = "running".into();
+        record.process = Some(Process::this());
         // What is registered was proven by the configuration that it was proven by.
         let anew = from < Step::Promote;
         if anew {
@@ -206,6 +208,17 @@ mod tests {
             assert_eq!(run.record.version, (last >= Step::Register).then_some(3), "it is there");
             assert_eq!((run.record.status.as_str(), &run.record.reason), ("running", &None));
         }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_at_once_is_taken_up_from_its_beginning() {
+        let work = tempfile::tempdir().unwrap();
+        let name = Run::begin(work.path(), &config(TEXT)).unwrap().record.run;
+        let kept = std::fs::read(work.path().join(&name).join(RECORD)).unwrap();
+        let seen = Record::read(&kept).unwrap().seen();
+        assert_eq!(seen.status, "running", "the process is this one");
+        let (run, from) = Run::resume(work.path(), &name, &config(TEXT), None, Step::Promote).unwrap();
+        assert_eq!((from, run.record.status.as_str()), (Step::Load, "running"));
     }
 
     #[test]
