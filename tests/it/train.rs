@@ -312,6 +312,29 @@ fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
     assert_eq!(listed(), ["success"]);
 }
 
+#[test]
+fn a_record_that_cannot_be_read_is_listed_with_the_reason() {
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let done = result(&train(&dir, &["run", "train.toml", "--until", "validate"]), 0);
+    let record = dir.join("models/_runs/rentals").join(format!("{}.json", done["run_id"].as_str().unwrap()));
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(record.with_file_name("rentals-2.json"), text.replacen("\"format\":1", "\"format\":9", 1)).unwrap();
+    fs::write(record.with_file_name("rentals-3.json"), "{\"format\":1").unwrap();
+    let ls = |more: &[&str]| {
+        let args = [&["runs", "ls", "rentals", "--registry", "models"], more].concat();
+        ended(&train(&dir, &args), 0)
+    };
+    let listed = ls(&[]);
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.contains("rentals-2  unreadable: ") && listed.contains("it has format 9"), "{listed}");
+    assert!(listed.contains("rentals-3  unreadable: "), "{listed}");
+    let listed: Value = serde_json::from_str(&ls(&["--json"])).unwrap();
+    let status: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap()).collect();
+    assert_eq!(status, ["success", "unreadable", "unreadable"], "{listed}");
+}
+
 /// The lines of JSON on standard error, by step.
 fn told(output: &Output, step: &str) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
