@@ -336,7 +336,7 @@ impl Config {
             schedule: file.schedule,
             card: file.card,
             tracking: file.tracking,
-            digest: format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
+            digest: sha256(text.as_bytes()),
             text: text.to_owned(),
         })
     }
@@ -386,6 +386,11 @@ fn keys(text: &str) -> Option<BTreeMap<String, toml::Value>> {
         }
     }
     Some(keys)
+}
+
+/// As digests are written: `sha256:` and lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
 /// Lower-case hexadecimal.

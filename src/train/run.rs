@@ -84,6 +84,9 @@ pub(crate) struct Record {
     /// Digest of that version's manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
+    /// Digest of the schema that the data was held against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) schema: Option<String>,
     /// Who works on it, or did last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) process: Option<Process>,
@@ -146,6 +149,7 @@ impl Run {
             data: Value::Null,
             version: None,
             digest: None,
+            schema: None,
             process: Some(Process::this()),
         };
         let run = Self { _lock: lock(&folder)?, folder, record, since: Instant::now() };

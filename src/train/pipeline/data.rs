@@ -47,6 +47,7 @@ impl Pipeline<'_> {
             return Ok(None);
         }
         let schema = config.validation.schema()?;
+        self.run.record.schema = Some(schema.digest());
         let now = i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000);
         let classes = config.classes().unwrap_or_else(|| data.target_is_class());
         let examined = data.examine(&schema, classes, now.unwrap_or(i64::MAX));

@@ -67,6 +67,17 @@ impl Run {
                 learned.join(", ")
             )));
         }
+        // The file that the configuration names is part of it.
+        if let Some(before) = &record.schema
+            && *before != config.validation.schema()?.digest()
+        {
+            let file = config.validation.schema.as_ref().map(|path| format!(" ({})", path.display()));
+            return Err(wrong(format!(
+                "what validation.schema{} says changed since: which rows and columns are learned from may be others now; \
+                 train anew, without --resume",
+                file.unwrap_or_default()
+            )));
+        }
         let reached = record.next();
         let from = match (from, reached) {
             (Some(from), Some(reached)) if from > reached => {
@@ -249,6 +260,19 @@ mod tests {
         assert!(kept == std::fs::read(work.path().join(&registered).join(RECORD)).unwrap(), "it was refused");
         let over = ended(work.path(), Step::Promote);
         refused(&over, TEXT, None, "--from evaluate goes back");
+        // What a file says that the configuration names.
+        let file = work.path().join("schema.toml");
+        let named = format!("{TEXT}[validation]\nschema = {file:?}\n");
+        let write = |text: &str| std::fs::write(&file, format!("format = 1\n{text}")).unwrap();
+        write("[columns.y]\nrange = { max = 9, action = \"drop\" }");
+        let mut held = Run::begin(work.path(), &config(&named)).unwrap();
+        held.record.schema = Some(config(&named).validation.schema().unwrap().digest());
+        held.done(Step::Load).unwrap();
+        let held = held.record.run;
+        write("# more\n[columns.y]\nrange = { action = \"drop\", max = 9 }");
+        Run::resume(work.path(), &held, &config(&named), None, Step::Promote).unwrap();
+        write("[columns.y]\nrange = { max = 8, action = \"drop\" }");
+        refused(&held, &named, None, "schema.toml) says changed since");
         // Comments, and where memory goes, change nothing.
         let same = TEXT.replace("[data]", "# more\n[data]\nmemory_limit = 64");
         let (run, _) = Run::resume(work.path(), &name, &config(&same), None, Step::Promote).unwrap();
