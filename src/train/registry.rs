@@ -170,10 +170,6 @@ fn register(pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
 /// manifest.
 fn registered_before(pipeline: &Pipeline<'_>, writer: &Writer) -> Option<(u64, String, String)> {
     let (run, store, model) = (&pipeline.run, writer.store(), &pipeline.config.name);
-    // Nothing is told of a version that the record knows: what is registered now is another one.
-    if run.record.version.is_some() {
-        return None;
-    }
     let evidence = Some(format!("run:{}", run.record.run));
     let trail = operations::log(store, model, None).ok()?;
     let made = trail.entries.iter().rev().find(|e| e.verb == "register" && e.evidence == evidence)?;
@@ -184,7 +180,10 @@ fn registered_before(pipeline: &Pipeline<'_>, writer: &Writer) -> Option<(u64, S
     let file = run.read(MODEL).ok()?;
     let digest = Digest::of(&file, &mut || ());
     manifest.verify(MODEL, &file, &digest).ok()?;
-    Some((version.get(), digest.to_string(), Digest::of(&bytes, &mut || ()).to_string()))
+    let manifest = Digest::of(&bytes, &mut || ()).to_string();
+    // What is registered now is another one.
+    let is_new = !run.record.was(version.get(), &manifest);
+    is_new.then(|| (version.get(), digest.to_string(), manifest))
 }
 
 fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {

@@ -84,12 +84,25 @@ pub(crate) struct Record {
     /// Digest of that version's manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
+    /// Versions that it became before it was judged again: what is known of it now is not of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) earlier: Vec<Made>,
     /// Digest of the schema that the data was held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<String>,
     /// Who works on it, or did last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) process: Option<Process>,
+}
+
+/// A version that a run became.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Made {
+    /// Its number.
+    pub(crate) version: u64,
+    /// Digest of its manifest, where it is known: of two registries the numbers may be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
 }
 
 /// A run with its folder.
@@ -149,6 +162,7 @@ impl Run {
             data: Value::Null,
             version: None,
             digest: None,
+            earlier: Vec::new(),
             schema: None,
             process: Some(Process::this()),
         };

@@ -142,7 +142,8 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
         print(&format!("{model} was never trained here\n"));
     }
     for record in records {
-        let version = record.version.map(|version| format!("version {version}")).unwrap_or_default();
+        let version = record.version.map(|version| format!("version {version}"));
+        let version = version.or_else(|| Some(format!("was {}", record.earlier.last()?.version)));
         let metrics: Vec<String> =
             first(&record).map(|(name, value)| format!("{name} {}", short(value))).collect();
         let reason = record.reason.unwrap_or_default();
@@ -151,7 +152,7 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
             record.run,
             record.started,
             record.status,
-            version,
+            version.unwrap_or_default(),
             metrics.join(", ")
         ));
     }
@@ -176,6 +177,7 @@ fn page(record: &Record) -> String {
         params,
         data,
         version,
+        earlier,
         ..
     } = record;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -190,6 +192,7 @@ fn page(record: &Record) -> String {
         ("model", model.clone()),
         ("status", reason.as_ref().map_or_else(|| status.clone(), |reason| format!("{status}: {reason}"))),
         ("version", version.map(|version| version.to_string()).unwrap_or_default()),
+        ("earlier versions", earlier.iter().map(|made| made.version.to_string()).collect::<Vec<_>>().join(", ")),
         ("started", started.clone()),
         ("ended", ended.clone().unwrap_or_default()),
         ("steps", steps.join(", ")),

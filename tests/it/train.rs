@@ -386,6 +386,31 @@ fn a_refused_run_is_taken_up_with_other_thresholds_and_learns_nothing_anew() {
     assert!(said.contains("the data changed since"), "{said}");
 }
 
+#[test]
+fn a_run_that_is_judged_again_is_not_the_version_that_it_was() {
+    let setup = desk("count", "", &format!("{BUILTIN}[gate]\nrmse = 12\n"));
+    let dir = folder(&setup);
+    let first = result(&train(&dir, &["run", "train.toml"]), 0);
+    assert_eq!(first["version"], 1);
+    let run = first["run_id"].as_str().unwrap();
+    let manifest = fs::read(dir.join("models/rentals/1/manifest.json")).unwrap();
+    let ls = || ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models"]), 0);
+    let again = |code: i32| {
+        let args = ["run", "train.toml", "--resume", run, "--from", "evaluate"];
+        train_and(&dir, &args, code).0
+    };
+    rewrite(&dir, "rmse = 12", "rmse = 0.001");
+    let refused = again(4);
+    assert_eq!((&refused["status"], &refused["version"]), (&json!("refused"), &json!(null)));
+    assert!(ls().contains("refused  was 1 "), "{}", ls());
+    rewrite(&dir, "rmse = 0.001", "rmse = 13");
+    assert_eq!(again(0)["version"], 2);
+    assert!(ls().contains("success  version 2"), "{}", ls());
+    let shown = ended(&train(&dir, &["runs", "show", "rentals", run, "--registry", "models"]), 0);
+    assert!(shown.lines().any(|line| line.split_whitespace().eq(["earlier", "versions", "1"])), "{shown}");
+    assert!(manifest == fs::read(dir.join("models/rentals/1/manifest.json")).unwrap());
+}
+
 #[track_caller]
 fn train_and(dir: &Path, args: &[&str], code: i32) -> (Value, Output) {
     let output = train(dir, args);

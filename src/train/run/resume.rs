@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::process::Process;
-use super::{CONFIG, RECORD, Record, Run, Step, lock};
+use super::{CONFIG, Made, RECORD, Record, Run, Step, lock};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -136,10 +136,22 @@ impl Run {
 }
 
 impl Record {
-    /// Forgets this step and those behind it: they are to be taken again. A version that was made stays told until
-    /// another one is.
+    /// Forgets this step and those behind it: they are to be taken again. A version that was made is one of the earlier
+    /// ones, unless it is only to be promoted.
     pub(crate) fn back_to(&mut self, from: Step) {
         self.steps.retain(|(step, _)| *step < from);
+        if let Some(version) = self.version.filter(|_| from <= Step::Register) {
+            self.earlier.push(Made { version, digest: self.digest.take() });
+            self.version = None;
+        }
+    }
+
+    /// Whether it became a version before it was judged again.
+    pub(crate) fn was(&self, version: u64, digest: &str) -> bool {
+        let same = |made: &Made| {
+            made.digest.as_ref().map_or(made.version == version, |known| *known == digest)
+        };
+        self.earlier.iter().any(same)
     }
 
     /// Refuses rows that are not those that the run has learned from; `from` is where it was taken up.
@@ -182,7 +194,7 @@ mod tests {
         let all = <Step as clap::ValueEnum>::value_variants();
         all.iter().filter(|step| **step <= last).for_each(|step| assert!(run.done(*step).is_ok()));
         if last >= Step::Register {
-            run.record.version = Some(3);
+            (run.record.version, run.record.digest) = (Some(3), Some("sha256:3".to_owned()));
         }
         run.record.data = serde_json::json!({ "digest": "sha256:1" });
         run.end(Some(&Failure::Failed("the power went".to_owned()))).unwrap();
@@ -216,7 +228,10 @@ mod tests {
             let (run, found) = Run::resume(work.path(), &name, &config(text), asked, Step::Promote).unwrap();
             assert_eq!(found, from, "{last:?} {asked:?}");
             assert!(run.record.steps.iter().all(|(step, _)| *step < from), "{:?}", run.record.steps);
-            assert_eq!(run.record.version, (last >= Step::Register).then_some(3), "it is there");
+            let made = (last >= Step::Register).then_some(3);
+            assert_eq!(run.record.version, made.filter(|_| from == Step::Promote), "{last:?} {asked:?}");
+            assert_eq!(run.record.was(3, "sha256:3"), made.is_some() && from < Step::Promote);
+            assert!(!run.record.was(3, "sha256:4"), "a version of another registry");
             assert_eq!((run.record.status.as_str(), &run.record.reason), ("running", &None));
         }
     }
