@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -113,6 +114,24 @@ fn a_column_that_vanished() {
         5,
         "column `rides` (data.target_column)",
     );
+}
+
+/// Three more tries a minute apart would be in vain.
+#[test]
+fn data_that_may_not_be_read_is_not_asked_for_again() {
+    let bucket = Bucket::start();
+    bucket.set_rules(vec![Rule::new(Fault::Answer(403, "AccessDenied")).key("lake")]);
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    let text = text.replace("source = \"file\"", "source = \"s3\"").replace("rows.csv", "s3://lake/rows.csv");
+    fs::write(dir.join("train.toml"), text).unwrap();
+    let started = Instant::now();
+    let output =
+        command(&["run", "train.toml"]).envs(bucket.environment()).current_dir(&dir).output().unwrap();
+    let said = ended(&output, 5);
+    assert!(said.contains("access was denied") && !said.contains("retries_left"), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 /// A training into a bucket that goes wrong in some way; what was said, and what is left below the model.

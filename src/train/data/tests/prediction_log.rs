@@ -299,7 +299,7 @@ fn a_configuration_that_cannot_be_is_refused() {
     assert!(error.to_string().contains("`n` is an input"), "{error}");
     assert_eq!(error.exit_code(), 2);
     let gone = open_split(&config("/nowhere/log", ""), "").err().unwrap();
-    assert!(gone.is_transient() && gone.to_string().contains("prediction_log.url"), "{gone}");
+    assert!(!gone.is_transient() && gone.to_string().contains("prediction_log.url"), "{gone}");
 }
 
 #[test]

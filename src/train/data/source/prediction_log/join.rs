@@ -53,7 +53,7 @@ pub(super) fn join(
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| DataError::unreachable("data.temp_dir", error))?;
+        .map_err(|error| DataError::of_io("data.temp_dir", &error))?;
     let context = session::open(config.memory_limit, temp)?;
     {
         let state = context.state_ref();

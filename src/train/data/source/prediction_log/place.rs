@@ -50,17 +50,17 @@ impl Segment {
 pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Result<Place, DataError> {
     let url = config.path.as_deref().unwrap_or_default();
     let model = config.model.clone().unwrap_or_default();
-    let failed = |error: &dyn std::fmt::Display| DataError::unreachable(url, error);
+    let failed = |error| DataError::of_store(url, &error);
     let (store, root, prefix): (Box<dyn Store>, Option<PathBuf>, String) = match url.strip_prefix("s3://") {
         Some(rest) => {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let store = (access.bucket)(bucket).map_err(|error| failed(&error))?;
+            let store = (access.bucket)(bucket).map_err(|error| DataError::refused(url, error))?;
             (store, None, prefix.trim_matches('/').to_owned())
         }
         None => {
             let root = local(url);
             if !root.is_dir() {
-                return Err(DataError::unreachable(
+                return Err(DataError::refused(
                     url,
                     "it is no folder; data.path is prediction_log.url of the gateway",
                 ));
@@ -70,7 +70,7 @@ pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Res
     };
     let below = |part: &str| if prefix.is_empty() { part.to_owned() } else { format!("{prefix}/{part}") };
     let of = |part: String| -> Result<Vec<String>, DataError> {
-        let mut keys = store.keys(&below(part.trim_end_matches('/'))).map_err(|error| failed(&error))?;
+        let mut keys = store.keys(&below(part.trim_end_matches('/'))).map_err(failed)?;
         keys.retain(|key| key.ends_with(".ndjson.zst") || key.ends_with(".parquet"));
         keys.sort();
         Ok(keys)
@@ -99,7 +99,7 @@ pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Res
             None => {
                 let path = temp.join(format!("segment-{copies:08}"));
                 copies += 1;
-                bucket::copy(store.as_ref(), &key, &path).map_err(|error| failed(&error))?;
+                bucket::copy(store.as_ref(), url, &key, &path)?;
                 Ok(Segment { key, path, copied: true })
             }
         };

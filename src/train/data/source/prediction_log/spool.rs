@@ -53,7 +53,7 @@ pub(super) fn outcomes() -> SchemaRef {
 }
 
 fn local(error: impl std::fmt::Display) -> DataError {
-    DataError::unreachable("the copy in data.temp_dir", error)
+    DataError::refused("the copy in data.temp_dir", error)
 }
 
 impl Spool {
