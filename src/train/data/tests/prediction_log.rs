@@ -167,6 +167,20 @@ fn rows_that_were_answered_have_their_last_actual() {
     }
 }
 
+/// A correction may say when the event was that it corrects, or nothing at all; a clock may be wrong.
+#[test]
+fn the_actual_that_arrived_last_counts_whatever_time_it_names() {
+    for parquet in [false, true] {
+        let log = Log::new(parquet);
+        fill(&log);
+        log.segment("outcomes/2026-11-29/020000-pod-000007", &[actual("b", "00:30:00", 0, json!(80.0))]);
+        let early = [actual("a", "23:00:00", 2, json!(30.0)), actual("a", "00:00:00", 2, json!(31.0))];
+        log.segment("outcomes/2026-11-29/030000-pod-000008", &early);
+        let (found, _) = rows(&log.open("").unwrap(), &Rules::default());
+        assert_eq!(numbers(&found[2]), [10.0, 20.0, 31.0, 80.0, 4.0], "parquet: {parquet}");
+    }
+}
+
 #[test]
 fn the_time_of_a_request_is_for_ranges_and_its_key_for_groups_and_nothing_is_learned_from_either() {
     let log = Log::new(false);

@@ -186,7 +186,6 @@ pub(super) fn outcome_lines() -> SchemaRef {
     nullable(vec![
         ("key", DataType::Utf8),
         ("row", DataType::Int64),
-        ("t", moment()),
         ("actual", DataType::Float64),
         ("class", DataType::Utf8),
         ("model", DataType::Utf8),
@@ -197,10 +196,10 @@ pub(super) fn outcome_lines() -> SchemaRef {
 pub(super) fn actuals(model: &str, lines: &RecordBatch, into: &mut Spool) -> Result<(), DataError> {
     let failed = |error: ArrowError| DataError::unreadable("outcomes", error);
     let (keys, models) = (texts(lines, "key"), texts(lines, "model"));
-    let known = |at: usize| !lines.column(3).is_null(at) || !lines.column(4).is_null(at);
+    let known = |at: usize| !lines.column(2).is_null(at) || !lines.column(3).is_null(at);
     let keep: BooleanArray = (0..lines.num_rows())
         .map(|at| Some(!keys.is_null(at) && known(at) && (models.is_null(at) || models.value(at) == model)))
         .collect();
     let lines = filter_record_batch(lines, &keep).map_err(failed)?;
-    into.push(lines.columns()[..5].to_vec())
+    into.push(lines.columns()[..4].to_vec())
 }

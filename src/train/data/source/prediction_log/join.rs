@@ -1,5 +1,5 @@
-//! Predictions and what was true of them, side by side: of the same request and row the last of either counts. Both are
-//! sorted, which needs no more memory than it is given, and merged.
+//! Predictions and what was true of them, side by side: of the same request and row the last prediction counts by its
+//! time, and the actual that arrived last. Both are sorted, which needs no more memory than it is given, and merged.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -79,8 +79,9 @@ async fn joined(
     predictions: &Path,
     outcomes: &Path,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
-    let predicted = latest(context, predictions).await?.create_physical_plan().await?;
-    let known = latest(context, outcomes).await?.select(vec![
+    let predicted = latest(context, predictions, &["t", "seq"]).await?.create_physical_plan().await?;
+    // Their own time is what a client says: a correction may name that of the event.
+    let known = latest(context, outcomes, &["seq"]).await?.select(vec![
         ident("key").alias("known_key"),
         ident("row").alias("known_row"),
         ident("actual"),
@@ -105,12 +106,12 @@ async fn joined(
     execute_stream(plan, context.task_ctx())
 }
 
-/// Of the rows with a key and row the last: corrections, and requests that were made again.
-async fn latest(context: &SessionContext, path: &Path) -> Result<DataFrame, DataFusionError> {
+/// Of the rows with a key and row the last in some order: corrections, and requests that were made again.
+async fn latest(context: &SessionContext, path: &Path, order: &[&str]) -> Result<DataFrame, DataFusionError> {
     let path = path.to_str().unwrap_or_default();
     let last = row_number()
         .partition_by(vec![ident("key"), ident("row")])
-        .order_by(["t", "seq"].map(|name| ident(name).sort(false, false)).to_vec())
+        .order_by(order.iter().map(|name| ident(*name).sort(false, false)).collect())
         .build()?
         .alias("nth");
     let rows = context.read_parquet(path, ParquetReadOptions::default()).await?;

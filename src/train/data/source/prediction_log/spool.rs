@@ -40,12 +40,11 @@ pub(super) fn predictions(columns: &Columns) -> SchemaRef {
     nullable(all)
 }
 
-/// Rows of actuals, without their places.
+/// Rows of actuals, without their places: these are the order in which they arrived.
 pub(super) fn outcomes() -> SchemaRef {
     nullable(vec![
         ("key", DataType::Utf8),
         ("row", DataType::Int64),
-        ("t", moment()),
         ("actual", DataType::Float64),
         ("class", DataType::Utf8),
         ("seq", DataType::Int64),
