@@ -2,8 +2,10 @@
 //! with a row for each row of a request that has an actual, so that everything behind it is as for any other data.
 //!
 //! Segments are read twice, for the types of their columns and then for their values: a column may hold whole numbers in
-//! one and others in the next, and nothing in a third. No more than a batch is held, and joining spills to disk.
+//! one and others in the next, and nothing in a third. No more than a batch is held, and joining spills to disk. Of
+//! outcomes only those of the predictions are copied, from the day of the first one on.
 
+mod asked;
 mod columns;
 mod holds;
 mod join;
@@ -19,6 +21,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use super::{Access, Files};
 use crate::data::config::{DataConfig, FileFormat, SourceKind};
 use crate::data::error::DataError;
+use asked::Asked;
 use columns::Columns;
 use place::Segment;
 use spool::Spool;
@@ -57,14 +60,15 @@ pub(crate) fn gather(
     let columns = Columns::choose(config, group, inputs)?;
     let predictions = folder.join("predictions.parquet");
     let mut spool = Spool::create(&predictions, spool::predictions(&columns))?;
+    let mut keys = Asked::new();
     each(&place.predictions, &columns.lines(), &mut |segment, batch| {
-        columns.flatten(&range, segment, batch, &mut spool)
+        columns.flatten(&range, segment, batch, &mut keys, &mut spool)
     })?;
     let asked = spool.finish()?;
     let outcomes = folder.join("outcomes.parquet");
     let mut spool = Spool::create(&outcomes, spool::outcomes())?;
     each(&place.outcomes, &columns::outcome_lines(), &mut |_, batch| {
-        columns::actuals(&place.model, batch, &mut spool)
+        columns::actuals(&place.model, &keys, batch, &mut spool)
     })?;
     spool.finish()?;
     let path = folder.join("rows.parquet");

@@ -212,6 +212,21 @@ fn what_was_asked_outside_of_the_range_teaches_no_columns() {
 }
 
 #[test]
+fn outcomes_from_before_the_predictions_are_not_read() {
+    let log = Log::new(false);
+    fill(&log);
+    // A segment may be open for a day, so that the day before counts.
+    log.segment("outcomes/2026-11-26/230000-pod-000001", &[actual("b", "02:00:00", 0, json!(7.0))]);
+    let broken = log.root().join("outcomes/2026-11-25");
+    fs::create_dir_all(&broken).unwrap();
+    fs::write(broken.join("230000-pod-000001.ndjson.zst"), "no segment").unwrap();
+    let (found, _) = rows(&log.open("").unwrap(), &Rules::default());
+    assert_eq!(numbers(&found[2]), [10.0, 20.0, 3.0, 8.0, 4.0]);
+    log.segment("predictions/m/2026-11-26/100000-pod-000001", &[line("z", "10:00:00", json!({"n": [1], "s": ["x"]}))]);
+    log.refused("", 5, "outcomes/2026-11-25/230000-pod-000001.ndjson.zst");
+}
+
+#[test]
 fn seconds_are_times_where_they_are_to_be() {
     let log = Log::new(false);
     log.segment(

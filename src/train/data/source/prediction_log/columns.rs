@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
+use super::asked::Asked;
 use super::holds::{Holds, stored};
 use super::lines::nullable;
 use super::place::Segment;
@@ -112,6 +113,7 @@ impl Columns {
         range: &Instants,
         segment: &Segment,
         lines: &RecordBatch,
+        asked: &mut Asked,
         into: &mut Spool,
     ) -> Result<(), DataError> {
         let broken = |reason: String| DataError::unreadable(&segment.key, reason);
@@ -122,6 +124,7 @@ impl Columns {
         let keep: BooleanArray =
             outcome.iter().zip(t).map(|(outcome, at)| Some(outcome == Some("ok") && within(at))).collect();
         let lines = filter_record_batch(lines, &keep).map_err(failed)?;
+        texts(&lines, "key").iter().flatten().for_each(|key| asked.add(key));
         let whole =
             |name: &str| lines.column_by_name(name).map(|column| column.as_primitive::<Int64Type>().clone());
         let (Some(first), Some(rows)) = (whole("row"), whole("rows")) else { return Ok(()) };
@@ -192,13 +195,19 @@ pub(super) fn outcome_lines() -> SchemaRef {
     ])
 }
 
-/// The actuals that are or may be of a model.
-pub(super) fn actuals(model: &str, lines: &RecordBatch, into: &mut Spool) -> Result<(), DataError> {
+/// The actuals of what was asked that are or may be of a model.
+pub(super) fn actuals(
+    model: &str,
+    asked: &Asked,
+    lines: &RecordBatch,
+    into: &mut Spool,
+) -> Result<(), DataError> {
     let failed = |error: ArrowError| DataError::unreadable("outcomes", error);
     let (keys, models) = (texts(lines, "key"), texts(lines, "model"));
     let known = |at: usize| !lines.column(2).is_null(at) || !lines.column(3).is_null(at);
+    let own = |at: usize| models.is_null(at) || models.value(at) == model;
     let keep: BooleanArray = (0..lines.num_rows())
-        .map(|at| Some(!keys.is_null(at) && known(at) && (models.is_null(at) || models.value(at) == model)))
+        .map(|at| Some(!keys.is_null(at) && known(at) && own(at) && asked.has(keys.value(at))))
         .collect();
     let lines = filter_record_batch(lines, &keep).map_err(failed)?;
     into.push(lines.columns()[..4].to_vec())

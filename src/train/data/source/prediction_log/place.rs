@@ -46,7 +46,7 @@ impl Segment {
     }
 }
 
-/// The segments of the model of `config`, with all outcomes: an actual may come days after its prediction.
+/// The segments of the model of `config`, with the outcomes since: an actual may come days after its prediction.
 pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Result<Place, DataError> {
     let url = config.path.as_deref().unwrap_or_default();
     let model = config.model.clone().unwrap_or_default();
@@ -91,7 +91,10 @@ pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Res
             return Err(DataError::empty(config.date_range.as_ref()));
         }
     }
-    let outcomes = of(layout::logged_outcomes("", ""))?;
+    let mut outcomes = of(layout::logged_outcomes("", ""))?;
+    // What was true is known after it was predicted.
+    let since = Instants { start: predictions.iter().filter_map(|key| day(key)).min(), end: None };
+    outcomes.retain(|key| may_be_within(key, since));
     let mut copies = 0;
     let mut segments = |keys: Vec<String>| {
         let segment = |key: String| match &root {
@@ -118,8 +121,12 @@ fn local(url: &str) -> PathBuf {
 /// Whether a segment can hold anything of a range. Its day is that of its first line; others may have come a day before
 /// or after.
 fn may_be_within(key: &str, range: Instants) -> bool {
-    let day = key.rsplit('/').nth(1).and_then(parse_instant);
-    day.is_none_or(|day| {
+    day(key).is_none_or(|day| {
         range.start.is_none_or(|start| day + 2 * DAY > start) && range.end.is_none_or(|end| day - DAY < end)
     })
+}
+
+/// The day of a segment.
+fn day(key: &str) -> Option<i64> {
+    key.rsplit('/').nth(1).and_then(parse_instant)
 }
