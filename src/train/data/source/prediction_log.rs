@@ -10,6 +10,7 @@ mod columns;
 mod holds;
 mod join;
 mod lines;
+mod owners;
 mod place;
 mod spool;
 
@@ -67,13 +68,29 @@ pub(crate) fn gather(
     let asked = spool.finish()?;
     let outcomes = folder.join("outcomes.parquet");
     let mut spool = Spool::create(&outcomes, spool::outcomes())?;
+    let mut unnamed = false;
     each(&place.outcomes, &columns::outcome_lines(), &mut |_, batch| {
-        columns::actuals(&place.model, &keys, batch, &mut spool)
+        unnamed |= columns::actuals(&place.model, &keys, batch, &mut spool)?;
+        Ok(())
     })?;
     spool.finish()?;
+    let [others, own] = ["others.parquet", "own.parquet"].map(|name| folder.join(name));
+    let mut shared = 0;
+    if unnamed {
+        let mut spool = Spool::create(&others, spool::others())?;
+        each(&place.others()?, &columns::other_lines(), &mut |_, batch| {
+            columns::others(&keys, batch, &mut spool)
+        })?;
+        shared = spool.finish()?;
+    }
+    let mut actuals = &outcomes;
+    if shared > 0 {
+        owners::own(config, [&predictions, &others, &outcomes], &own, folder)?;
+        actuals = &own;
+    }
     let path = folder.join("rows.parquet");
-    let joined = join::join(config, &columns, [&predictions, &outcomes], &path, folder)?;
-    for copy in [predictions, outcomes] {
+    let joined = join::join(config, &columns, [&predictions, actuals], &path, folder)?;
+    for copy in [predictions, outcomes, others, own] {
         // What stays goes with the folder.
         let _ = std::fs::remove_file(copy);
     }

@@ -211,6 +211,31 @@ fn what_was_asked_outside_of_the_range_teaches_no_columns() {
     log.refused(never, 5, "no rows from 2031-01-01 (included) to the end (excluded)");
 }
 
+/// An app that hands its own request's id on asks several models with it.
+#[test]
+fn an_actual_that_names_no_model_is_of_the_prediction_that_came_last() {
+    for parquet in [false, true] {
+        let log = Log::new(parquet);
+        fill(&log);
+        // Later than `m` was asked with `b`, and earlier than with `again`.
+        let [later, earlier, failed] = [("b", "10:00:05"), ("again", "10:00:05"), ("a", "11:00:00")]
+            .map(|(id, t)| line(id, t, json!({"n": [1]})));
+        let mut failed = failed;
+        failed["outcome"] = json!("client_error");
+        log.segment("predictions/other/2026-11-27/100005-pod-000009", &[later, earlier, failed]);
+        let found = |log: &Log| numbers(&rows(&log.open("").unwrap(), &Rules::default()).0[2]);
+        assert_eq!(found(&log), [10.0, 20.0, 3.0, 4.0], "parquet: {parquet}");
+        // One that names it is of it, also where another came later.
+        let mut named = actual("b", "00:00:00", 0, json!(7.0));
+        named["model"] = json!("m");
+        log.segment(
+            "outcomes/2026-11-28/010000-pod-000007",
+            &[named, actual("b", "03:00:00", 0, json!(70.0))],
+        );
+        assert_eq!(found(&log), [10.0, 20.0, 3.0, 7.0, 4.0], "parquet: {parquet}");
+    }
+}
+
 #[test]
 fn outcomes_from_before_the_predictions_are_not_read() {
     let log = Log::new(false);

@@ -195,13 +195,30 @@ pub(super) fn outcome_lines() -> SchemaRef {
     ])
 }
 
-/// The actuals of what was asked that are or may be of a model.
+/// What is read of a line of another model's.
+pub(super) fn other_lines() -> SchemaRef {
+    nullable(vec![("key", DataType::Utf8), ("t", moment()), ("outcome", DataType::Utf8)])
+}
+
+/// Requests of another model with an id that was given to this one too.
+pub(super) fn others(asked: &Asked, lines: &RecordBatch, into: &mut Spool) -> Result<(), DataError> {
+    let failed = |error: ArrowError| DataError::unreadable("the prediction log", error);
+    let (keys, outcomes) = (texts(lines, "key"), texts(lines, "outcome"));
+    let shared = |(key, outcome): (Option<&str>, Option<&str>)| {
+        Some(outcome == Some("ok") && key.is_some_and(|key| asked.has(key)))
+    };
+    let keep: BooleanArray = keys.iter().zip(outcomes).map(shared).collect();
+    let lines = filter_record_batch(lines, &keep).map_err(failed)?;
+    into.push(lines.columns()[..2].to_vec())
+}
+
+/// The actuals of what was asked that are or may be of a model. Whether some name none.
 pub(super) fn actuals(
     model: &str,
     asked: &Asked,
     lines: &RecordBatch,
     into: &mut Spool,
-) -> Result<(), DataError> {
+) -> Result<bool, DataError> {
     let failed = |error: ArrowError| DataError::unreadable("outcomes", error);
     let (keys, models) = (texts(lines, "key"), texts(lines, "model"));
     let known = |at: usize| !lines.column(2).is_null(at) || !lines.column(3).is_null(at);
@@ -210,5 +227,6 @@ pub(super) fn actuals(
         .map(|at| Some(!keys.is_null(at) && known(at) && own(at) && asked.has(keys.value(at))))
         .collect();
     let lines = filter_record_batch(lines, &keep).map_err(failed)?;
-    into.push(lines.columns()[..4].to_vec())
+    into.push(lines.columns()[..5].to_vec())?;
+    Ok(lines.column(4).null_count() > 0)
 }

@@ -47,8 +47,14 @@ pub(super) fn outcomes() -> SchemaRef {
         ("row", DataType::Int64),
         ("actual", DataType::Float64),
         ("class", DataType::Utf8),
+        ("model", DataType::Utf8),
         ("seq", DataType::Int64),
     ])
+}
+
+/// Requests of other models, without their places.
+pub(super) fn others() -> SchemaRef {
+    nullable(vec![("key", DataType::Utf8), ("t", moment()), ("seq", DataType::Int64)])
 }
 
 fn local(error: impl std::fmt::Display) -> DataError {
