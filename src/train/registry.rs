@@ -1,7 +1,6 @@
 //! The registry as a training needs it: the version that serves now, a new one, its place, and the record of the run.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
 use sidegate::config::{self, EngineChoice, RegistryUrl, Sources};
@@ -292,11 +291,4 @@ pub(crate) fn record(writer: &Writer, run: &Run) -> Result<(), StoreError> {
     let key = layout::run(&run.record.model, &run.record.run);
     let bytes = serde_json::to_vec(&run.record).unwrap_or_default();
     writer.store().write(&key, Body::Bytes(&bytes), Condition::None).map(drop)
-}
-
-/// The revision of the code around the configuration, where it is in a repository.
-pub(crate) fn revision() -> Option<String> {
-    let told = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
-    let text = String::from_utf8(told.stdout).ok().filter(|_| told.status.success())?;
-    Some(format!("git:{}", text.trim()))
 }

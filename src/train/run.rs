@@ -2,6 +2,7 @@
 
 mod process;
 mod resume;
+mod revision;
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -87,6 +88,9 @@ pub(crate) struct Record {
     /// Versions that it became before it was judged again: what is known of it now is not of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) earlier: Vec<Made>,
+    /// The revision of the code that learned it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<String>,
     /// Digest of the schema that the data was held against.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) schema: Option<String>,
@@ -163,6 +167,7 @@ impl Run {
             version: None,
             digest: None,
             earlier: Vec::new(),
+            code: revision::of(&config.folder),
             schema: None,
             process: Some(Process::this()),
         };

@@ -81,7 +81,7 @@ impl Pipeline<'_> {
             gate: Some(gate),
             proof: Vec::new(),
             lineage: Lineage {
-                code: crate::registry::revision(),
+                code: self.run.record.code.clone(),
                 config: Some(config.digest.clone()),
                 parent: self.parent.map(Version::get),
                 run: Some(self.run.record.run.clone()),

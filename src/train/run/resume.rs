@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::process::Process;
+use super::revision;
 use super::{CONFIG, Made, RECORD, Record, Run, Step, lock};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -120,6 +121,9 @@ impl Run {
         (record.ended, record.reason) = (None, None);
         record.status = "running".into();
         record.process = Some(Process::this());
+        if from <= Step::Train || record.code.is_none() {
+            record.code = revision::of(&config.folder);
+        }
         // What is registered was proven by the configuration that it was proven by.
         let anew = from < Step::Promote;
         if anew {
