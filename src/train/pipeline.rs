@@ -32,6 +32,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) progress: Progress,
     /// The first step that is taken; what those before it have made is read back where the run keeps it.
     pub(crate) from: Step,
+    /// The one that was asked for, which may need some before it.
+    pub(crate) asked: Option<Step>,
     /// The last step that is taken.
     pub(crate) until: Step,
     /// Where versions go; none where nothing is registered.
@@ -77,7 +79,10 @@ impl Pipeline<'_> {
             drop(registry::record(writer, &self.run));
         }
         if self.from > Step::Load {
-            let words = format!("{} is taken up at {}", self.run.record.run, self.from.name());
+            let mut words = format!("{} is taken up at {}", self.run.record.run, self.from.name());
+            if let Some(asked) = self.asked.filter(|asked| *asked > self.from) {
+                words += &format!(", whose results {} needs: they are in memory alone", asked.name());
+            }
             self.progress.say("resume", &words, json!({ "run": self.run.record.run, "from": self.from }));
         }
         if self.from == Step::Register && self.kept_card()?.lineage.parent != self.parent.map(Version::get) {

@@ -565,7 +565,9 @@ fn the_tests_of_the_model_and_what_it_costs_are_part_of_the_gate() {
     refused("model_bytes = 1_000_000", "model_bytes = 1000", "model_bytes is ");
     rewrite(&dir, "prediction_range", "checks = [\"interface\"]\nprediction_range");
     let args = ["run", "train.toml", "--resume", run, "--from", "gate", "--until", "gate"];
-    train_and(&dir, &args, 0);
+    let (_, output) = train_and(&dir, &args, 0);
+    let words = told(&output, "resume")[0]["message"].as_str().unwrap().to_owned();
+    assert!(words.ends_with("at evaluate, whose results gate needs: they are in memory alone"), "{words}");
     let tests: Value =
         serde_json::from_slice(&fs::read(dir.join("runs").join(run).join("tests.json")).unwrap()).unwrap();
     assert_eq!(tests["test_details"].as_array().unwrap().len(), 4, "{tests}");

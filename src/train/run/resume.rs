@@ -80,6 +80,7 @@ impl Run {
             )));
         }
         let reached = record.next();
+        let asked = from;
         let from = match (from, reached) {
             (Some(from), Some(reached)) if from > reached => {
                 return Err(wrong(format!(
@@ -105,9 +106,10 @@ impl Run {
             Step::Load | Step::Validate => Step::Load,
             other => other,
         };
-        if until < from {
+        let first = asked.map_or(from, |asked| asked.max(from));
+        if until < first {
             let text =
-                format!("--until {}: it is taken up behind that step, at {}", until.name(), from.name());
+                format!("--until {}: it is taken up behind that step, at {}", until.name(), first.name());
             return Err(wrong(text));
         }
         let moved = changed(PLACE);
@@ -276,6 +278,9 @@ mod tests {
         let kept = std::fs::read(work.path().join(&registered).join(RECORD)).unwrap();
         let error = Run::resume(work.path(), &registered, &config(TEXT), Some(Step::Evaluate), Step::Train);
         assert!(error.err().unwrap().to_string().contains("--until train"));
+        let backwards = (Some(Step::Gate), Step::Evaluate);
+        let error = Run::resume(work.path(), &registered, &config(TEXT), backwards.0, backwards.1);
+        assert!(error.err().unwrap().to_string().contains("behind that step, at gate"));
         assert!(kept == std::fs::read(work.path().join(&registered).join(RECORD)).unwrap(), "it was refused");
         let over = ended(work.path(), Step::Promote);
         refused(&over, TEXT, None, "--from evaluate goes back");
