@@ -236,6 +236,7 @@ impl Begun {
             writer: Some(writer),
             parent: None,
             rounds: Vec::new(),
+            drawn: Vec::new(),
         };
         let done = pipeline.go();
         print(&format!("{}\n", pipeline.run.result()));

@@ -11,6 +11,7 @@ use sidegate::model::{Stage, Version};
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
+use crate::evaluate::plot::Plot;
 use crate::failure::Failure;
 use crate::kept;
 use crate::progress::Progress;
@@ -42,6 +43,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) parent: Option<Version>,
     /// How it learned, for those who draw it.
     pub(crate) rounds: Vec<Round>,
+    /// What was drawn of its predictions.
+    pub(crate) drawn: Vec<Plot>,
 }
 
 /// Ends a training early, and well.
