@@ -113,7 +113,7 @@ fn read(store: &dyn Store, model: &ModelName, run: &str) -> Result<Record, Failu
 
 /// One whose record cannot be read is there all the same: what is known of it, as records have it.
 fn unreadable(model: &ModelName, run: &str, reason: &str) -> Value {
-    json!({ "run": run, "model": model, "status": "unreadable", "reason": reason })
+    json!({ "run": run, "model": model.as_str(), "status": "unreadable", "reason": reason })
 }
 
 fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
