@@ -62,8 +62,7 @@ impl Pipeline<'_> {
             self.tell_the_way_on();
         }
         if let Some(Err(error)) = self.writer.as_ref().map(|writer| registry::record(writer, &self.run)) {
-            let words =
-                format!("the record of the run is in {} alone: {error}", self.run.folder.display());
+            let words = format!("the record of the run is in {} alone: {error}", self.run.folder.display());
             self.progress.say("record", &words, json!({}));
         }
         tracking::tell(self);

@@ -98,9 +98,9 @@ fn open(place: &Place) -> Result<Box<dyn Store>, Failure> {
 fn find(store: &dyn Store, model: &ModelName, run: &str) -> Result<Option<Result<Record, String>>, Failure> {
     let key = layout::run(model.as_str(), run);
     match store.read(&key, MAX_JSON_BYTES, None) {
-        Ok(read) => Ok(read.bytes().map(|bytes| {
-            Record::read(&bytes).map(Record::seen).map_err(|error| format!("{key}: {error}"))
-        })),
+        Ok(read) => Ok(read
+            .bytes()
+            .map(|bytes| Record::read(&bytes).map(Record::seen).map_err(|error| format!("{key}: {error}")))),
         Err(error) if error.fault.is_outage() => Err(Failure::Registry(error.to_string())),
         Err(error) => Ok(Some(Err(error.to_string()))),
     }
@@ -192,7 +192,10 @@ fn page(record: &Record) -> String {
         ("model", model.clone()),
         ("status", reason.as_ref().map_or_else(|| status.clone(), |reason| format!("{status}: {reason}"))),
         ("version", version.map(|version| version.to_string()).unwrap_or_default()),
-        ("earlier versions", earlier.iter().map(|made| made.version.to_string()).collect::<Vec<_>>().join(", ")),
+        (
+            "earlier versions",
+            earlier.iter().map(|made| made.version.to_string()).collect::<Vec<_>>().join(", "),
+        ),
         ("started", started.clone()),
         ("ended", ended.clone().unwrap_or_default()),
         ("steps", steps.join(", ")),
@@ -217,14 +220,9 @@ fn compare(first: &Record, second: &Record, json: bool) {
     let change = |a: f64, b: f64| (a != 0.0).then(|| (b - a) / a * 100.0);
     if json {
         let metrics: serde_json::Map<_, _> = both
-            .map(|(name, a, b)| {
-                (name.clone(), json!({ "run1": a, "run2": b, "improvement": change(a, b) }))
-            })
+            .map(|(name, a, b)| (name.clone(), json!({ "run1": a, "run2": b, "improvement": change(a, b) })))
             .collect();
-        print(&format!(
-            "{}\n",
-            json!({ "run1": first, "run2": second, "metric_comparison": metrics })
-        ));
+        print(&format!("{}\n", json!({ "run1": first, "run2": second, "metric_comparison": metrics })));
         return;
     }
     print(&format!("{:28} {:>16} {:>16} {:>10}\n", "", "first", "second", "change"));

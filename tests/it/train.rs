@@ -285,7 +285,11 @@ fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
     let listed = || {
         let all = ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models", "--json"]), 0);
         let all: Value = serde_json::from_str(&all).unwrap();
-        all.as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["status"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let mut child = command(&["run", "train.toml"])
         .current_dir(&dir)
@@ -319,7 +323,8 @@ fn a_record_that_cannot_be_read_is_listed_with_the_reason() {
     let done = result(&train(&dir, &["run", "train.toml", "--until", "validate"]), 0);
     let record = dir.join("models/_runs/rentals").join(format!("{}.json", done["run_id"].as_str().unwrap()));
     let text = fs::read_to_string(&record).unwrap();
-    fs::write(record.with_file_name("rentals-2.json"), text.replacen("\"format\":1", "\"format\":9", 1)).unwrap();
+    fs::write(record.with_file_name("rentals-2.json"), text.replacen("\"format\":1", "\"format\":9", 1))
+        .unwrap();
     fs::write(record.with_file_name("rentals-3.json"), "{\"format\":1").unwrap();
     let ls = |more: &[&str]| {
         let args = [&["runs", "ls", "rentals", "--registry", "models"], more].concat();

@@ -239,7 +239,9 @@ mod tests {
             assert!(transient(fault), "{label}");
         }
         let full = io::Error::from(io::ErrorKind::StorageFull);
-        for fault in [Fault::Denied(text()), Fault::Missing(text()), Fault::Refused(text()), Fault::Local(full)] {
+        for fault in
+            [Fault::Denied(text()), Fault::Missing(text()), Fault::Refused(text()), Fault::Local(full)]
+        {
             let label = fault.label();
             assert!(!transient(fault), "{label}");
         }

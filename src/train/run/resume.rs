@@ -154,9 +154,8 @@ impl Record {
 
     /// Whether it became a version before it was judged again.
     pub(crate) fn was(&self, version: u64, digest: &str) -> bool {
-        let same = |made: &Made| {
-            made.digest.as_ref().map_or(made.version == version, |known| *known == digest)
-        };
+        let same =
+            |made: &Made| made.digest.as_ref().map_or(made.version == version, |known| *known == digest);
         self.earlier.iter().any(same)
     }
 

@@ -247,7 +247,10 @@ fn outcomes_from_before_the_predictions_are_not_read() {
     fs::write(broken.join("230000-pod-000001.ndjson.zst"), "no segment").unwrap();
     let (found, _) = rows(&log.open("").unwrap(), &Rules::default());
     assert_eq!(numbers(&found[2]), [10.0, 20.0, 3.0, 8.0, 4.0]);
-    log.segment("predictions/m/2026-11-26/100000-pod-000001", &[line("z", "10:00:00", json!({"n": [1], "s": ["x"]}))]);
+    log.segment(
+        "predictions/m/2026-11-26/100000-pod-000001",
+        &[line("z", "10:00:00", json!({"n": [1], "s": ["x"]}))],
+    );
     log.refused("", 5, "outcomes/2026-11-25/230000-pod-000001.ndjson.zst");
 }
 

@@ -139,7 +139,10 @@ fn a_fault_with_which_nothing_can_be_trained_is_the_first_finding_of_a_report_th
         let fault = examined.sound().err().unwrap();
         let first = &report.findings[0];
         assert_eq!((&*first.column, first.check, first.action), (column, check, Action::Fail), "{report:?}");
-        assert_eq!((&first.message, report.passed, report.columns.len()), (&fault.to_string(), false, columns));
+        assert_eq!(
+            (&first.message, report.passed, report.columns.len()),
+            (&fault.to_string(), false, columns)
+        );
         let same = report.findings.iter().filter(|found| found.check == check).count();
         assert_eq!(same, 1, "it is told once: {report:?}");
         assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);

@@ -219,6 +219,9 @@ mod tests {
         let truth = vec![0.0, 0.0, 0.0, 1.0];
         let four = Predictions::new(Task::Multiclass { classes: 3 }, truth, scores, None).unwrap();
         let file = calibration(&four).file();
-        assert!(file.contains("4 rows: 0.7 predicted, 0.75 right") && file.contains("model, error 0.05"), "{file}");
+        assert!(
+            file.contains("4 rows: 0.7 predicted, 0.75 right") && file.contains("model, error 0.05"),
+            "{file}"
+        );
     }
 }

@@ -110,7 +110,15 @@ fn plots_hold_no_number_that_is_none_and_every_tag_is_closed() {
 #[test]
 fn numbers_in_legends_are_the_metrics() {
     for (name, figures) in [
-        ("binary", [("roc", "area", "auc"), ("precision-recall", "average", "average_precision"), ("calibration", "error", "ece")].as_slice()),
+        (
+            "binary",
+            [
+                ("roc", "area", "auc"),
+                ("precision-recall", "average", "average_precision"),
+                ("calibration", "error", "ece"),
+            ]
+            .as_slice(),
+        ),
         ("multiclass", &[("roc", "macro average, area", "auc_ovr")]),
     ] {
         let case = cases().find(|case| case.raw["task"] == name && case.raw["weight"].is_null()).unwrap();
@@ -118,7 +126,8 @@ fn numbers_in_legends_are_the_metrics() {
         let plots = plot::of(&case.predictions, &[]);
         for (plot, what, metric) in figures {
             let file = plots.iter().find(|found| found.name == *plot).unwrap().file();
-            let value: f64 = file.split_once(&format!("{what} ")).unwrap().1.split('<').next().unwrap().parse().unwrap();
+            let value: f64 =
+                file.split_once(&format!("{what} ")).unwrap().1.split('<').next().unwrap().parse().unwrap();
             let metric = evaluation.value(metric).unwrap();
             assert!((value - metric).abs() <= 0.005 * metric, "{plot}: {value} and not {metric}");
         }

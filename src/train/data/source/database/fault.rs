@@ -1,7 +1,6 @@
 //! What went wrong with a database, and whether another try may do better: a server that is away or busy comes back, a
 //! statement that is wrong stays so.
 
-use std::error::Error as _;
 use std::io;
 
 use tokio_postgres::Error;
@@ -27,9 +26,12 @@ fn is_passing(error: &Error) -> bool {
     if let Some(code) = error.code() {
         return passing_code(code.code());
     }
-    let mut causes = std::iter::successors(error.source(), |cause| cause.source());
-    let io = causes.find_map(|cause| cause.downcast_ref::<io::Error>());
-    error.is_closed() || io.is_some_and(passes)
+    error.is_closed() || of_io(error).is_some_and(passes)
+}
+
+/// The error of a connection that lies behind another.
+fn of_io<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    error.downcast_ref().or_else(|| of_io(error.source()?))
 }
 
 fn passing_code(code: &str) -> bool {

@@ -55,8 +55,8 @@ async fn with_owners(
     let asked = |rows: DataFrame, theirs: bool| {
         rows.select(vec![ident("key"), ident("t"), ident("seq"), lit(theirs).alias("is_theirs")])
     };
-    let both = asked(read(context, predictions).await?, false)?
-        .union(asked(read(context, others).await?, true)?)?;
+    let both =
+        asked(read(context, predictions).await?, false)?.union(asked(read(context, others).await?, true)?)?;
     let last = nth_last(&["key"], &["t", "is_theirs", "seq"])?;
     let theirs = both
         .window(vec![last])?
