@@ -278,9 +278,19 @@ fn a_registry_that_may_not_be_written_is_told_and_a_hold_is_respected() {
     assert_eq!(shown["versions"][0]["stage"], "Production", "{shown}");
 }
 
+/// A process that is killed when it is dropped.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 #[test]
 fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
-    let setup = desk("count", "", &BUILTIN.replace("= 60", "= 10_000_000"));
+    let setup = desk("count", "", &BUILTIN.replace("= 60", "= 1_000_000"));
     let dir = folder(&setup);
     let listed = || {
         let all = ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models", "--json"]), 0);
@@ -291,12 +301,8 @@ fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
             .map(|run| run["status"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    let mut child = command(&["run", "train.toml"])
-        .current_dir(&dir)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut run = command(&["run", "train.toml"]);
+    let child = Child(run.current_dir(&dir).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     // Until it learns.
     let run = wait("it learns", SOON, || {
         let folder = fs::read_dir(dir.join("runs")).ok()?.next()?.unwrap();
@@ -304,10 +310,8 @@ fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
         record["steps"].as_array()?.iter().find(|step| step[0] == "split")?;
         folder.file_name().into_string().ok()
     });
-    let alive = listed();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(alive, ["running"]);
+    assert_eq!(listed(), ["running"]);
+    drop(child);
     assert_eq!(listed(), ["killed"]);
     let shown = ended(&train(&dir, &["runs", "show", "rentals", &run, "--registry", "models"]), 0);
     assert!(shown.contains("killed: process ") && shown.contains("--resume goes on"), "{shown}");

@@ -288,10 +288,13 @@ mod tests {
         let named = format!("{TEXT}[validation]\nschema = {file:?}\n");
         let write = |text: &str| std::fs::write(&file, format!("format = 1\n{text}")).unwrap();
         write("[columns.y]\nrange = { max = 9, action = \"drop\" }");
-        let mut held = Run::begin(work.path(), &config(&named)).unwrap();
-        held.record.schema = Some(config(&named).validation.schema().unwrap().digest());
-        held.done(Step::Load).unwrap();
-        let held = held.record.run;
+        let validated = || {
+            let mut run = Run::begin(work.path(), &config(&named)).unwrap();
+            run.record.schema = Some(config(&named).validation.schema().unwrap().digest());
+            run.done(Step::Load).unwrap();
+            run.record.run
+        };
+        let held = validated();
         write("# more\n[columns.y]\nrange = { action = \"drop\", max = 9 }");
         Run::resume(work.path(), &held, &config(&named), None, Step::Promote).unwrap();
         write("[columns.y]\nrange = { max = 8, action = \"drop\" }");
