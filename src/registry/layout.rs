@@ -106,8 +106,11 @@ pub fn drift_window(model: &str, version: &str, replica: &str) -> String {
 
 /// A segment of the predictions of a model, in a log of predictions, which is no registry and has a place of its own.
 pub fn logged_predictions(model: &str, day: &str, name: &str) -> String {
-    format!("predictions/{model}/{day}/{name}")
+    format!("{LOGGED_PREDICTIONS}/{model}/{day}/{name}")
 }
+
+/// Where segments of predictions are in such a log, of all models.
+pub const LOGGED_PREDICTIONS: &str = "predictions";
 
 /// A segment of outcomes in such a log.
 pub fn logged_outcomes(day: &str, name: &str) -> String {

@@ -108,7 +108,7 @@ struct RunArgs {
     /// Take up a run that failed or was ended: what it has learned is not learned again
     #[arg(long, value_name = "RUN", conflicts_with = "dry_run")]
     resume: Option<String>,
-    /// Go back to this step of it [default: the first that is not over]
+    /// Go back to this step of it, or to the one before whose results it needs [default: the first that is not over]
     #[arg(long, value_name = "STEP", requires = "resume")]
     from: Option<Step>,
     /// Folder of runs
@@ -201,13 +201,14 @@ pub(crate) fn train(config: &Config, work: &Path, until: Step) -> (Option<Record
 struct Begun {
     run: Run,
     from: Step,
+    asked: Option<Step>,
     writer: Writer,
 }
 
 impl Begun {
     fn new(config: &Config, work: &Path) -> Result<Self, Failure> {
         let writer = registry::open(&config.registry)?;
-        Ok(Self { run: Run::begin(work, config)?, from: Step::Load, writer })
+        Ok(Self { run: Run::begin(work, config)?, from: Step::Load, asked: None, writer })
     }
 
     fn resumed(
@@ -218,21 +219,24 @@ impl Begun {
         until: Step,
     ) -> Result<Self, Failure> {
         let writer = registry::open(&config.registry)?;
-        let (run, from) = Run::resume(work, run, config, from, until)?;
-        Ok(Self { run, from, writer })
+        let asked = from;
+        let (run, from) = Run::resume(work, run, config, asked, until)?;
+        Ok(Self { run, from, asked, writer })
     }
 
     fn train(self, config: &Config, until: Step) -> (Option<Record>, Result<(), Failure>) {
-        let Self { run, from, writer } = self;
+        let Self { run, from, asked, writer } = self;
         let mut pipeline = Pipeline {
             config,
             run,
             progress: Progress::new(),
             from,
+            asked,
             until,
             writer: Some(writer),
             parent: None,
             rounds: Vec::new(),
+            drawn: Vec::new(),
         };
         let done = pipeline.go();
         print(&format!("{}\n", pipeline.run.result()));

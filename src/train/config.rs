@@ -93,6 +93,8 @@ pub(crate) struct Config {
     pub(crate) digest: String,
     /// The file.
     pub(crate) text: String,
+    /// Where that is.
+    pub(crate) folder: PathBuf,
 }
 
 /// What is predicted.
@@ -245,13 +247,16 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let named = |error: &dyn std::fmt::Display| Failure::Config(format!("{}: {error}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|error| named(&error))?;
-        Self::parse(&text).map_err(|failure| match failure {
+        let mut read = Self::parse(&text).map_err(|failure| match failure {
             Failure::Config(text) => named(&text),
             other => other,
-        })
+        })?;
+        // A bare name has an empty parent, which is this folder.
+        read.folder = path.parent().map(|folder| folder.join(".")).unwrap_or_default();
+        Ok(read)
     }
 
-    /// Reads the text of one.
+    /// Reads the text of one, in this folder.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -336,8 +341,9 @@ impl Config {
             schedule: file.schedule,
             card: file.card,
             tracking: file.tracking,
-            digest: format!("sha256:{}", hex(&Sha256::digest(text.as_bytes()))),
+            digest: sha256(text.as_bytes()),
             text: text.to_owned(),
+            folder: PathBuf::from("."),
         })
     }
 
@@ -386,6 +392,11 @@ fn keys(text: &str) -> Option<BTreeMap<String, toml::Value>> {
         }
     }
     Some(keys)
+}
+
+/// As digests are written: `sha256:` and lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
 /// Lower-case hexadecimal.

@@ -25,13 +25,8 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Gate(String),
     /// The data is not there, or cannot be read.
-    #[error("{text}")]
-    Data {
-        /// Why.
-        text: String,
-        /// Whether another try may do better.
-        transient: bool,
-    },
+    #[error("{0}")]
+    Data(String),
     /// The registry is not there, or refuses.
     #[error("{0}")]
     Registry(String),
@@ -45,7 +40,7 @@ impl Failure {
             Self::Config(_) => 2,
             Self::Validation(_) => 3,
             Self::Gate(_) => 4,
-            Self::Data { .. } => 5,
+            Self::Data(_) => 5,
             Self::Registry(_) => 6,
         }
     }
@@ -58,7 +53,7 @@ impl Failure {
             Self::Config(text) => Self::Config(with(text)),
             Self::Validation(text) => Self::Validation(with(text)),
             Self::Gate(text) => Self::Gate(with(text)),
-            Self::Data { text, transient } => Self::Data { text: with(text), transient },
+            Self::Data(text) => Self::Data(with(text)),
             // It says itself what it has done.
             Self::Registry(text) => Self::Registry(text),
         }
@@ -66,7 +61,7 @@ impl Failure {
 
     /// Data that cannot be had however often one asks.
     pub(crate) fn data(text: impl Into<String>) -> Self {
-        Self::Data { text: text.into(), transient: false }
+        Self::Data(text.into())
     }
 
     /// A file of the run's own folder.
@@ -87,7 +82,7 @@ impl From<DataError> for Failure {
         match error.exit_code() {
             2 => Self::Config(text),
             3 => Self::Validation(text),
-            _ => Self::Data { text, transient: error.is_transient() },
+            _ => Self::Data(text),
         }
     }
 }

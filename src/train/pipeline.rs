@@ -11,6 +11,7 @@ use sidegate::model::{Stage, Version};
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
+use crate::evaluate::plot::Plot;
 use crate::failure::Failure;
 use crate::kept;
 use crate::progress::Progress;
@@ -20,6 +21,7 @@ use crate::search::Trained;
 use crate::table::Round;
 use crate::tracking;
 
+pub(crate) use data::VALIDATION;
 pub(crate) use gate::TESTS;
 pub(crate) use prove::{MODEL, interface};
 pub(crate) use show::CARD;
@@ -31,6 +33,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) progress: Progress,
     /// The first step that is taken; what those before it have made is read back where the run keeps it.
     pub(crate) from: Step,
+    /// The one that was asked for, which may need some before it.
+    pub(crate) asked: Option<Step>,
     /// The last step that is taken.
     pub(crate) until: Step,
     /// Where versions go; none where nothing is registered.
@@ -39,6 +43,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) parent: Option<Version>,
     /// How it learned, for those who draw it.
     pub(crate) rounds: Vec<Round>,
+    /// What was drawn of its predictions.
+    pub(crate) drawn: Vec<Plot>,
 }
 
 /// Ends a training early, and well.
@@ -55,8 +61,9 @@ impl Pipeline<'_> {
         if outcome.is_err() {
             self.tell_the_way_on();
         }
-        if let Some(writer) = &self.writer {
-            registry::record(writer, &self.run, &mut self.progress);
+        if let Some(Err(error)) = self.writer.as_ref().map(|writer| registry::record(writer, &self.run)) {
+            let words = format!("the record of the run is in {} alone: {error}", self.run.folder.display());
+            self.progress.say("record", &words, json!({}));
         }
         tracking::tell(self);
         outcome
@@ -70,9 +77,14 @@ impl Pipeline<'_> {
                 // A bucket that may not be written says so to this.
                 writer.is_conditional()?;
             }
+            // So that one that is killed was there. Where it cannot be kept, the end says so.
+            drop(registry::record(writer, &self.run));
         }
         if self.from > Step::Load {
-            let words = format!("{} is taken up at {}", self.run.record.run, self.from.name());
+            let mut words = format!("{} is taken up at {}", self.run.record.run, self.from.name());
+            if let Some(asked) = self.asked.filter(|asked| *asked > self.from) {
+                words += &format!(", whose results {} needs: they are in memory alone", asked.name());
+            }
             self.progress.say("resume", &words, json!({ "run": self.run.record.run, "from": self.from }));
         }
         if self.from == Step::Register && self.kept_card()?.lineage.parent != self.parent.map(Version::get) {

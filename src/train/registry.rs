@@ -1,7 +1,6 @@
 //! The registry as a training needs it: the version that serves now, a new one, its place, and the record of the run.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Map, Value, json};
 use sidegate::config::{self, EngineChoice, RegistryUrl, Sources};
@@ -10,7 +9,7 @@ use sidegate::model::{ModelName, Signature, Stage, Version};
 use sidegate::registry::digest::Digest;
 use sidegate::registry::manifest::Manifest;
 use sidegate::registry::operations::{self, Promotion, Registered, Registration};
-use sidegate::registry::store::{Body, Condition, Store};
+use sidegate::registry::store::{Body, Condition, Store, StoreError};
 use sidegate::registry::writer::Writer;
 use sidegate::registry::{MAX_JSON_BYTES, MAX_MODEL_BYTES, layout};
 
@@ -18,8 +17,7 @@ use crate::config::{Config, RegistryConfig};
 use crate::failure::Failure;
 use crate::features::Field;
 use crate::package::SCHEMA;
-use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS};
-use crate::progress::Progress;
+use crate::pipeline::{CARD, MODEL, Pipeline, Reached, TESTS, VALIDATION};
 use crate::run::{Run, Step};
 use crate::served::Served;
 
@@ -171,10 +169,6 @@ fn register(pipeline: &mut Pipeline<'_>) -> Result<bool, Failure> {
 /// manifest.
 fn registered_before(pipeline: &Pipeline<'_>, writer: &Writer) -> Option<(u64, String, String)> {
     let (run, store, model) = (&pipeline.run, writer.store(), &pipeline.config.name);
-    // Nothing is told of a version that the record knows: what is registered now is another one.
-    if run.record.version.is_some() {
-        return None;
-    }
     let evidence = Some(format!("run:{}", run.record.run));
     let trail = operations::log(store, model, None).ok()?;
     let made = trail.entries.iter().rev().find(|e| e.verb == "register" && e.evidence == evidence)?;
@@ -185,7 +179,10 @@ fn registered_before(pipeline: &Pipeline<'_>, writer: &Writer) -> Option<(u64, S
     let file = run.read(MODEL).ok()?;
     let digest = Digest::of(&file, &mut || ());
     manifest.verify(MODEL, &file, &digest).ok()?;
-    Some((version.get(), digest.to_string(), Digest::of(&bytes, &mut || ()).to_string()))
+    let manifest = Digest::of(&bytes, &mut || ()).to_string();
+    // What is registered now is another one.
+    let is_new = !run.record.was(version.get(), &manifest);
+    is_new.then(|| (version.get(), digest.to_string(), manifest))
 }
 
 fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
@@ -232,7 +229,7 @@ fn registration(pipeline: &Pipeline<'_>) -> Result<Registration, Failure> {
     let run = &pipeline.run;
     let there = |name: &str| Some(run.path(name)).filter(|path| path.is_file());
     let beside: Vec<PathBuf> =
-        ["report.html", "card.md", CARD, SCHEMA, "validation.json", TESTS, crate::search::FILE]
+        ["report.html", "card.md", CARD, SCHEMA, VALIDATION, TESTS, crate::search::FILE]
             .into_iter()
             .filter_map(there)
             .collect();
@@ -286,22 +283,12 @@ fn classes(schema: &[u8]) -> serde_json::Result<Option<Vec<String>>> {
     Ok(serde_json::from_slice::<Schema>(schema)?.classes)
 }
 
-/// Keeps the record of a run beside the models. That it cannot be kept fails no training.
-pub(crate) fn record(writer: &Writer, run: &Run, progress: &mut Progress) {
+/// Keeps the record of a run beside the models.
+///
+/// # Errors
+/// When it cannot be written, which fails no training: the run's folder has it too.
+pub(crate) fn record(writer: &Writer, run: &Run) -> Result<(), StoreError> {
     let key = layout::run(&run.record.model, &run.record.run);
     let bytes = serde_json::to_vec(&run.record).unwrap_or_default();
-    if let Err(error) = writer.store().write(&key, Body::Bytes(&bytes), Condition::None) {
-        progress.say(
-            "record",
-            &format!("the record of the run is in {} alone: {error}", run.folder.display()),
-            json!({}),
-        );
-    }
-}
-
-/// The revision of the code around the configuration, where it is in a repository.
-pub(crate) fn revision() -> Option<String> {
-    let told = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output().ok()?;
-    let text = String::from_utf8(told.stdout).ok().filter(|_| told.status.success())?;
-    Some(format!("git:{}", text.trim()))
+    writer.store().write(&key, Body::Bytes(&bytes), Condition::None).map(drop)
 }

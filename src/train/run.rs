@@ -1,6 +1,9 @@
 //! One run: its folder, its steps and what each left behind.
 
+mod process;
+mod record;
 mod resume;
+mod revision;
 
 use std::fs::{File, TryLockError};
 use std::io::Write as _;
@@ -14,13 +17,14 @@ use sidegate::registry::clock;
 
 use crate::config::Config;
 use crate::failure::Failure;
+use process::Process;
+pub(crate) use record::Record;
+use record::{FORMAT, Made};
 
 /// The configuration as it was, in the folder of a run.
 const CONFIG: &str = "train.toml";
 /// What became of it, there too.
 const RECORD: &str = "run.json";
-/// The form of `run.json`.
-const FORMAT: u32 = 1;
 
 /// Steps, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -48,40 +52,6 @@ pub(crate) enum Step {
     Register,
     /// Where gateways look for it.
     Promote,
-}
-
-/// `run.json`: what became of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
-    /// Of this structure.
-    pub(crate) format: u32,
-    /// Its name.
-    pub(crate) run: String,
-    /// What is trained.
-    pub(crate) model: String,
-    /// SHA-256 of the configuration.
-    pub(crate) config: String,
-    /// When it began, RFC 3339.
-    pub(crate) started: String,
-    /// When it ended.
-    pub(crate) ended: Option<String>,
-    /// `running`, `success`, `refused` or `failed`.
-    pub(crate) status: String,
-    /// Why it did not succeed.
-    pub(crate) reason: Option<String>,
-    /// Steps that are over, with their seconds.
-    pub(crate) steps: Vec<(Step, f64)>,
-    /// By name.
-    pub(crate) metrics: std::collections::BTreeMap<String, f64>,
-    /// By the learner's own names.
-    pub(crate) params: Value,
-    /// Digest and rows of the data.
-    pub(crate) data: Value,
-    /// The version that it became.
-    pub(crate) version: Option<u64>,
-    /// Digest of that version's manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) digest: Option<String>,
 }
 
 /// A run with its folder.
@@ -117,7 +87,7 @@ impl Step {
 // === impl Run ===
 
 impl Run {
-    /// A new one below `work`.
+    /// A new one below `work`, which can be taken up from now on.
     ///
     /// # Errors
     /// When its folder cannot be made.
@@ -141,9 +111,14 @@ impl Run {
             data: Value::Null,
             version: None,
             digest: None,
+            earlier: Vec::new(),
+            code: revision::of(&config.folder),
+            schema: None,
+            process: Some(Process::this()),
         };
         let run = Self { _lock: lock(&folder)?, folder, record, since: Instant::now() };
         run.write(CONFIG, &config.text)?;
+        run.save()?;
         Ok(run)
     }
 
@@ -233,44 +208,4 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&part, path)
-}
-
-impl Record {
-    /// The first step that is not over; none where all are.
-    pub(crate) fn next(&self) -> Option<Step> {
-        let over = |step: &Step| self.steps.iter().any(|(known, _)| known == step);
-        Step::value_variants().iter().find(|step| !over(step)).copied()
-    }
-
-    /// Reads one that was kept.
-    ///
-    /// # Errors
-    /// What is wrong with it; also where a newer program wrote it.
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Head {
-            format: u32,
-        }
-        let broken = |error: serde_json::Error| error.to_string();
-        let Head { format } = serde_json::from_slice(bytes).map_err(broken)?;
-        if format != FORMAT {
-            return Err(format!("it has format {format}, this sidegate-train reads {FORMAT}"));
-        }
-        serde_json::from_slice(bytes).map_err(broken)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_format_is_read_and_later_ones_are_refused() {
-        let stored = include_bytes!("../../tests/fixtures/formats/run.json");
-        let record = Record::read(stored).unwrap();
-        assert_eq!((record.status.as_str(), record.version), ("success", Some(1)));
-        assert_eq!(record.steps.last().map(|(step, _)| *step), Some(Step::Promote));
-        let later = std::str::from_utf8(stored).unwrap().replacen("\"format\": 1", "\"format\": 2", 1);
-        assert!(Record::read(later.as_bytes()).unwrap_err().contains("format 2"));
-    }
 }

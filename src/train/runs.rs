@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 use sidegate::config::{self, Sources};
 use sidegate::model::ModelName;
 use sidegate::registry::store::Store;
@@ -90,14 +91,29 @@ fn open(place: &Place) -> Result<Box<dyn Store>, Failure> {
     sidegate::cli::open_store(&loaded.registry).map_err(|error| Failure::Registry(error.to_string()))
 }
 
-fn read(store: &dyn Store, model: &ModelName, run: &str) -> Result<Record, Failure> {
+/// A record as it looks from here, or why it cannot be read; none where there is no such run.
+///
+/// # Errors
+/// When the registry does not answer: that says nothing of the record.
+fn find(store: &dyn Store, model: &ModelName, run: &str) -> Result<Option<Result<Record, String>>, Failure> {
     let key = layout::run(model.as_str(), run);
-    let read =
-        store.read(&key, MAX_JSON_BYTES, None).map_err(|error| Failure::Registry(error.to_string()))?;
-    let bytes = read.bytes().ok_or_else(|| {
-        Failure::Registry(format!("there is no run `{run}` of {model}; see sidegate-train runs ls {model}"))
-    })?;
-    Record::read(&bytes).map_err(|error| Failure::Registry(format!("{key}: {error}")))
+    match store.read(&key, MAX_JSON_BYTES, None) {
+        Ok(read) => Ok(read
+            .bytes()
+            .map(|bytes| Record::read(&bytes).map(Record::seen).map_err(|error| format!("{key}: {error}")))),
+        Err(error) if error.fault.is_outage() => Err(Failure::Registry(error.to_string())),
+        Err(error) => Ok(Some(Err(error.to_string()))),
+    }
+}
+
+fn read(store: &dyn Store, model: &ModelName, run: &str) -> Result<Record, Failure> {
+    let none = || format!("there is no run `{run}` of {model}; see sidegate-train runs ls {model}");
+    find(store, model, run)?.unwrap_or_else(|| Err(none())).map_err(Failure::Registry)
+}
+
+/// One whose record cannot be read is there all the same: what is known of it, as records have it.
+fn unreadable(model: &ModelName, run: &str, reason: &str) -> Value {
+    json!({ "run": run, "model": model.as_str(), "status": "unreadable", "reason": reason })
 }
 
 fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
@@ -105,18 +121,29 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
     let keys =
         store.keys(&layout::runs(model.as_str())).map_err(|error| Failure::Registry(error.to_string()))?;
     let name = |key: &str| key.rsplit('/').next()?.strip_suffix(".json").map(str::to_owned);
-    let runs = keys.iter().filter_map(|key| name(key));
-    let mut records: Vec<Record> = runs.filter_map(|run| read(&*store, model, &run).ok()).collect();
+    let (mut records, mut others) = (Vec::new(), Vec::new());
+    for run in keys.iter().filter_map(|key| name(key)) {
+        match find(&*store, model, &run)? {
+            Some(Ok(record)) => records.push(record),
+            Some(Err(reason)) => others.push((run, reason)),
+            // It was deleted meanwhile.
+            None => {}
+        }
+    }
     records.sort_by(|a, b| b.started.cmp(&a.started));
+    others.sort();
     if place.json {
-        print(&format!("{}\n", serde_json::to_string(&records).unwrap_or_default()));
+        let known = records.iter().filter_map(|record| serde_json::to_value(record).ok());
+        let others = others.iter().map(|(run, reason)| unreadable(model, run, reason));
+        print(&format!("{}\n", known.chain(others).collect::<Value>()));
         return Ok(());
     }
-    if records.is_empty() {
+    if records.is_empty() && others.is_empty() {
         print(&format!("{model} was never trained here\n"));
     }
     for record in records {
-        let version = record.version.map(|version| format!("version {version}")).unwrap_or_default();
+        let version = record.version.map(|version| format!("version {version}"));
+        let version = version.or_else(|| Some(format!("was {}", record.earlier.last()?.version)));
         let metrics: Vec<String> =
             first(&record).map(|(name, value)| format!("{name} {}", short(value))).collect();
         let reason = record.reason.unwrap_or_default();
@@ -125,9 +152,12 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
             record.run,
             record.started,
             record.status,
-            version,
+            version.unwrap_or_default(),
             metrics.join(", ")
         ));
+    }
+    for (run, reason) in others {
+        print(&format!("{run}  unreadable: {reason}\n"));
     }
     Ok(())
 }
@@ -147,10 +177,11 @@ fn page(record: &Record) -> String {
         params,
         data,
         version,
+        earlier,
         ..
     } = record;
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let fields = |value: &serde_json::Value| -> Vec<String> {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = |value: &Value| -> Vec<String> {
         let fields = value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
         fields.map(|(name, value)| format!("{name} {}", text(value))).collect()
     };
@@ -161,6 +192,10 @@ fn page(record: &Record) -> String {
         ("model", model.clone()),
         ("status", reason.as_ref().map_or_else(|| status.clone(), |reason| format!("{status}: {reason}"))),
         ("version", version.map(|version| version.to_string()).unwrap_or_default()),
+        (
+            "earlier versions",
+            earlier.iter().map(|made| made.version.to_string()).collect::<Vec<_>>().join(", "),
+        ),
         ("started", started.clone()),
         ("ended", ended.clone().unwrap_or_default()),
         ("steps", steps.join(", ")),
@@ -185,14 +220,9 @@ fn compare(first: &Record, second: &Record, json: bool) {
     let change = |a: f64, b: f64| (a != 0.0).then(|| (b - a) / a * 100.0);
     if json {
         let metrics: serde_json::Map<_, _> = both
-            .map(|(name, a, b)| {
-                (name.clone(), serde_json::json!({ "run1": a, "run2": b, "improvement": change(a, b) }))
-            })
+            .map(|(name, a, b)| (name.clone(), json!({ "run1": a, "run2": b, "improvement": change(a, b) })))
             .collect();
-        print(&format!(
-            "{}\n",
-            serde_json::json!({ "run1": first, "run2": second, "metric_comparison": metrics })
-        ));
+        print(&format!("{}\n", json!({ "run1": first, "run2": second, "metric_comparison": metrics })));
         return;
     }
     print(&format!("{:28} {:>16} {:>16} {:>10}\n", "", "first", "second", "change"));

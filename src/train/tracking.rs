@@ -18,7 +18,6 @@ pub(crate) fn tell(pipeline: &mut Pipeline<'_>) {
     let Some(tracking) = &config.tracking else { return };
     let record = &run.record;
     let data = |key: &str| record.data.get(key).and_then(Value::as_str);
-    let commit = registry::revision();
     let source = record.version.and_then(|version| reachable(config, version));
     let promoted = record.steps.iter().any(|(step, _)| *step == Step::Promote);
     let view = RunView {
@@ -28,7 +27,8 @@ pub(crate) fn tell(pipeline: &mut Pipeline<'_>) {
         started: milliseconds(&record.started).unwrap_or_default(),
         ended: record.ended.as_deref().and_then(milliseconds),
         user: writer.as_ref().map(|writer| writer.who()),
-        commit: commit.as_deref().map(|commit| commit.trim_start_matches("git:")),
+        // What was changed since is no commit that others could look up.
+        commit: record.code.as_deref().map(|code| code.trim_start_matches("git:").trim_end_matches("-dirty")),
         tags: BTreeMap::from([
             ("sidegate.learner", config.kind.name().to_owned()),
             ("sidegate.config", record.config.clone()),

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -278,6 +278,72 @@ fn a_registry_that_may_not_be_written_is_told_and_a_hold_is_respected() {
     assert_eq!(shown["versions"][0]["stage"], "Production", "{shown}");
 }
 
+/// A process that is killed when it is dropped.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_is_listed_and_can_be_taken_up() {
+    let setup = desk("count", "", &BUILTIN.replace("= 60", "= 1_000_000"));
+    let dir = folder(&setup);
+    let listed = || {
+        let all = ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models", "--json"]), 0);
+        let all: Value = serde_json::from_str(&all).unwrap();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["status"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let mut run = command(&["run", "train.toml"]);
+    let child = Child(run.current_dir(&dir).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    // Until it learns.
+    let run = wait("it learns", SOON, || {
+        let folder = fs::read_dir(dir.join("runs")).ok()?.next()?.unwrap();
+        let record: Value = serde_json::from_slice(&fs::read(folder.path().join("run.json")).ok()?).ok()?;
+        record["steps"].as_array()?.iter().find(|step| step[0] == "split")?;
+        folder.file_name().into_string().ok()
+    });
+    assert_eq!(listed(), ["running"]);
+    drop(child);
+    assert_eq!(listed(), ["killed"]);
+    let shown = ended(&train(&dir, &["runs", "show", "rentals", &run, "--registry", "models"]), 0);
+    assert!(shown.contains("killed: process ") && shown.contains("--resume goes on"), "{shown}");
+    let args = ["run", "train.toml", "--resume", &run, "--from", "features", "--until", "split"];
+    assert_eq!(train_and(&dir, &args, 0).0["status"], "success");
+    assert_eq!(listed(), ["success"]);
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_listed_with_the_reason() {
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let done = result(&train(&dir, &["run", "train.toml", "--until", "validate"]), 0);
+    let record = dir.join("models/_runs/rentals").join(format!("{}.json", done["run_id"].as_str().unwrap()));
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(record.with_file_name("rentals-2.json"), text.replacen("\"format\":1", "\"format\":9", 1))
+        .unwrap();
+    fs::write(record.with_file_name("rentals-3.json"), "{\"format\":1").unwrap();
+    let ls = |more: &[&str]| {
+        let args = [&["runs", "ls", "rentals", "--registry", "models"], more].concat();
+        ended(&train(&dir, &args), 0)
+    };
+    let listed = ls(&[]);
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.contains("rentals-2  unreadable: ") && listed.contains("it has format 9"), "{listed}");
+    assert!(listed.contains("rentals-3  unreadable: "), "{listed}");
+    let listed: Value = serde_json::from_str(&ls(&["--json"])).unwrap();
+    let status: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap()).collect();
+    assert_eq!(status, ["success", "unreadable", "unreadable"], "{listed}");
+}
+
 /// The lines of JSON on standard error, by step.
 fn told(output: &Output, step: &str) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -327,6 +393,31 @@ fn a_refused_run_is_taken_up_with_other_thresholds_and_learns_nothing_anew() {
     fs::write(dir.join("rows.csv"), rentals(4001, "")).unwrap();
     let said = ended(&train(&dir, &["run", "train.toml", "--resume", run, "--from", "evaluate"]), 3);
     assert!(said.contains("the data changed since"), "{said}");
+}
+
+#[test]
+fn a_run_that_is_judged_again_is_not_the_version_that_it_was() {
+    let setup = desk("count", "", &format!("{BUILTIN}[gate]\nrmse = 12\n"));
+    let dir = folder(&setup);
+    let first = result(&train(&dir, &["run", "train.toml"]), 0);
+    assert_eq!(first["version"], 1);
+    let run = first["run_id"].as_str().unwrap();
+    let manifest = fs::read(dir.join("models/rentals/1/manifest.json")).unwrap();
+    let ls = || ended(&train(&dir, &["runs", "ls", "rentals", "--registry", "models"]), 0);
+    let again = |code: i32| {
+        let args = ["run", "train.toml", "--resume", run, "--from", "evaluate"];
+        train_and(&dir, &args, code).0
+    };
+    rewrite(&dir, "rmse = 12", "rmse = 0.001");
+    let refused = again(4);
+    assert_eq!((&refused["status"], &refused["version"]), (&json!("refused"), &json!(null)));
+    assert!(ls().contains("refused  was 1 "), "{}", ls());
+    rewrite(&dir, "rmse = 0.001", "rmse = 13");
+    assert_eq!(again(0)["version"], 2);
+    assert!(ls().contains("success  version 2"), "{}", ls());
+    let shown = ended(&train(&dir, &["runs", "show", "rentals", run, "--registry", "models"]), 0);
+    assert!(shown.lines().any(|line| line.split_whitespace().eq(["earlier", "versions", "1"])), "{shown}");
+    assert!(manifest == fs::read(dir.join("models/rentals/1/manifest.json")).unwrap());
 }
 
 #[track_caller]
@@ -483,7 +574,9 @@ fn the_tests_of_the_model_and_what_it_costs_are_part_of_the_gate() {
     refused("model_bytes = 1_000_000", "model_bytes = 1000", "model_bytes is ");
     rewrite(&dir, "prediction_range", "checks = [\"interface\"]\nprediction_range");
     let args = ["run", "train.toml", "--resume", run, "--from", "gate", "--until", "gate"];
-    train_and(&dir, &args, 0);
+    let (_, output) = train_and(&dir, &args, 0);
+    let words = told(&output, "resume")[0]["message"].as_str().unwrap().to_owned();
+    assert!(words.ends_with("at evaluate, whose results gate needs: they are in memory alone"), "{words}");
     let tests: Value =
         serde_json::from_slice(&fs::read(dir.join("runs").join(run).join("tests.json")).unwrap()).unwrap();
     assert_eq!(tests["test_details"].as_array().unwrap().len(), 4, "{tests}");

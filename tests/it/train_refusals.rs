@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -23,7 +24,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Rows whose target has these values in turn, trained with and refused; the registry has the record of the run alone.
+/// Rows whose target has these values in turn, trained with and refused: the report of the validation says so too, and the
+/// registry has the record of the run alone.
 #[track_caller]
 fn refused(targets: &[&str], change: (&str, &str), code: i32, said: &str) {
     let setup = desk("count", "auto_deploy = true", BUILTIN);
@@ -51,6 +53,13 @@ fn refused(targets: &[&str], change: (&str, &str), code: i32, said: &str) {
     let result: Value =
         serde_json::from_str(String::from_utf8_lossy(&output.stdout).lines().last().unwrap()).unwrap();
     assert_eq!((result["status"].as_str(), &result["version"]), (Some("failed"), &Value::Null));
+    let run = dir.join("runs").join(result["run_id"].as_str().unwrap());
+    let report: Value = serde_json::from_slice(&fs::read(run.join("validation.json")).unwrap()).unwrap();
+    let first = &report["findings"][0];
+    assert!(first["message"].as_str().unwrap().contains(said), "{report}");
+    assert_eq!((&report["passed"], &first["action"]), (&false.into(), &"fail".into()), "{report}");
+    let page = fs::read_to_string(run.join("validation.html")).unwrap();
+    assert!(page.contains("Validation failed") && page.ends_with("</html>\n"), "{page}");
     let left = files(&dir.join("models"));
     let is_record = |path: &PathBuf| path.starts_with(dir.join("models/_runs/rentals"));
     let rest: Vec<&PathBuf> =
@@ -105,6 +114,24 @@ fn a_column_that_vanished() {
         5,
         "column `rides` (data.target_column)",
     );
+}
+
+/// Three more tries a minute apart would be in vain.
+#[test]
+fn data_that_may_not_be_read_is_not_asked_for_again() {
+    let bucket = Bucket::start();
+    bucket.set_rules(vec![Rule::new(Fault::Answer(403, "AccessDenied")).key("lake")]);
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    let text = text.replace("source = \"file\"", "source = \"s3\"").replace("rows.csv", "s3://lake/rows.csv");
+    fs::write(dir.join("train.toml"), text).unwrap();
+    let started = Instant::now();
+    let output =
+        command(&["run", "train.toml"]).envs(bucket.environment()).current_dir(&dir).output().unwrap();
+    let said = ended(&output, 5);
+    assert!(said.contains("access was denied") && !said.contains("retries_left"), "{said}");
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 /// A training into a bucket that goes wrong in some way; what was said, and what is left below the model.

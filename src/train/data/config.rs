@@ -210,6 +210,11 @@ impl DataConfig {
         Ok(())
     }
 
+    /// Where rows are to come from, as it is configured.
+    pub(crate) fn place(&self) -> &str {
+        self.path.as_deref().or(self.table.as_deref()).unwrap_or("data.query")
+    }
+
     /// The columns that are read, in order and once each; empty for all.
     pub(crate) fn wanted<'a>(&'a self, group: Option<&'a str>) -> Vec<(&'a str, &'static str)> {
         let named = self.columns.iter().map(|name| (name.as_str(), "data.columns"));

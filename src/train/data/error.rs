@@ -1,6 +1,11 @@
 //! What can be wrong with data, and how the pipeline ends then.
 
+use std::io;
+
+use sidegate::registry::store::{Fault, StoreError};
+
 use crate::data::range::DateRange;
+use crate::data::validate::report::Check;
 
 /// Why there is no data to train on.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +16,15 @@ pub(crate) enum DataError {
     /// The data cannot be reached or read; a later try may do better.
     #[error("{from}: {reason}")]
     Unreachable {
+        /// Where it should come from.
+        from: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The data cannot be had, and another try meets the same: access is denied, there is no such folder, bucket or table,
+    /// or this machine has no room for a copy.
+    #[error("{from}: {reason}")]
+    Refused {
         /// Where it should come from.
         from: String,
         /// What happened.
@@ -99,6 +113,8 @@ pub(crate) enum DataError {
     /// A classification with a single class.
     #[error("all of {rows} rows are of class `{class}`: a classifier needs two; see `data.date_range`")]
     OneClass {
+        /// The target.
+        column: String,
         /// The class.
         class: String,
         /// Rows there are.
@@ -118,6 +134,21 @@ pub(crate) enum DataError {
 }
 
 impl DataError {
+    /// What a report says of it, where it is a fault of the data and not of the way to it: the column, if it is one of a
+    /// column's, what was checked, and the rows that it concerns.
+    pub(crate) fn fault(&self) -> Option<(&str, Check, u64)> {
+        Some(match self {
+            Self::EmptyRange { .. } => ("", Check::Rows, 0),
+            Self::ColumnVanished { column, .. } => (column, Check::Present, 0),
+            Self::Unsupported { column, .. } => (column, Check::Type, 0),
+            Self::Malformed { column, .. } => (column, Check::Type, 1),
+            Self::MissingTarget { column, missing, .. } => (column, Check::MissingTarget, *missing),
+            Self::ConstantTarget { column, rows, .. } => (column, Check::ConstantTarget, *rows),
+            Self::OneClass { column, rows, .. } => (column, Check::OneClass, *rows),
+            _ => return None,
+        })
+    }
+
     /// That no row lies in a range, or there is none at all.
     pub(crate) fn empty(range: Option<&DateRange>) -> Self {
         let of = |end: fn(&DateRange) -> &Option<String>, else_: &str| {
@@ -147,7 +178,85 @@ impl DataError {
         Self::Unreachable { from: from.to_owned(), reason: reason.to_string() }
     }
 
+    pub(crate) fn refused(from: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Refused { from: from.to_owned(), reason: reason.to_string() }
+    }
+
+    /// What a file system has answered.
+    pub(crate) fn of_io(from: &str, error: &io::Error) -> Self {
+        if passes(error) { Self::unreachable(from, error) } else { Self::refused(from, error) }
+    }
+
+    /// What a bucket has answered, after the attempts of its own.
+    pub(crate) fn of_store(from: &str, error: &StoreError) -> Self {
+        match &error.fault {
+            Fault::Throttled(_) | Fault::Unreachable(_) | Fault::Changed => Self::unreachable(from, error),
+            Fault::Local(fault) if passes(fault) => Self::unreachable(from, error),
+            _ => Self::refused(from, error),
+        }
+    }
+
     pub(crate) fn unreadable(from: &str, reason: impl std::fmt::Display) -> Self {
         Self::Unreadable { from: from.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Whether an error of a file or a connection is one that passes. A name that no server answers to has no kind of its own,
+/// and passes: names come later than clients, often.
+pub(crate) fn passes(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidData, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound,
+        OutOfMemory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, Unsupported,
+    };
+    !matches!(
+        error.kind(),
+        AlreadyExists
+            | InvalidData
+            | InvalidFilename
+            | InvalidInput
+            | IsADirectory
+            | NotADirectory
+            | NotFound
+            | OutOfMemory
+            | PermissionDenied
+            | QuotaExceeded
+            | ReadOnlyFilesystem
+            | StorageFull
+            | Unsupported
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_try_is_for_what_may_pass() {
+        let transient = |fault| DataError::of_store("s3://lake", &StoreError::new("a", fault)).is_transient();
+        let text = String::new;
+        for fault in [Fault::Throttled(text()), Fault::Unreachable(text()), Fault::Changed] {
+            let label = fault.label();
+            assert!(transient(fault), "{label}");
+        }
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        for fault in
+            [Fault::Denied(text()), Fault::Missing(text()), Fault::Refused(text()), Fault::Local(full)]
+        {
+            let label = fault.label();
+            assert!(!transient(fault), "{label}");
+        }
+        for (kind, transient) in [
+            (io::ErrorKind::TimedOut, true),
+            (io::ErrorKind::ConnectionRefused, true),
+            (io::ErrorKind::ConnectionReset, true),
+            (io::ErrorKind::StaleNetworkFileHandle, true),
+            (io::ErrorKind::NotFound, false),
+            (io::ErrorKind::PermissionDenied, false),
+        ] {
+            assert_eq!(DataError::of_io("rows", &kind.into()).is_transient(), transient, "{kind}");
+        }
+        let unheard = io::Error::other("failed to lookup address information");
+        assert!(DataError::of_io("rows", &unheard).is_transient(), "{unheard}");
+        assert_eq!(DataError::refused("rows", "").exit_code(), 5);
     }
 }

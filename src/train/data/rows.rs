@@ -55,7 +55,7 @@ impl Data {
         split: &SplitConfig,
         access: &Access<'_>,
     ) -> Result<Self, DataError> {
-        let unusable = |error| DataError::unreachable("data.temp_dir", error);
+        let unusable = |error| DataError::of_io("data.temp_dir", &error);
         let temp = match &config.temp_dir {
             Some(folder) => std::fs::create_dir_all(folder).and_then(|()| TempDir::new_in(folder)),
             None => TempDir::new(),

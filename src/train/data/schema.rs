@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::sha256;
 use crate::data::error::DataError;
 use crate::data::kind::Kind;
 
@@ -195,6 +196,11 @@ impl Schema {
         };
         schema.check().map_err(|error| named(&error))?;
         Ok(schema)
+    }
+
+    /// Digest of what it says: comments and order are no part of it.
+    pub(crate) fn digest(&self) -> String {
+        sha256(&serde_json::to_vec(self).unwrap_or_default())
     }
 
     fn check(&self) -> Result<(), String> {

@@ -30,6 +30,8 @@ pub(crate) struct Validated {
     pub(crate) columns: Vec<usize>,
     pub(crate) split: Split,
     drops: Rules,
+    /// Why nothing can be trained, whatever a schema says; the report names it too.
+    fault: Option<DataError>,
 }
 
 impl Validated {
@@ -37,21 +39,38 @@ impl Validated {
     pub(crate) fn rules(&self) -> Rules {
         self.drops.clone()
     }
+
+    /// Refuses data with which nothing can be trained.
+    ///
+    /// # Errors
+    /// No row in the range, rows without a target, a target that is always the same, a single class, or a column of the
+    /// schema that is not there.
+    pub(crate) fn sound(mut self) -> Result<Self, DataError> {
+        self.fault.take().map_or(Ok(self), Err)
+    }
 }
 
 impl Data {
-    /// Passes over the rows once. `now` is milliseconds from 1970 on, for freshness; `classes` says whether the target
-    /// is a class. A report that has not passed is no error here: it shall be written first.
+    /// [`Self::examine`], where no report is kept of data with which nothing can be trained.
     ///
     /// # Errors
-    /// No row in the range, rows without a target, a target that is always the same, a single class, a column of the
-    /// schema that is not there, or data that cannot be read.
+    /// Those of [`Self::examine`] and of [`Validated::sound`].
     pub(crate) fn validate(&self, schema: &Schema, classes: bool, now: i64) -> Result<Validated, DataError> {
+        self.examine(schema, classes, now)?.sound()
+    }
+
+    /// Passes over the rows once. `now` is milliseconds from 1970 on, for freshness; `classes` says whether the target
+    /// is a class. A report that has not passed is no error here, nor is a fault ([`Validated::sound`]): the report shall
+    /// be written first.
+    ///
+    /// # Errors
+    /// When data cannot be read.
+    pub(crate) fn examine(&self, schema: &Schema, classes: bool, now: i64) -> Result<Validated, DataError> {
         let fields = self.columns();
         let at = |name: Option<&str>| fields.iter().position(|field| Some(field.name.as_str()) == name);
         let target = at(self.config.target_column.as_deref());
         let date = at(self.config.date_column.as_deref());
-        let mut rules = Rules::new(schema, fields, target)?;
+        let mut rules = Rules::new(schema, fields, target);
         let mut summaries = Summaries::new(fields, target);
         let mut digest = Content::new(fields.len());
         let mut moments = Moments::default();
@@ -69,23 +88,23 @@ impl Data {
             kept += keep.iter().filter(|keep| **keep).count() as u64;
             Ok(())
         })?;
-        if rows == 0 {
-            return Err(self.empty());
-        }
         let columns = summaries.finish();
         let judge =
             Judge { schema, config: &self.config, split: &self.split, columns: &columns, rows, kept, now };
-        let findings = judge.findings(&rules);
-        if let Some(target) = target {
-            judge.target(target, classes, &rules)?;
-        }
+        // Of no rows nothing can be said but that.
+        let findings = if rows == 0 { Vec::new() } else { judge.findings(&rules) };
+        let fault = if rows == 0 {
+            Some(self.empty())
+        } else {
+            vanished(schema, fields).or_else(|| judge.target(target?, classes, &rules).err())
+        };
         let gone = |name: &str| findings.iter().any(|finding: &Finding| finding.drops_column(name));
         let chosen: Vec<usize> =
             (0..fields.len()).filter(|at| fields.get(*at).is_some_and(|f| !gone(&f.name))).collect();
         let range = date.and_then(|date| columns.get(date));
         #[expect(clippy::cast_possible_truncation, reason = "they were milliseconds before")]
         let shown = |value: Option<f64>| value.map(|value| format_instant(value as i64));
-        let report = Report {
+        let mut report = Report {
             format: report::FORMAT,
             origin: self.origin().to_owned(),
             digest: digest.finish(fields).to_string(),
@@ -97,6 +116,9 @@ impl Data {
             findings,
             columns,
         };
+        if let Some(fault) = &fault {
+            report.fail(fault);
+        }
         let split = match (self.split.by, date) {
             (By::Hash, _) => Split::hash(&self.split, at(self.split.group.as_deref())),
             (By::Time, Some(date)) => Split::time(&self.split, date, &moments),
@@ -105,10 +127,19 @@ impl Data {
             }
         };
         let fields = chosen.iter().filter_map(|at| fields.get(*at).cloned()).collect();
-        Ok(Validated { report, fields, columns: chosen, split, drops: rules.drops() })
+        Ok(Validated { report, fields, columns: chosen, split, drops: rules.drops(), fault })
     }
 
     fn empty(&self) -> DataError {
         DataError::empty(self.config.date_range.as_ref())
     }
+}
+
+/// The first column that a schema requires and the data has not.
+fn vanished(schema: &Schema, fields: &[Field]) -> Option<DataError> {
+    let is_there = |name: &str| fields.iter().any(|field| field.name == name);
+    let (column, _) = schema.columns.iter().find(|(name, column)| column.required && !is_there(name))?;
+    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    let role = "required by the schema";
+    Some(DataError::ColumnVanished { column: column.clone(), role, present: names.join(", ") })
 }

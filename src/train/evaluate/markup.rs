@@ -17,11 +17,15 @@ pub(super) fn escaped(text: &str) -> String {
     out
 }
 
-/// The same, at most so many characters of it.
-pub(super) fn clipped(text: &str, most: usize) -> String {
+/// At most so many characters of a text.
+pub(super) fn clip(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
-        return escaped(text);
+        return text.to_owned();
     }
-    let start: String = text.chars().take(most.saturating_sub(1)).collect();
-    escaped(&start) + "…"
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The same, as markup may hold it.
+pub(super) fn clipped(text: &str, most: usize) -> String {
+    escaped(&clip(text, most))
 }

@@ -4,17 +4,18 @@ mod axis;
 mod bars;
 mod chart;
 mod classes;
+mod each;
 mod learning;
 mod matrix;
 mod numbers;
 
 pub(crate) use bars::bars;
-pub(crate) use classes::{calibration, precision_recall, roc};
 pub(crate) use learning::learning_curve;
 pub(crate) use matrix::confusion;
-pub(crate) use numbers::{predicted_vs_actual, residuals};
 
 use super::markup::escaped;
+use super::predictions::Predictions;
+use crate::table::Task;
 
 /// The looks of plots, for the page that holds them.
 pub(super) const STYLE: &str = include_str!("plot.css");
@@ -29,6 +30,23 @@ pub(crate) struct Plot {
     width: f64,
     height: f64,
     body: String,
+}
+
+/// What is drawn of predictions, by their task; `labels` are the names of the classes, in their order.
+pub(crate) fn of(predictions: &Predictions, labels: &[String]) -> Vec<Plot> {
+    match predictions.task() {
+        Task::Regression => vec![numbers::predicted_vs_actual(predictions), numbers::residuals(predictions)],
+        Task::Binary => vec![
+            classes::roc(predictions),
+            classes::precision_recall(predictions),
+            classes::calibration(predictions),
+        ],
+        Task::Multiclass { .. } => vec![
+            each::roc(predictions, labels),
+            each::precision_recall(predictions, labels),
+            each::calibration(predictions),
+        ],
+    }
 }
 
 impl Plot {

@@ -58,7 +58,7 @@ pub(super) fn examine(args: &ImportArgs, model: &File, data: &str, folder: &Path
         found.metrics =
             evaluation.1.named("test_").into_iter().map(|(name, value)| (name, json!(value))).collect();
         let shown = Shown { args, model, rows: &rows, data, target: name, columns: &found.columns };
-        let (card, files) = shown.write(evaluation, meant.classes.as_deref(), folder)?;
+        let (card, files) = shown.write(evaluation, meant.classes.as_deref().unwrap_or_default(), folder)?;
         (found.card, found.beside) = (Some(card), files);
         found.labels = meant.classes.unwrap_or_default();
     }

@@ -35,18 +35,10 @@ impl Shown<'_> {
     pub(super) fn write(
         &self,
         (predictions, evaluation): (Predictions, Evaluation),
-        classes: Option<&[String]>,
+        classes: &[String],
         folder: &Path,
     ) -> Result<(Card, Vec<PathBuf>), Failure> {
-        let mut plots = match classes {
-            None => vec![plot::predicted_vs_actual(&predictions), plot::residuals(&predictions)],
-            Some([_, _]) => vec![
-                plot::roc(&predictions, evaluation.value("auc")),
-                plot::precision_recall(&predictions, evaluation.value("average_precision")),
-                plot::calibration(&predictions, evaluation.value("ece")),
-            ],
-            Some(_) => Vec::new(),
-        };
+        let mut plots = plot::of(&predictions, classes);
         plots.extend(evaluation.confusion.iter().map(plot::confusion));
         let card = self.card(evaluation);
         let json = card.json().map_err(Failure::Failed)?;

@@ -1,14 +1,19 @@
 //! Files of a training among the artifacts of its run.
 
 use super::client::Client;
-use super::{RunView, Status};
+use super::{RunView, Status, VersionView};
 
 /// Where MLflow takes artifacts.
 const PROXY: &str = "/api/2.0/mlflow-artifacts/artifacts";
+/// Digits of a digest that tell folders apart.
+const DIGITS: usize = 12;
+
 /// The folder of what a gateway needs, within the artifacts: one for each version that came of the run, as what is served
-/// never changes.
+/// never changes. A run that was judged again may be version 1 of another registry too, which is another version.
 pub(super) fn model_folder(run: &RunView<'_>) -> String {
-    run.version.as_ref().map_or_else(|| "model".to_owned(), |version| format!("model/{}", version.number))
+    let Some(VersionView { number, digest, .. }) = &run.version else { return "model".to_owned() };
+    let digits = digest.trim_start_matches("sha256:");
+    format!("model/{number}-{}", digits.get(..DIGITS).unwrap_or(digits))
 }
 
 /// What a gateway needs, the model first.

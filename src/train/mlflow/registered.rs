@@ -45,6 +45,8 @@ pub(super) fn register(
 
 /// Tells which version of ours one of MLflow's is.
 const NUMBER: &str = "sidegate.version";
+/// Tells it from one of the same number in another registry.
+const MANIFEST: &str = "sidegate.manifest";
 
 /// `model-versions/search`, as far as it tells which those are.
 #[derive(Default, Deserialize)]
@@ -72,7 +74,11 @@ fn known(client: &mut Client<'_>, id: &Id, model: &str, version: &VersionView<'_
     let filter = format!("name = '{model}' and run_id = '{}'", id.run_id);
     let found = client.ask(|server| server.get::<Told>("model-versions/search", &[("filter", &filter)]));
     let number = version.number.to_string();
-    let is_it = |tags: &[Tag]| tags.iter().any(|tag| tag.key == NUMBER && tag.value == number);
+    let own = [(NUMBER, number.as_str()), (MANIFEST, version.digest)];
+    let has = |tags: &[Tag], (key, value): (&str, &str)| {
+        tags.iter().any(|tag| tag.key == key && tag.value == value)
+    };
+    let is_it = |tags: &[Tag]| own.into_iter().all(|one| has(tags, one));
     match found {
         Ok(found) => {
             Some(found.model_versions.into_iter().find(|known| is_it(&known.tags)).map(|known| known.version))
@@ -97,7 +103,7 @@ fn create(
     }
     let mut tags = BTreeMap::from([
         (NUMBER, version.number.to_string()),
-        ("sidegate.manifest", version.digest.to_owned()),
+        (MANIFEST, version.digest.to_owned()),
         ("sidegate.run", run.name.to_owned()),
     ]);
     tags.extend((version.stage == Stage::Archived).then(|| ("stage", "archived".to_owned())));

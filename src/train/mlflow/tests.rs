@@ -177,10 +177,27 @@ fn without_a_bucket_the_version_is_of_the_runs_own_artifacts() {
             server.get("model-versions/get", &[("name", model.as_str()), ("version", "1")]).unwrap();
         let version = &found["model_version"];
         assert_eq!(version["current_stage"], stage);
-        assert!(version["source"].as_str().unwrap().ends_with("/artifacts/model/7"), "{version}");
+        assert!(version["source"].as_str().unwrap().ends_with("/artifacts/model/7-ab"), "{version}");
         let alias =
             server.get::<Value>("registered-models/alias", &[("name", &model), ("alias", "challenger")]);
         assert_eq!(alias.is_ok(), aliases);
+    }
+}
+
+#[test]
+fn a_run_that_was_judged_again_is_another_version_and_leaves_the_first_as_it_is() {
+    let Some((url, server, model)) = live("again") else { return };
+    // Into another registry, where it is version 7 too.
+    for (digest, number) in [("sha256:ab", "1"), ("sha256:cd", "2"), ("sha256:ab", "1")] {
+        let said = tell(&tracking(&url, ""), &model, |run| {
+            let version = run.version.as_mut().unwrap();
+            (version.source, version.digest) = (None, digest);
+        });
+        assert!(said[0].ends_with(&format!(", version {number} of {model}")), "{said:?}");
+        let found: Value =
+            server.get("model-versions/get", &[("name", model.as_str()), ("version", number)]).unwrap();
+        let folder = format!("/artifacts/model/7-{}", digest.trim_start_matches("sha256:"));
+        assert!(found["model_version"]["source"].as_str().unwrap().ends_with(&folder), "{found}");
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::{Pipeline, Reached};
-use crate::data::validate::Finding;
-use crate::data::{Access, Data};
+use crate::data::validate::{Finding, Report};
+use crate::data::{Access, Data, DataError};
 use crate::failure::Failure;
 use crate::features::{Features, Fitter, RawBatch, Recipe};
 use crate::foresee;
@@ -21,6 +21,8 @@ use crate::table::{Part, Rows};
 const SAMPLE: usize = 1024;
 /// In the folder of a run.
 const RECIPE: &str = "recipe.json";
+/// The report of the validation, there and beside the model.
+pub(crate) const VALIDATION: &str = "validation.json";
 
 /// What is made of the rows before anything is learned.
 pub(super) struct Prepared {
@@ -39,20 +41,23 @@ impl Pipeline<'_> {
     /// ones that it left.
     pub(super) fn source(&mut self) -> Reached<Source> {
         let config = self.config;
-        let data = self.load()?;
+        let data = self.load().map_err(|error| self.unfit(config.data.place(), error))?;
         let origin = data.origin().to_owned();
         if !self.over(Step::Load, &origin, json!({ "columns": data.columns().len() }))? {
             return Ok(None);
         }
         let schema = config.validation.schema()?;
+        self.run.record.schema = Some(schema.digest());
         let now = i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000);
         let classes = config.classes().unwrap_or_else(|| data.target_is_class());
-        let validated = data.validate(&schema, classes, now.unwrap_or(i64::MAX))?;
-        let report = &validated.report;
+        let examined = data.examine(&schema, classes, now.unwrap_or(i64::MAX));
+        let examined = examined.map_err(|error| self.unfit(&origin, error))?;
+        let report = &examined.report;
         self.run.record.same_data(&report.digest, self.from)?;
-        self.run.write("validation.json", report.json())?;
-        self.run.write("validation.html", report.html())?;
+        self.keep_report(report)?;
         self.run.record.data = json!({ "source": data.origin(), "digest": report.digest, "rows": report.rows, "from": report.first_date, "to": report.last_date });
+        let validated = examined.sound()?;
+        let report = &validated.report;
         let found: Vec<String> = report.findings.iter().map(told).collect();
         for text in &found {
             self.progress.say("validate", text, json!({ "finding": true }));
@@ -70,17 +75,29 @@ impl Pipeline<'_> {
         Ok(self.over(Step::Validate, &words, numbers)?.then_some(source))
     }
 
+    /// Writes what was found of the data, for machines and for people.
+    fn keep_report(&self, report: &Report) -> Result<(), Failure> {
+        self.run.write(VALIDATION, report.json())?;
+        self.run.write("validation.html", report.html()).map(drop)
+    }
+
+    /// Ends with an error, of which there is a report where it is a fault of the data.
+    fn unfit(&self, origin: &str, error: DataError) -> Failure {
+        let told = error.fault().map_or(Ok(()), |_| self.keep_report(&Report::of_fault(origin, &error)));
+        told.err().unwrap_or_else(|| error.into())
+    }
+
     /// Opens the data, again after a while where it is out of reach.
-    fn load(&mut self) -> Result<Data, Failure> {
+    fn load(&mut self) -> Result<Data, DataError> {
         let config = self.config;
         let bucket = |url: &str| registry::bucket(config, url);
         let access = Access { environment: &crate::environment::variable, bucket: &bucket };
         let mut left = config.retry.retries;
         loop {
-            match Data::open(&config.data, &config.split, &access).map_err(Failure::from) {
-                Err(Failure::Data { text, transient: true }) if left > 0 => {
+            match Data::open(&config.data, &config.split, &access) {
+                Err(error) if error.is_transient() && left > 0 => {
                     let seconds = config.retry.delay_seconds;
-                    let words = format!("{text}; again in {seconds} s, {left} tries are left");
+                    let words = format!("{error}; again in {seconds} s, {left} tries are left");
                     self.progress.say(
                         "load",
                         &words,

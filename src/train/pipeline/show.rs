@@ -26,28 +26,14 @@ impl Pipeline<'_> {
         comparison: Option<Comparison>,
         gate: Decision,
         facts: BTreeMap<String, f64>,
-    ) -> Result<Card, Failure> {
+    ) -> Card {
         let (config, report) = (self.config, &source.validated.report);
         let rows = [("train", Part::Train), ("validation", Part::Validation), ("test", Part::Test)];
-        let plots = match &source.classes {
-            None => {
-                vec![plot::predicted_vs_actual(&judged.predictions), plot::residuals(&judged.predictions)]
-            }
-            Some(classes) if classes.len() == 2 => vec![
-                plot::roc(&judged.predictions, judged.evaluation.value("auc")),
-                plot::precision_recall(&judged.predictions, judged.evaluation.value("average_precision")),
-                plot::calibration(&judged.predictions, judged.evaluation.value("ece")),
-            ],
-            Some(_) => Vec::new(),
-        };
-        for plot in &plots {
-            self.run.write(&format!("{}.svg", plot.name), plot.file())?;
-        }
         let params = match serde_json::to_value(params) {
             Ok(serde_json::Value::Object(params)) => params.into_iter().collect(),
             _ => BTreeMap::new(),
         };
-        Ok(Card {
+        Card {
             format: 1,
             model: card::Model {
                 name: config.name.to_string(),
@@ -81,14 +67,14 @@ impl Pipeline<'_> {
             gate: Some(gate),
             proof: Vec::new(),
             lineage: Lineage {
-                code: crate::registry::revision(),
+                code: self.run.record.code.clone(),
                 config: Some(config.digest.clone()),
                 parent: self.parent.map(Version::get),
                 run: Some(self.run.record.run.clone()),
                 seed: Some(config.seed),
                 program: format!("sidegate-train {}", env!("CARGO_PKG_VERSION")),
             },
-        })
+        }
     }
 
     /// Writes everything that people look at.
@@ -101,7 +87,8 @@ impl Pipeline<'_> {
                 (feature.name.clone(), worth.unwrap_or_default())
             })
             .collect();
-        let mut plots: Vec<plot::Plot> = card.evaluation.confusion.iter().map(plot::confusion).collect();
+        let mut plots = self.drawn.clone();
+        plots.extend(card.evaluation.confusion.iter().map(plot::confusion));
         let label = if card.features.iter().any(|feature| feature.shap.is_some()) {
             "mean |SHAP|"
         } else {

@@ -6,7 +6,9 @@
 use std::path::Path;
 use std::time::Instant;
 
-use super::{CONFIG, RECORD, Record, Run, Step, lock};
+use super::process::Process;
+use super::revision;
+use super::{CONFIG, Made, RECORD, Record, Run, Step, lock};
 use crate::config::Config;
 use crate::failure::Failure;
 
@@ -66,7 +68,19 @@ impl Run {
                 learned.join(", ")
             )));
         }
+        // The file that the configuration names is part of it.
+        if let Some(before) = &record.schema
+            && *before != config.validation.schema()?.digest()
+        {
+            let file = config.validation.schema.as_ref().map(|path| format!(" ({})", path.display()));
+            return Err(wrong(format!(
+                "what validation.schema{} says changed since: which rows and columns are learned from may be others now; \
+                 train anew, without --resume",
+                file.unwrap_or_default()
+            )));
+        }
         let reached = record.next();
+        let asked = from;
         let from = match (from, reached) {
             (Some(from), Some(reached)) if from > reached => {
                 return Err(wrong(format!(
@@ -92,9 +106,10 @@ impl Run {
             Step::Load | Step::Validate => Step::Load,
             other => other,
         };
-        if until < from {
+        let first = asked.map_or(from, |asked| asked.max(from));
+        if until < first {
             let text =
-                format!("--until {}: it is taken up behind that step, at {}", until.name(), from.name());
+                format!("--until {}: it is taken up behind that step, at {}", until.name(), first.name());
             return Err(wrong(text));
         }
         let moved = changed(PLACE);
@@ -107,6 +122,10 @@ impl Run {
         record.back_to(from);
         (record.ended, record.reason) = (None, None);
         record.status = "running".into();
+        record.process = Some(Process::this());
+        if from <= Step::Train || record.code.is_none() {
+            record.code = revision::of(&config.folder);
+        }
         // What is registered was proven by the configuration that it was proven by.
         let anew = from < Step::Promote;
         if anew {
@@ -123,10 +142,21 @@ impl Run {
 }
 
 impl Record {
-    /// Forgets this step and those behind it: they are to be taken again. A version that was made stays told until
-    /// another one is.
+    /// Forgets this step and those behind it: they are to be taken again. A version that was made is one of the earlier
+    /// ones, unless it is only to be promoted.
     pub(crate) fn back_to(&mut self, from: Step) {
         self.steps.retain(|(step, _)| *step < from);
+        if let Some(version) = self.version.filter(|_| from <= Step::Register) {
+            self.earlier.push(Made { version, digest: self.digest.take() });
+            self.version = None;
+        }
+    }
+
+    /// Whether it became a version before it was judged again.
+    pub(crate) fn was(&self, version: u64, digest: &str) -> bool {
+        let same =
+            |made: &Made| made.digest.as_ref().map_or(made.version == version, |known| *known == digest);
+        self.earlier.iter().any(same)
     }
 
     /// Refuses rows that are not those that the run has learned from; `from` is where it was taken up.
@@ -169,7 +199,7 @@ mod tests {
         let all = <Step as clap::ValueEnum>::value_variants();
         all.iter().filter(|step| **step <= last).for_each(|step| assert!(run.done(*step).is_ok()));
         if last >= Step::Register {
-            run.record.version = Some(3);
+            (run.record.version, run.record.digest) = (Some(3), Some("sha256:3".to_owned()));
         }
         run.record.data = serde_json::json!({ "digest": "sha256:1" });
         run.end(Some(&Failure::Failed("the power went".to_owned()))).unwrap();
@@ -203,9 +233,23 @@ mod tests {
             let (run, found) = Run::resume(work.path(), &name, &config(text), asked, Step::Promote).unwrap();
             assert_eq!(found, from, "{last:?} {asked:?}");
             assert!(run.record.steps.iter().all(|(step, _)| *step < from), "{:?}", run.record.steps);
-            assert_eq!(run.record.version, (last >= Step::Register).then_some(3), "it is there");
+            let made = (last >= Step::Register).then_some(3);
+            assert_eq!(run.record.version, made.filter(|_| from == Step::Promote), "{last:?} {asked:?}");
+            assert_eq!(run.record.was(3, "sha256:3"), made.is_some() && from < Step::Promote);
+            assert!(!run.record.was(3, "sha256:4"), "a version of another registry");
             assert_eq!((run.record.status.as_str(), &run.record.reason), ("running", &None));
         }
+    }
+
+    #[test]
+    fn a_run_that_was_killed_at_once_is_taken_up_from_its_beginning() {
+        let work = tempfile::tempdir().unwrap();
+        let name = Run::begin(work.path(), &config(TEXT)).unwrap().record.run;
+        let kept = std::fs::read(work.path().join(&name).join(RECORD)).unwrap();
+        let seen = Record::read(&kept).unwrap().seen();
+        assert_eq!(seen.status, "running", "the process is this one");
+        let (run, from) = Run::resume(work.path(), &name, &config(TEXT), None, Step::Promote).unwrap();
+        assert_eq!((from, run.record.status.as_str()), (Step::Load, "running"));
     }
 
     #[test]
@@ -233,9 +277,28 @@ mod tests {
         let kept = std::fs::read(work.path().join(&registered).join(RECORD)).unwrap();
         let error = Run::resume(work.path(), &registered, &config(TEXT), Some(Step::Evaluate), Step::Train);
         assert!(error.err().unwrap().to_string().contains("--until train"));
+        let backwards = (Some(Step::Gate), Step::Evaluate);
+        let error = Run::resume(work.path(), &registered, &config(TEXT), backwards.0, backwards.1);
+        assert!(error.err().unwrap().to_string().contains("behind that step, at gate"));
         assert!(kept == std::fs::read(work.path().join(&registered).join(RECORD)).unwrap(), "it was refused");
         let over = ended(work.path(), Step::Promote);
         refused(&over, TEXT, None, "--from evaluate goes back");
+        // What a file says that the configuration names.
+        let file = work.path().join("schema.toml");
+        let named = format!("{TEXT}[validation]\nschema = {file:?}\n");
+        let write = |text: &str| std::fs::write(&file, format!("format = 1\n{text}")).unwrap();
+        write("[columns.y]\nrange = { max = 9, action = \"drop\" }");
+        let validated = || {
+            let mut run = Run::begin(work.path(), &config(&named)).unwrap();
+            run.record.schema = Some(config(&named).validation.schema().unwrap().digest());
+            run.done(Step::Load).unwrap();
+            run.record.run
+        };
+        let held = validated();
+        write("# more\n[columns.y]\nrange = { action = \"drop\", max = 9 }");
+        Run::resume(work.path(), &held, &config(&named), None, Step::Promote).unwrap();
+        write("[columns.y]\nrange = { max = 8, action = \"drop\" }");
+        refused(&held, &named, None, "schema.toml) says changed since");
         // Comments, and where memory goes, change nothing.
         let same = TEXT.replace("[data]", "# more\n[data]\nmemory_limit = 64");
         let (run, _) = Run::resume(work.path(), &name, &config(&same), None, Step::Promote).unwrap();

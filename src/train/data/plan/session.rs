@@ -24,7 +24,7 @@ pub(crate) fn open(limit: u64, temp: &Path) -> Result<SessionContext, DataError>
         .with_memory_pool(Arc::new(FairSpillPool::new(bytes)))
         .with_disk_manager_builder(disk)
         .build_arc()
-        .map_err(|error| DataError::unreachable("data.temp_dir", error))?;
+        .map_err(|error| DataError::refused("data.temp_dir", error))?;
     let mut config = SessionConfig::new()
         .with_target_partitions(1)
         .with_batch_size(BATCH)

@@ -25,8 +25,8 @@ pub(crate) fn fetch(
     if bucket.is_empty() || bucket.contains(['*', '?', '[']) {
         return Err(DataError::Config(format!("data.path: `{url}` names no bucket")));
     }
-    let store = (access.bucket)(bucket).map_err(|error| DataError::unreachable(url, error))?;
-    let keys = objects(store.as_ref(), prefix).map_err(|error| DataError::unreachable(url, error))?;
+    let store = (access.bucket)(bucket).map_err(|error| DataError::refused(url, error))?;
+    let keys = objects(store.as_ref(), url, prefix)?;
     let (keys, format) = of_format(prefix, keys, format, String::as_str).map_err(|error| match error {
         DataError::NoFiles { format, .. } => DataError::NoFiles { path: url.to_owned(), format },
         other => other,
@@ -34,38 +34,40 @@ pub(crate) fn fetch(
     let mut paths = Vec::with_capacity(keys.len());
     for (number, key) in keys.iter().enumerate() {
         let path = folder.join(format!("{number:08}.{}", format.name().to_ascii_lowercase()));
-        copy(store.as_ref(), key, &path).map_err(|error| DataError::unreachable(url, error))?;
+        copy(store.as_ref(), url, key, &path)?;
         paths.push(path);
     }
     Ok(Files { paths, format, origin: url.to_owned(), statement: None })
 }
 
-fn objects(store: &dyn Store, prefix: &str) -> Result<Vec<String>, String> {
+fn objects(store: &dyn Store, url: &str, prefix: &str) -> Result<Vec<String>, DataError> {
+    let failed = |error| DataError::of_store(url, &error);
     // A pattern is matched here: a bucket can only be asked for what begins alike.
     let plain = prefix.split(['*', '?', '[']).next().unwrap_or_default();
     if plain.len() < prefix.len() {
-        let pattern = glob::Pattern::new(prefix).map_err(|error| error.to_string())?;
+        let pattern = glob::Pattern::new(prefix)
+            .map_err(|error| DataError::Config(format!("data.path: `{url}` is no pattern: {error}")))?;
         let folder = plain.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let mut keys = store.keys(folder).map_err(|error| error.to_string())?;
+        let mut keys = store.keys(folder).map_err(failed)?;
         keys.retain(|key| pattern.matches(key) && is_finished(prefix, Path::new(key)));
         keys.sort();
         return Ok(keys);
     }
-    if !prefix.is_empty() && store.stat(prefix).map_err(|error| error.to_string())?.is_some() {
+    if !prefix.is_empty() && store.stat(prefix).map_err(failed)?.is_some() {
         return Ok(vec![prefix.to_owned()]);
     }
-    let mut keys = store.keys(prefix).map_err(|error| error.to_string())?;
+    let mut keys = store.keys(prefix).map_err(failed)?;
     keys.retain(|key| is_finished(prefix, Path::new(key)));
     keys.sort();
     Ok(keys)
 }
 
-pub(super) fn copy(store: &dyn Store, key: &str, path: &Path) -> Result<(), String> {
-    let mut file = BufWriter::new(File::create(path).map_err(|error| error.to_string())?);
-    let found = store.download(key, u64::MAX, &mut file).map_err(|error| error.to_string())?;
-    file.flush().map_err(|error| error.to_string())?;
-    match found {
-        Some(_) => Ok(()),
-        None => Err(format!("`{key}` was deleted meanwhile")),
-    }
+/// Copies an object of the bucket at `url`.
+pub(super) fn copy(store: &dyn Store, url: &str, key: &str, path: &Path) -> Result<(), DataError> {
+    let local = |error| DataError::of_io("the copy in data.temp_dir", &error);
+    let mut file = BufWriter::new(File::create(path).map_err(local)?);
+    let found = store.download(key, u64::MAX, &mut file).map_err(|error| DataError::of_store(url, &error))?;
+    file.flush().map_err(local)?;
+    // The next try does not find it any more.
+    found.map(drop).ok_or_else(|| DataError::unreachable(url, format!("`{key}` was deleted meanwhile")))
 }

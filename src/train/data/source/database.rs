@@ -1,6 +1,7 @@
 //! PostgreSQL. The rows of one statement go into a Parquet file as they arrive, so that later passes see the same ones
 //! and a long training keeps no connection open.
 
+mod fault;
 mod spool;
 mod sql;
 mod tls;
@@ -17,6 +18,7 @@ use tokio_postgres::types::ToSql;
 use super::{Access, Files};
 use crate::data::config::{DataConfig, FileFormat};
 use crate::data::error::DataError;
+use fault::fault;
 use spool::Spool;
 use sql::Query;
 use tls::Connector;
@@ -40,7 +42,7 @@ pub(crate) fn spool(
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| DataError::unreachable("the database", error))?;
+        .map_err(|error| DataError::of_io("the database", &error))?;
     let path = folder.join("rows.parquet");
     let statement = runtime.block_on(copy(config, group, &server, &path))?;
     let origin = config.table.clone().unwrap_or_else(|| "query".to_owned());
@@ -58,16 +60,16 @@ async fn copy(
     let plain = client
         .prepare(&sql::plain(config))
         .await
-        .map_err(|error| refused("the statement of data.table or data.query", &error))?;
+        .map_err(|error| fault("the statement of data.table or data.query", &error))?;
     let query = Query::new(config, group, plain.columns())?;
     let statement = query.statement();
     let mut spool = Spool::create(path, &query.columns)?;
     let rows = client
         .query_raw(&statement, std::iter::empty::<&(dyn ToSql + Sync)>())
         .await
-        .map_err(|error| refused("the statement", &error))?;
+        .map_err(|error| fault("the statement", &error))?;
     let mut rows = std::pin::pin!(rows);
-    while let Some(row) = rows.try_next().await.map_err(|error| refused("the statement", &error))? {
+    while let Some(row) = rows.try_next().await.map_err(|error| fault("the statement", &error))? {
         spool.push(&row)?;
     }
     spool.finish()?;
@@ -77,7 +79,7 @@ async fn copy(
 async fn connect(server: &Server) -> Result<Client, DataError> {
     let tls = Connector::new(server.trust, server.authorities.as_deref())?;
     let (client, connection) =
-        server.config.connect(tls).await.map_err(|error| refused("connecting", &error))?;
+        server.config.connect(tls).await.map_err(|error| fault("connecting", &error))?;
     // It ends with the client, whose calls report what went wrong with it.
     let _connection = sidegate::task::spawn("database", async move {
         let _ = connection.await;
@@ -86,21 +88,6 @@ async fn connect(server: &Server) -> Result<Client, DataError> {
     client
         .batch_execute("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
         .await
-        .map_err(|error| refused("a read-only session", &error))?;
+        .map_err(|error| fault("a read-only session", &error))?;
     Ok(client)
-}
-
-fn refused(what: &str, error: &tokio_postgres::Error) -> DataError {
-    let reason = error.as_db_error().map_or_else(|| chain(error), |error| error.to_string());
-    DataError::unreachable("the database", format!("{what}: {reason}"))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

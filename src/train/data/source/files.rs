@@ -29,7 +29,7 @@ impl FileFormat {
 
 /// The files of a path by name, so that their order is the same everywhere.
 pub(crate) fn find(path: &str, format: Option<FileFormat>) -> Result<Files, DataError> {
-    let unreadable = |error: std::io::Error| DataError::unreachable(path, error);
+    let unreadable = |error: std::io::Error| DataError::of_io(path, &error);
     let mut named: Vec<PathBuf> = Vec::new();
     if Path::new(path).is_file() {
         named.push(path.into());
@@ -40,7 +40,7 @@ pub(crate) fn find(path: &str, format: Option<FileFormat>) -> Result<Files, Data
             DataError::Config(format!("data.path: `{path}` is no file, no folder and no pattern: {error}"))
         })?;
         for found in matches {
-            let found = found.map_err(|error| DataError::unreachable(path, error))?;
+            let found = found.map_err(|error| DataError::of_io(path, error.error()))?;
             if found.is_file() && is_finished(path, &found) {
                 named.push(found);
             }

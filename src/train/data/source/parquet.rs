@@ -16,7 +16,7 @@ pub(crate) fn schema(paths: &[PathBuf]) -> Result<SchemaRef, DataError> {
     let mut fields: Vec<Field> = Vec::new();
     for (number, path) in paths.iter().enumerate() {
         let shown = path.display().to_string();
-        let file = File::open(path).map_err(|error| DataError::unreachable(&shown, error))?;
+        let file = File::open(path).map_err(|error| DataError::of_io(&shown, &error))?;
         let found = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
             .map_err(|error| DataError::unreadable(&shown, error))?;
         if number == 0 {

@@ -2,12 +2,15 @@
 //! with a row for each row of a request that has an actual, so that everything behind it is as for any other data.
 //!
 //! Segments are read twice, for the types of their columns and then for their values: a column may hold whole numbers in
-//! one and others in the next, and nothing in a third. No more than a batch is held, and joining spills to disk.
+//! one and others in the next, and nothing in a third. No more than a batch is held, and joining spills to disk. Of
+//! outcomes only those of the predictions are copied, from the day of the first one on.
 
+mod asked;
 mod columns;
 mod holds;
 mod join;
 mod lines;
+mod owners;
 mod place;
 mod spool;
 
@@ -19,6 +22,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use super::{Access, Files};
 use crate::data::config::{DataConfig, FileFormat, SourceKind};
 use crate::data::error::DataError;
+use asked::Asked;
 use columns::Columns;
 use place::Segment;
 use spool::Spool;
@@ -57,19 +61,36 @@ pub(crate) fn gather(
     let columns = Columns::choose(config, group, inputs)?;
     let predictions = folder.join("predictions.parquet");
     let mut spool = Spool::create(&predictions, spool::predictions(&columns))?;
+    let mut keys = Asked::new();
     each(&place.predictions, &columns.lines(), &mut |segment, batch| {
-        columns.flatten(&range, segment, batch, &mut spool)
+        columns.flatten(&range, segment, batch, &mut keys, &mut spool)
     })?;
     let asked = spool.finish()?;
     let outcomes = folder.join("outcomes.parquet");
     let mut spool = Spool::create(&outcomes, spool::outcomes())?;
+    let mut unnamed = false;
     each(&place.outcomes, &columns::outcome_lines(), &mut |_, batch| {
-        columns::actuals(&place.model, batch, &mut spool)
+        unnamed |= columns::actuals(&place.model, &keys, batch, &mut spool)?;
+        Ok(())
     })?;
     spool.finish()?;
+    let [others, own] = ["others.parquet", "own.parquet"].map(|name| folder.join(name));
+    let mut shared = 0;
+    if unnamed {
+        let mut spool = Spool::create(&others, spool::others())?;
+        each(&place.others()?, &columns::other_lines(), &mut |_, batch| {
+            columns::others(&keys, batch, &mut spool)
+        })?;
+        shared = spool.finish()?;
+    }
+    let mut actuals = &outcomes;
+    if shared > 0 {
+        owners::own(config, [&predictions, &others, &outcomes], &own, folder)?;
+        actuals = &own;
+    }
     let path = folder.join("rows.parquet");
-    let joined = join::join(config, &columns, [&predictions, &outcomes], &path, folder)?;
-    for copy in [predictions, outcomes] {
+    let joined = join::join(config, &columns, [&predictions, actuals], &path, folder)?;
+    for copy in [predictions, outcomes, others, own] {
         // What stays goes with the folder.
         let _ = std::fs::remove_file(copy);
     }

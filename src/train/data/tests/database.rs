@@ -107,7 +107,7 @@ fn a_query_streams_more_rows_than_a_batch_and_changes_nothing() {
         .open("query = \"WITH gone AS (DELETE FROM kept RETURNING v) SELECT * FROM gone\"")
         .err()
         .unwrap();
-    assert!(error.is_transient(), "{error}");
+    assert!(!error.is_transient(), "{error}");
     assert_eq!(
         numbers(&rows(&server.open("table = \"public.kept\"").unwrap(), &Schema::default()).0[0]),
         [1.0]
@@ -199,6 +199,34 @@ fn a_connection_is_as_secret_as_its_url_asks_for() {
         "{refused:?}"
     );
     assert_eq!(fallen, Some(false));
+}
+
+#[test]
+fn a_server_that_is_away_is_asked_again_and_what_it_refuses_is_not() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let away = open(&format!("postgresql://u@127.0.0.1:{free}/db"), "table = \"t\"").err().unwrap();
+    assert!(away.is_transient() && away.to_string().contains("connecting: "), "{away}");
+    // One that hangs up while a secret connection is made.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let hangs_up = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Read::read_exact(&mut stream, &mut [0; 8]).unwrap();
+        std::io::Write::write_all(&mut stream, b"S").unwrap();
+    });
+    let url = format!("postgresql://u@127.0.0.1:{port}/db?sslmode=require");
+    let gone = open(&url, "table = \"t\"").err().unwrap();
+    hangs_up.join().unwrap();
+    assert!(gone.is_transient() && gone.to_string().contains("TLS"), "{gone}");
+    let Some(server) = server() else { return };
+    for (url, more, said) in [
+        (server.url.clone(), "table = \"nowhere\"", "does not exist"),
+        (server.url.clone(), "query = \"SELEC 1\"", "syntax error"),
+        (format!("{}_", server.url), "table = \"kept\"", "does not exist"),
+    ] {
+        let error = open(&url, more).err().unwrap();
+        assert!(!error.is_transient() && error.to_string().contains(said), "{error}");
+    }
 }
 
 #[test]

@@ -167,6 +167,20 @@ fn rows_that_were_answered_have_their_last_actual() {
     }
 }
 
+/// A correction may say when the event was that it corrects, or nothing at all; a clock may be wrong.
+#[test]
+fn the_actual_that_arrived_last_counts_whatever_time_it_names() {
+    for parquet in [false, true] {
+        let log = Log::new(parquet);
+        fill(&log);
+        log.segment("outcomes/2026-11-29/020000-pod-000007", &[actual("b", "00:30:00", 0, json!(80.0))]);
+        let early = [actual("a", "23:00:00", 2, json!(30.0)), actual("a", "00:00:00", 2, json!(31.0))];
+        log.segment("outcomes/2026-11-29/030000-pod-000008", &early);
+        let (found, _) = rows(&log.open("").unwrap(), &Rules::default());
+        assert_eq!(numbers(&found[2]), [10.0, 20.0, 31.0, 80.0, 4.0], "parquet: {parquet}");
+    }
+}
+
 #[test]
 fn the_time_of_a_request_is_for_ranges_and_its_key_for_groups_and_nothing_is_learned_from_either() {
     let log = Log::new(false);
@@ -195,6 +209,49 @@ fn what_was_asked_outside_of_the_range_teaches_no_columns() {
     assert!(!rows(&data, &Rules::default()).0.is_empty());
     let never = "date_column = \"log.t\"\ndate_range = { start = \"2031-01-01\" }\ncolumns = [\"n\"]";
     log.refused(never, 5, "no rows from 2031-01-01 (included) to the end (excluded)");
+}
+
+/// An app that hands its own request's id on asks several models with it.
+#[test]
+fn an_actual_that_names_no_model_is_of_the_prediction_that_came_last() {
+    for parquet in [false, true] {
+        let log = Log::new(parquet);
+        fill(&log);
+        // Later than `m` was asked with `b`, and earlier than with `again`.
+        let [later, earlier, failed] = [("b", "10:00:05"), ("again", "10:00:05"), ("a", "11:00:00")]
+            .map(|(id, t)| line(id, t, json!({"n": [1]})));
+        let mut failed = failed;
+        failed["outcome"] = json!("client_error");
+        log.segment("predictions/other/2026-11-27/100005-pod-000009", &[later, earlier, failed]);
+        let found = |log: &Log| numbers(&rows(&log.open("").unwrap(), &Rules::default()).0[2]);
+        assert_eq!(found(&log), [10.0, 20.0, 3.0, 4.0], "parquet: {parquet}");
+        // One that names it is of it, also where another came later.
+        let mut named = actual("b", "00:00:00", 0, json!(7.0));
+        named["model"] = json!("m");
+        log.segment(
+            "outcomes/2026-11-28/010000-pod-000007",
+            &[named, actual("b", "03:00:00", 0, json!(70.0))],
+        );
+        assert_eq!(found(&log), [10.0, 20.0, 3.0, 7.0, 4.0], "parquet: {parquet}");
+    }
+}
+
+#[test]
+fn outcomes_from_before_the_predictions_are_not_read() {
+    let log = Log::new(false);
+    fill(&log);
+    // A segment may be open for a day, so that the day before counts.
+    log.segment("outcomes/2026-11-26/230000-pod-000001", &[actual("b", "02:00:00", 0, json!(7.0))]);
+    let broken = log.root().join("outcomes/2026-11-25");
+    fs::create_dir_all(&broken).unwrap();
+    fs::write(broken.join("230000-pod-000001.ndjson.zst"), "no segment").unwrap();
+    let (found, _) = rows(&log.open("").unwrap(), &Rules::default());
+    assert_eq!(numbers(&found[2]), [10.0, 20.0, 3.0, 8.0, 4.0]);
+    log.segment(
+        "predictions/m/2026-11-26/100000-pod-000001",
+        &[line("z", "10:00:00", json!({"n": [1], "s": ["x"]}))],
+    );
+    log.refused("", 5, "outcomes/2026-11-25/230000-pod-000001.ndjson.zst");
 }
 
 #[test]
@@ -299,7 +356,7 @@ fn a_configuration_that_cannot_be_is_refused() {
     assert!(error.to_string().contains("`n` is an input"), "{error}");
     assert_eq!(error.exit_code(), 2);
     let gone = open_split(&config("/nowhere/log", ""), "").err().unwrap();
-    assert!(gone.is_transient() && gone.to_string().contains("prediction_log.url"), "{gone}");
+    assert!(!gone.is_transient() && gone.to_string().contains("prediction_log.url"), "{gone}");
 }
 
 #[test]

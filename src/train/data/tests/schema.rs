@@ -122,6 +122,38 @@ fn a_column_that_vanished_stops_unless_it_may() {
 }
 
 #[test]
+fn a_fault_with_which_nothing_can_be_trained_is_the_first_finding_of_a_report_that_can_be_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.csv");
+    for (text, more, schema, column, check, columns) in [
+        ("d,y\n2024-01-01,1\n2024-01-02,\n", "", "", "y", Check::MissingTarget, 2),
+        ("d,y\n2024-01-01,1\n2024-01-02,1\n", "", "", "y", Check::ConstantTarget, 2),
+        ("d,y\n2024-01-01,1\n2024-01-02,2\n", "", "[columns.gone]", "gone", Check::Present, 2),
+        ("d,y\n2024-01-01,1\n", "date_range = { start = \"2031-01-01\" }", "", "", Check::Rows, 2),
+    ] {
+        fs::write(&path, text).unwrap();
+        let config = format!("target_column = \"y\"\ndate_column = \"d\"\n{more}");
+        let data = open(&file(&path, &config)).unwrap();
+        let examined = data.examine(&read(schema).unwrap(), false, DAY_ONE).unwrap();
+        let report = examined.report.clone();
+        let fault = examined.sound().err().unwrap();
+        let first = &report.findings[0];
+        assert_eq!((&*first.column, first.check, first.action), (column, check, Action::Fail), "{report:?}");
+        assert_eq!(
+            (&first.message, report.passed, report.columns.len()),
+            (&fault.to_string(), false, columns)
+        );
+        let same = report.findings.iter().filter(|found| found.check == check).count();
+        assert_eq!(same, 1, "it is told once: {report:?}");
+        assert_eq!(serde_json::from_str::<Report>(&report.json()).unwrap(), report);
+    }
+    let vanished = open(&file(&path, "target_column = \"z\"")).err().unwrap();
+    let report = Report::of_fault("a.csv", &vanished);
+    assert_eq!(found(&report), [("z", Check::Present, Action::Fail, 0)]);
+    assert!(report.html().contains("column `z` (data.target_column)"), "{}", report.html());
+}
+
+#[test]
 fn a_schema_inferred_from_data_lets_that_data_pass() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.csv");

@@ -25,16 +25,18 @@ impl Report {
             }
             _ => String::new(),
         };
+        let digest = match self.digest.as_str() {
+            "" => String::new(),
+            digest => format!("<tr><th>digest</th><td><code>{}</code></td></tr>", escape(digest)),
+        };
         let mut page = format!(
             "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
              content=\"width=device-width\"><title>Validation {verdict}</title><style>{STYLE}</style></head><body>\
              <h1>Validation <span class=\"{class}\">{verdict}</span></h1><table><tr><th>source</th><td>{}</td></tr>\
-             <tr><th>rows</th><td>{}, of which {} are kept</td></tr>{range}<tr><th>digest</th><td><code>{}</code></td>\
-             </tr></table>",
+             <tr><th>rows</th><td>{}, of which {} are kept</td></tr>{range}{digest}</table>",
             escape(&self.origin),
             self.rows,
             self.kept,
-            escape(&self.digest)
         );
         if !self.findings.is_empty() {
             page.push_str(
@@ -43,6 +45,10 @@ impl Report {
             );
             self.findings.iter().for_each(|finding| finding.row(&mut page));
             page.push_str("</tbody></table>");
+        }
+        if self.columns.is_empty() {
+            page.push_str("</body></html>\n");
+            return page;
         }
         page.push_str(
             "<h2>Columns</h2><table><thead><tr><th>column</th><th>type</th><th>missing</th><th>least</th>\

@@ -59,7 +59,7 @@ impl Judge<'_> {
             _ => None,
         };
         match constant {
-            Some(class) if classes => Err(DataError::OneClass { class, rows }),
+            Some(class) if classes => Err(DataError::OneClass { column: column.name.clone(), class, rows }),
             Some(value) => Err(DataError::ConstantTarget { column: column.name.clone(), value, rows }),
             None => Ok(()),
         }

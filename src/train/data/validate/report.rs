@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::error::DataError;
 use crate::data::kind::Kind;
 use crate::data::schema::Action;
 
@@ -16,7 +17,7 @@ pub(crate) struct Report {
     pub format: u32,
     /// Where the rows came from.
     pub origin: String,
-    /// Of the values in order; it depends neither on files nor on their format.
+    /// Of the values in order; it depends neither on files nor on their format. Empty where they were not read.
     pub digest: String,
     /// Rows there are.
     pub rows: u64,
@@ -44,6 +45,14 @@ pub(crate) enum Check {
     Missing,
     /// Whether the target is there.
     MissingTarget,
+    /// Whether the target has more than one value.
+    ConstantTarget,
+    /// Whether there is more than one class.
+    OneClass,
+    /// Whether the column is there.
+    Present,
+    /// Whether there is any row.
+    Rows,
     /// Least and greatest value.
     Range,
     /// Which texts there are.
@@ -57,7 +66,7 @@ pub(crate) enum Check {
 /// A check that something fell through.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Finding {
-    /// Which column.
+    /// Which column; empty where it is of the data as a whole.
     pub column: String,
     /// What was checked.
     pub check: Check,
@@ -116,6 +125,42 @@ pub(crate) struct ColumnSummary {
 }
 
 impl Report {
+    /// Of data that could not be passed over.
+    pub(crate) fn of_fault(origin: &str, fault: &DataError) -> Self {
+        let mut report = Self {
+            format: FORMAT,
+            origin: origin.to_owned(),
+            digest: String::new(),
+            rows: 0,
+            kept: 0,
+            first_date: None,
+            last_date: None,
+            passed: true,
+            findings: Vec::new(),
+            columns: Vec::new(),
+        };
+        report.fail(fault);
+        report
+    }
+
+    /// Names a fault with which nothing can be trained, first of all and in place of what was found of it before.
+    pub(crate) fn fail(&mut self, fault: &DataError) {
+        self.passed = false;
+        let Some((column, check, count)) = fault.fault() else { return };
+        self.findings.retain(|known| (known.column.as_str(), known.check) != (column, check));
+        let finding = Finding {
+            column: column.to_owned(),
+            check,
+            action: Action::Fail,
+            count,
+            share: count as f64 / self.rows.max(1) as f64,
+            expected: String::new(),
+            examples: Vec::new(),
+            message: fault.to_string(),
+        };
+        self.findings.insert(0, finding);
+    }
+
     /// As JSON.
     pub(crate) fn json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()

@@ -7,7 +7,6 @@ use twox_hash::XxHash3_64;
 
 use super::report::Check;
 use crate::data::cells::Cells;
-use crate::data::error::DataError;
 use crate::data::plan::Field;
 use crate::data::schema::{Action, ColumnSchema, Schema};
 
@@ -43,20 +42,11 @@ enum Test {
 const EXAMPLES: usize = 5;
 
 impl Rules {
-    pub(crate) fn new(schema: &Schema, fields: &[Field], target: Option<usize>) -> Result<Self, DataError> {
+    pub(crate) fn new(schema: &Schema, fields: &[Field], target: Option<usize>) -> Self {
         let mut rules = Vec::new();
         for (name, column) in &schema.columns {
-            match fields.iter().position(|field| field.name == *name) {
-                Some(at) => rules.extend(of_column(at, column)),
-                None if column.required => {
-                    let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-                    return Err(DataError::ColumnVanished {
-                        column: name.clone(),
-                        role: "required by the schema",
-                        present: names.join(", "),
-                    });
-                }
-                None => {}
+            if let Some(at) = fields.iter().position(|field| field.name == *name) {
+                rules.extend(of_column(at, column));
             }
         }
         // Whether they may be dropped is settled when they are counted.
@@ -65,7 +55,7 @@ impl Rules {
                 Rule::new(at, Check::MissingTarget, Action::Drop, "a target".into(), Test::Present)
             }),
         );
-        Ok(Self(rules))
+        Self(rules)
     }
 
     /// Which of some rows stay.

@@ -21,16 +21,29 @@ pub(super) struct Chart {
     names: [String; 2],
     body: String,
     legend: Vec<(&'static str, String)>,
+    /// Room for the legend beside the drawing; above it where there is none.
+    side: f64,
 }
 
 impl Chart {
     pub(super) fn new(x: (Axis, &str), y: (Axis, &str), [width, height]: [f64; 2]) -> Self {
         let names = [x.1, y.1].map(escaped);
-        Self { x: x.0, y: y.0, width, height, names, body: String::new(), legend: Vec::new() }
+        Self { x: x.0, y: y.0, width, height, names, body: String::new(), legend: Vec::new(), side: 0.0 }
+    }
+
+    /// Puts the legend beside the drawing, before anything is drawn: for more names than a line above holds.
+    pub(super) fn beside(&mut self, room: f64) {
+        self.width += room - self.side;
+        self.side = room;
+    }
+
+    /// Where the drawing ends.
+    fn right(&self) -> f64 {
+        self.width - RIGHT - self.side
     }
 
     fn left(&self, x: f64) -> f64 {
-        LEFT + self.x.place(x) * (self.width - LEFT - RIGHT)
+        LEFT + self.x.place(x) * (self.right() - LEFT)
     }
 
     fn top(&self, y: f64) -> f64 {
@@ -84,7 +97,7 @@ impl Chart {
     }
 
     pub(super) fn finish(self, name: &'static str, title: &str) -> Plot {
-        let (right, bottom) = (self.width - RIGHT, self.height - BOTTOM);
+        let (right, bottom) = (self.right(), self.height - BOTTOM);
         let mut head = String::new();
         for tick in &self.x.ticks {
             let (at, label) = (self.left(*tick), self.x.label(*tick));
@@ -116,20 +129,30 @@ impl Chart {
             self.names[0],
             self.names[1]
         );
-        let mut at = LEFT;
+        let is_beside = self.side > 0.0;
+        let (mut at, mut line) = if is_beside { (right + 18.0, TOP + 8.0) } else { (LEFT, 42.0) };
         for (class, name) in &self.legend {
             let sign = if class.contains("rule") {
                 format!(
-                    "<line class=\"{class}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"42\" y2=\"42\"/>",
+                    "<line class=\"{class}\" x1=\"{at:.1}\" x2=\"{:.1}\" y1=\"{line}\" y2=\"{line}\"/>",
                     at + 16.0
                 )
             } else {
                 format!(
-                    "<rect class=\"fill {class}\" x=\"{at:.1}\" y=\"37\" width=\"16\" height=\"10\" rx=\"3\"/>"
+                    "<rect class=\"fill {class}\" x=\"{at:.1}\" y=\"{}\" width=\"16\" height=\"10\" rx=\"3\"/>",
+                    line - 5.0
                 )
             };
-            let _ =
-                writeln!(head, "{sign}<text class=\"start\" x=\"{:.1}\" y=\"46\">{name}</text>", at + 22.0);
+            let text = (at + 22.0, line + 4.0);
+            let _ = writeln!(
+                head,
+                "{sign}<text class=\"start\" x=\"{:.1}\" y=\"{}\">{name}</text>",
+                text.0, text.1
+            );
+            if is_beside {
+                line += 20.0;
+                continue;
+            }
             // Letters of this size are about so wide; an escape counts as one.
             let letters =
                 name.split('&').map(|part| part.split(';').next_back().unwrap_or_default().chars().count());

@@ -17,7 +17,7 @@ const PARTS: usize = 24;
 const SHOWN: f64 = 0.998;
 
 /// From what was predicted to what came, and where both are the same.
-pub(crate) fn predicted_vs_actual(predictions: &Predictions) -> Plot {
+pub(super) fn predicted_vs_actual(predictions: &Predictions) -> Plot {
     let points = pairs(predictions, |truth, _| truth);
     let both = shown(&points, 0).into_iter().chain(shown(&points, 1));
     let axis = Axis::of(both, 6);
@@ -30,7 +30,7 @@ pub(crate) fn predicted_vs_actual(predictions: &Predictions) -> Plot {
 }
 
 /// What came minus what was predicted, by what was predicted.
-pub(crate) fn residuals(predictions: &Predictions) -> Plot {
+pub(super) fn residuals(predictions: &Predictions) -> Plot {
     let points = pairs(predictions, |truth, score| truth - score);
     let x = Axis::of(shown(&points, 0), 6);
     let y = Axis::of(shown(&points, 1).into_iter().chain([0.0]), 6);

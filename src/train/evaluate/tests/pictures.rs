@@ -6,7 +6,7 @@ use super::fixture::{cases, classes, numbers, settings};
 use crate::evaluate::card::{Card, Data, Feature, Interface, Lineage, Model, Port, Proof, Usage};
 use crate::evaluate::plot::{self, Plot};
 use crate::evaluate::*;
-use crate::table::{Round, Task};
+use crate::table::Round;
 
 const EVIL: &str = "<script>alert('x')</script> | \"&\" *";
 
@@ -68,16 +68,8 @@ fn evil_card() -> Card {
 
 fn all_plots(predictions: &Predictions) -> Vec<Plot> {
     let evaluation = Evaluation::of(predictions, &[], &settings()).unwrap();
-    let value = |name| evaluation.value(name);
-    let mut plots = match predictions.task() {
-        Task::Regression => vec![plot::predicted_vs_actual(predictions), plot::residuals(predictions)],
-        Task::Binary => vec![
-            plot::roc(predictions, value("auc")),
-            plot::precision_recall(predictions, value("average_precision")),
-            plot::calibration(predictions, value("ece")),
-        ],
-        Task::Multiclass { .. } => Vec::new(),
-    };
+    let labels = vec![EVIL.to_owned(); 9];
+    let mut plots = plot::of(predictions, &labels);
     plots.extend(evaluation.confusion.as_ref().map(plot::confusion));
     plots
 }
@@ -111,6 +103,34 @@ fn plots_hold_no_number_that_is_none_and_every_tag_is_closed() {
             );
         }
         assert!(file.len() < 250_000, "{}: {} bytes", plot.name, file.len());
+    }
+}
+
+/// Each computes them for itself: what is written in a legend is the metric of the table.
+#[test]
+fn numbers_in_legends_are_the_metrics() {
+    for (name, figures) in [
+        (
+            "binary",
+            [
+                ("roc", "area", "auc"),
+                ("precision-recall", "average", "average_precision"),
+                ("calibration", "error", "ece"),
+            ]
+            .as_slice(),
+        ),
+        ("multiclass", &[("roc", "macro average, area", "auc_ovr")]),
+    ] {
+        let case = cases().find(|case| case.raw["task"] == name && case.raw["weight"].is_null()).unwrap();
+        let evaluation = Evaluation::of(&case.predictions, &[], &case.settings).unwrap();
+        let plots = plot::of(&case.predictions, &[]);
+        for (plot, what, metric) in figures {
+            let file = plots.iter().find(|found| found.name == *plot).unwrap().file();
+            let value: f64 =
+                file.split_once(&format!("{what} ")).unwrap().1.split('<').next().unwrap().parse().unwrap();
+            let metric = evaluation.value(metric).unwrap();
+            assert!((value - metric).abs() <= 0.005 * metric, "{plot}: {value} and not {metric}");
+        }
     }
 }
 

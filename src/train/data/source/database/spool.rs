@@ -81,7 +81,7 @@ fn stored(kind: Kind) -> DataType {
 }
 
 fn local(error: impl std::fmt::Display) -> DataError {
-    DataError::unreachable("the copy in data.temp_dir", error)
+    DataError::refused("the copy in data.temp_dir", error)
 }
 
 impl Spool {
@@ -100,7 +100,7 @@ impl Spool {
 
     pub(crate) fn push(&mut self, row: &Row) -> Result<(), DataError> {
         for (at, column) in self.columns.iter_mut().enumerate() {
-            column.push(row, at).map_err(|error| DataError::unreachable("the database", error))?;
+            column.push(row, at).map_err(|error| DataError::unreadable("the database", error))?;
         }
         self.rows += 1;
         if self.rows == BATCH { self.flush() } else { Ok(()) }

@@ -33,9 +33,9 @@ pub(super) struct ToHost {
 /// A connection that nobody else can read.
 pub(super) struct Secret(Box<TlsStream<Socket>>);
 
-/// Why there is none.
+/// Why there is none: in words, or a connection that broke off meanwhile.
 #[derive(Debug)]
-pub(super) struct Refused(String);
+pub(super) struct Refused(String, Option<io::Error>);
 
 // === impl Connector ===
 
@@ -69,9 +69,9 @@ impl TlsConnect<Socket> for ToHost {
     fn connect(self, stream: Socket) -> Self::Future {
         Box::pin(async move {
             let name = ServerName::try_from(self.host.clone())
-                .map_err(|error| Refused(format!("`{}`: {error}", self.host)))?;
+                .map_err(|error| Refused(format!("`{}`: {error}", self.host), None))?;
             let connected = TlsConnector::from(self.config).connect(name, stream).await;
-            connected.map(|stream| Secret(Box::new(stream))).map_err(|error| Refused::new(&error, &self.host))
+            connected.map(|stream| Secret(Box::new(stream))).map_err(|error| Refused::new(error, &self.host))
         })
     }
 }
@@ -79,10 +79,13 @@ impl TlsConnect<Socket> for ToHost {
 // === impl Refused ===
 
 impl Refused {
-    fn new(error: &io::Error, host: &str) -> Self {
-        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-        let Some(Error::InvalidCertificate(fault)) = inner else { return Self(error.to_string()) };
-        Self(match fault {
+    fn new(error: io::Error, host: &str) -> Self {
+        let fault = match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::InvalidCertificate(fault)) => fault,
+            Some(other) => return Self(other.to_string(), None),
+            None => return Self("the connection broke off".to_owned(), Some(error)),
+        };
+        let words = match fault {
             CertificateError::UnknownIssuer => {
                 "the server's certificate was signed by nobody who is trusted here; sslrootcert in the URL names a file with the certificate of who did".to_owned()
             }
@@ -92,7 +95,8 @@ impl Refused {
                 presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
             ),
             fault => format!("the server's certificate: {fault}"),
-        })
+        };
+        Self(words, None)
     }
 }
 
@@ -107,7 +111,11 @@ impl fmt::Display for Refused {
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.1.as_ref().map(|error| error as _)
+    }
+}
 
 // === impl Secret ===
 

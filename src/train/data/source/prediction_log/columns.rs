@@ -11,6 +11,7 @@ use datafusion::arrow::datatypes::{
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::record_batch::RecordBatch;
 
+use super::asked::Asked;
 use super::holds::{Holds, stored};
 use super::lines::nullable;
 use super::place::Segment;
@@ -112,6 +113,7 @@ impl Columns {
         range: &Instants,
         segment: &Segment,
         lines: &RecordBatch,
+        asked: &mut Asked,
         into: &mut Spool,
     ) -> Result<(), DataError> {
         let broken = |reason: String| DataError::unreadable(&segment.key, reason);
@@ -122,6 +124,7 @@ impl Columns {
         let keep: BooleanArray =
             outcome.iter().zip(t).map(|(outcome, at)| Some(outcome == Some("ok") && within(at))).collect();
         let lines = filter_record_batch(lines, &keep).map_err(failed)?;
+        texts(&lines, "key").iter().flatten().for_each(|key| asked.add(key));
         let whole =
             |name: &str| lines.column_by_name(name).map(|column| column.as_primitive::<Int64Type>().clone());
         let (Some(first), Some(rows)) = (whole("row"), whole("rows")) else { return Ok(()) };
@@ -186,21 +189,44 @@ pub(super) fn outcome_lines() -> SchemaRef {
     nullable(vec![
         ("key", DataType::Utf8),
         ("row", DataType::Int64),
-        ("t", moment()),
         ("actual", DataType::Float64),
         ("class", DataType::Utf8),
         ("model", DataType::Utf8),
     ])
 }
 
-/// The actuals that are or may be of a model.
-pub(super) fn actuals(model: &str, lines: &RecordBatch, into: &mut Spool) -> Result<(), DataError> {
+/// What is read of a line of another model's.
+pub(super) fn other_lines() -> SchemaRef {
+    nullable(vec![("key", DataType::Utf8), ("t", moment()), ("outcome", DataType::Utf8)])
+}
+
+/// Requests of another model with an id that was given to this one too.
+pub(super) fn others(asked: &Asked, lines: &RecordBatch, into: &mut Spool) -> Result<(), DataError> {
+    let failed = |error: ArrowError| DataError::unreadable("the prediction log", error);
+    let (keys, outcomes) = (texts(lines, "key"), texts(lines, "outcome"));
+    let shared = |(key, outcome): (Option<&str>, Option<&str>)| {
+        Some(outcome == Some("ok") && key.is_some_and(|key| asked.has(key)))
+    };
+    let keep: BooleanArray = keys.iter().zip(outcomes).map(shared).collect();
+    let lines = filter_record_batch(lines, &keep).map_err(failed)?;
+    into.push(lines.columns()[..2].to_vec())
+}
+
+/// The actuals of what was asked that are or may be of a model. Whether some name none.
+pub(super) fn actuals(
+    model: &str,
+    asked: &Asked,
+    lines: &RecordBatch,
+    into: &mut Spool,
+) -> Result<bool, DataError> {
     let failed = |error: ArrowError| DataError::unreadable("outcomes", error);
     let (keys, models) = (texts(lines, "key"), texts(lines, "model"));
-    let known = |at: usize| !lines.column(3).is_null(at) || !lines.column(4).is_null(at);
+    let known = |at: usize| !lines.column(2).is_null(at) || !lines.column(3).is_null(at);
+    let own = |at: usize| models.is_null(at) || models.value(at) == model;
     let keep: BooleanArray = (0..lines.num_rows())
-        .map(|at| Some(!keys.is_null(at) && known(at) && (models.is_null(at) || models.value(at) == model)))
+        .map(|at| Some(!keys.is_null(at) && known(at) && own(at) && asked.has(keys.value(at))))
         .collect();
     let lines = filter_record_batch(lines, &keep).map_err(failed)?;
-    into.push(lines.columns()[..5].to_vec())
+    into.push(lines.columns()[..5].to_vec())?;
+    Ok(lines.column(4).null_count() > 0)
 }

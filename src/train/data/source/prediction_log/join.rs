@@ -1,5 +1,5 @@
-//! Predictions and what was true of them, side by side: of the same request and row the last of either counts. Both are
-//! sorted, which needs no more memory than it is given, and merged.
+//! Predictions and what was true of them, side by side: of the same request and row the last prediction counts by its
+//! time, and the actual that arrived last. Both are sorted, which needs no more memory than it is given, and merged.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{ExprFunctionExt, lit};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, lit};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::joins::SortMergeJoinExec;
@@ -21,7 +21,7 @@ use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionContext, ident};
 use futures_util::StreamExt;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use super::columns::Columns;
 use super::lines::nullable;
@@ -50,19 +50,7 @@ pub(super) fn join(
     temp: &Path,
 ) -> Result<u64, DataError> {
     let failed = |error: DataFusionError| failed(error, config.memory_limit);
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| DataError::unreachable("data.temp_dir", error))?;
-    let context = session::open(config.memory_limit, temp)?;
-    {
-        let state = context.state_ref();
-        let mut state = state.write();
-        // Three sorts share the memory.
-        let merge = state.config().options().execution.sort_spill_reservation_bytes / 4;
-        let config = state.config().clone().with_batch_size(BATCH).with_sort_spill_reservation_bytes(merge);
-        *state.config_mut() = config;
-    }
+    let (runtime, context) = open(config, temp)?;
     runtime.block_on(async {
         let mut stream = joined(&context, predictions, outcomes).await.map_err(failed)?;
         let mut rows = Rows { config, columns, named: None, spool: None };
@@ -73,27 +61,54 @@ pub(super) fn join(
     })
 }
 
-/// Merges by hand: DataFusion would make a table of hashes, which has to fit into memory.
+/// What joins within the memory that is allowed.
+pub(super) fn open(config: &DataConfig, temp: &Path) -> Result<(Runtime, SessionContext), DataError> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| DataError::of_io("data.temp_dir", &error))?;
+    let context = session::open(config.memory_limit, temp)?;
+    {
+        let state = context.state_ref();
+        let mut state = state.write();
+        // Three sorts share the memory.
+        let merge = state.config().options().execution.sort_spill_reservation_bytes / 4;
+        let config = state.config().clone().with_batch_size(BATCH).with_sort_spill_reservation_bytes(merge);
+        *state.config_mut() = config;
+    }
+    Ok((runtime, context))
+}
+
+/// Merges what is sorted, by hand: DataFusion would make a table of hashes, which has to fit into memory.
+pub(super) fn merge(
+    left: Arc<dyn ExecutionPlan>,
+    right: Arc<dyn ExecutionPlan>,
+    on: &[(&str, &str)],
+    kind: JoinType,
+) -> Result<SortMergeJoinExec, DataFusionError> {
+    let pairs = on
+        .iter()
+        .map(|(a, b)| Ok((col(a, &left.schema())?, col(b, &right.schema())?)))
+        .collect::<Result<Vec<_>, DataFusionError>>()?;
+    let equal = NullEquality::NullEqualsNothing;
+    SortMergeJoinExec::try_new(left, right, pairs, None, kind, vec![ORDER; on.len()], equal)
+}
+
 async fn joined(
     context: &SessionContext,
     predictions: &Path,
     outcomes: &Path,
 ) -> Result<SendableRecordBatchStream, DataFusionError> {
-    let predicted = latest(context, predictions).await?.create_physical_plan().await?;
-    let known = latest(context, outcomes).await?.select(vec![
+    let predicted = latest(context, predictions, &["t", "seq"]).await?.create_physical_plan().await?;
+    // Their own time is what a client says: a correction may name that of the event.
+    let known = latest(context, outcomes, &["seq"]).await?.select(vec![
         ident("key").alias("known_key"),
         ident("row").alias("known_row"),
         ident("actual"),
         ident("class"),
     ])?;
     let known = known.create_physical_plan().await?;
-    let on = [("key", "known_key"), ("row", "known_row")]
-        .map(|(left, right)| Ok((col(left, &predicted.schema())?, col(right, &known.schema())?)))
-        .into_iter()
-        .collect::<Result<Vec<_>, DataFusionError>>()?;
-    let equal = NullEquality::NullEqualsNothing;
-    let merged =
-        SortMergeJoinExec::try_new(predicted, known, on, None, JoinType::Inner, vec![ORDER; 2], equal)?;
+    let merged = merge(predicted, known, &[("key", "known_key"), ("row", "known_row")], JoinType::Inner)?;
     let order = ["t", "seq"]
         .map(|name| Ok(PhysicalSortExpr::new(col(name, &merged.schema())?, ORDER)))
         .into_iter()
@@ -105,18 +120,23 @@ async fn joined(
     execute_stream(plan, context.task_ctx())
 }
 
-/// Of the rows with a key and row the last: corrections, and requests that were made again.
-async fn latest(context: &SessionContext, path: &Path) -> Result<DataFrame, DataFusionError> {
-    let path = path.to_str().unwrap_or_default();
-    let last = row_number()
-        .partition_by(vec![ident("key"), ident("row")])
-        .order_by(["t", "seq"].map(|name| ident(name).sort(false, false)).to_vec())
-        .build()?
-        .alias("nth");
-    let rows = context.read_parquet(path, ParquetReadOptions::default()).await?;
-    let rows = rows.window(vec![last])?.filter(ident("nth").eq(lit(1_u64)))?;
+/// Of the rows with a key and row the last in some order: corrections, and requests that were made again.
+async fn latest(context: &SessionContext, path: &Path, order: &[&str]) -> Result<DataFrame, DataFusionError> {
+    let rows = read(context, path).await?.window(vec![nth_last(&["key", "row"], order)?])?;
+    let rows = rows.filter(ident("nth").eq(lit(1_u64)))?;
     // As the window has them.
     rows.sort(["key", "row"].map(|name| ident(name).sort(true, false)).to_vec())
+}
+
+pub(super) async fn read(context: &SessionContext, path: &Path) -> Result<DataFrame, DataFusionError> {
+    context.read_parquet(path.to_str().unwrap_or_default(), ParquetReadOptions::default()).await
+}
+
+/// Of rows that are equal in `by` the number of each as `nth`, the last one's 1.
+pub(super) fn nth_last(by: &[&str], order: &[&str]) -> Result<Expr, DataFusionError> {
+    let names = |names: &[&str]| names.iter().map(|name| ident(*name)).collect::<Vec<_>>();
+    let order = names(order).into_iter().map(|column| column.sort(false, false)).collect();
+    Ok(row_number().partition_by(names(by)).order_by(order).build()?.alias("nth"))
 }
 
 /// The file of rows. Whether its target is a number or a name is known from its first row on.
@@ -193,6 +213,6 @@ fn time(numbers: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     cast(&cast(numbers, &DataType::Int64)?, &seconds())
 }
 
-fn local(error: ArrowError) -> DataError {
+pub(super) fn local(error: ArrowError) -> DataError {
     DataError::unreadable("the prediction log", error)
 }

@@ -137,12 +137,12 @@ pub(super) fn read(segment: &Segment, schema: &SchemaRef, each: &mut Each<'_>) -
 }
 
 fn parquet(segment: &Segment) -> Result<ParquetRecordBatchReaderBuilder<File>, DataError> {
-    let file = File::open(&segment.path).map_err(|error| DataError::unreachable(&segment.key, error))?;
+    let file = File::open(&segment.path).map_err(|error| DataError::of_io(&segment.key, &error))?;
     ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| DataError::unreadable(&segment.key, error))
 }
 
 fn lines(segment: &Segment) -> Result<Lines, DataError> {
-    let file = File::open(&segment.path).map_err(|error| DataError::unreachable(&segment.key, error))?;
+    let file = File::open(&segment.path).map_err(|error| DataError::of_io(&segment.key, &error))?;
     let decoder = StreamingDecoder::new(BufReader::new(file));
     Ok(BufReader::new(decoder.map_err(|error| DataError::unreadable(&segment.key, error))?))
 }

@@ -1,5 +1,6 @@
 //! Where segments are: a folder or a bucket. Those of a bucket are copied first, for they are read twice.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use sidegate::registry::layout;
@@ -22,13 +23,29 @@ pub(super) struct Segment {
     copied: bool,
 }
 
-/// The segments that are read, in the order of their names.
+/// A log, and the segments of it that are read, in the order of their names.
 pub(super) struct Place {
     pub(super) model: String,
     pub(super) predictions: Vec<Segment>,
     pub(super) outcomes: Vec<Segment>,
     /// For lineage.
     pub(super) origin: String,
+    log: Log,
+    /// The days of the predictions.
+    days: Instants,
+}
+
+/// Where segments are.
+struct Log {
+    url: String,
+    store: Box<dyn Store>,
+    /// The folder that it is; none of a bucket.
+    root: Option<PathBuf>,
+    /// What keys begin with in a bucket.
+    prefix: String,
+    /// Where copies go.
+    temp: PathBuf,
+    copies: Cell<usize>,
 }
 
 impl Segment {
@@ -46,21 +63,20 @@ impl Segment {
     }
 }
 
-/// The segments of the model of `config`, with all outcomes: an actual may come days after its prediction.
+/// The segments of the model of `config`, with the outcomes since: an actual may come days after its prediction.
 pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Result<Place, DataError> {
     let url = config.path.as_deref().unwrap_or_default();
     let model = config.model.clone().unwrap_or_default();
-    let failed = |error: &dyn std::fmt::Display| DataError::unreachable(url, error);
     let (store, root, prefix): (Box<dyn Store>, Option<PathBuf>, String) = match url.strip_prefix("s3://") {
         Some(rest) => {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            let store = (access.bucket)(bucket).map_err(|error| failed(&error))?;
+            let store = (access.bucket)(bucket).map_err(|error| DataError::refused(url, error))?;
             (store, None, prefix.trim_matches('/').to_owned())
         }
         None => {
             let root = local(url);
             if !root.is_dir() {
-                return Err(DataError::unreachable(
+                return Err(DataError::refused(
                     url,
                     "it is no folder; data.path is prediction_log.url of the gateway",
                 ));
@@ -68,14 +84,9 @@ pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Res
             (Box::new(Folder::new(&root)), Some(root), String::new())
         }
     };
-    let below = |part: &str| if prefix.is_empty() { part.to_owned() } else { format!("{prefix}/{part}") };
-    let of = |part: String| -> Result<Vec<String>, DataError> {
-        let mut keys = store.keys(&below(part.trim_end_matches('/'))).map_err(|error| failed(&error))?;
-        keys.retain(|key| key.ends_with(".ndjson.zst") || key.ends_with(".parquet"));
-        keys.sort();
-        Ok(keys)
-    };
-    let mut predictions = of(layout::logged_predictions(&model, "", ""))?;
+    let copies = Cell::new(0);
+    let log = Log { url: url.to_owned(), store, root, prefix, temp: temp.to_owned(), copies };
+    let mut predictions = log.keys(&layout::logged_predictions(&model, "", ""))?;
     if predictions.is_empty() {
         return Err(DataError::unreadable(
             url,
@@ -91,23 +102,55 @@ pub(super) fn find(config: &DataConfig, access: &Access<'_>, temp: &Path) -> Res
             return Err(DataError::empty(config.date_range.as_ref()));
         }
     }
-    let outcomes = of(layout::logged_outcomes("", ""))?;
-    let mut copies = 0;
-    let mut segments = |keys: Vec<String>| {
-        let segment = |key: String| match &root {
+    let days = || predictions.iter().filter_map(|key| day(key));
+    let days = Instants { start: days().min(), end: days().max().map(|last| last + DAY) };
+    let mut outcomes = log.keys(&layout::logged_outcomes("", ""))?;
+    // What was true is known after it was predicted.
+    outcomes.retain(|key| may_be_within(key, Instants { end: None, ..days }));
+    let (predictions, outcomes) = (log.segments(predictions)?, log.segments(outcomes)?);
+    let origin = format!("{}/{}", url.trim_end_matches('/'), layout::logged_predictions(&model, "", ""));
+    let origin = origin.trim_end_matches('/').to_owned();
+    Ok(Place { predictions, outcomes, origin, model, log, days })
+}
+
+impl Place {
+    /// Predictions of the other models, of the same days.
+    pub(super) fn others(&self) -> Result<Vec<Segment>, DataError> {
+        let own = self.log.below(&layout::logged_predictions(&self.model, "", ""));
+        let own = own.trim_end_matches('/').to_owned() + "/";
+        let mut keys = self.log.keys(layout::LOGGED_PREDICTIONS)?;
+        keys.retain(|key| !key.starts_with(&own) && may_be_within(key, self.days));
+        self.log.segments(keys)
+    }
+}
+
+impl Log {
+    fn below(&self, part: &str) -> String {
+        if self.prefix.is_empty() { part.to_owned() } else { format!("{}/{part}", self.prefix) }
+    }
+
+    /// Keys of segments below a part of the log.
+    fn keys(&self, part: &str) -> Result<Vec<String>, DataError> {
+        let keys = self.store.keys(&self.below(part.trim_end_matches('/')));
+        let mut keys = keys.map_err(|error| DataError::of_store(&self.url, &error))?;
+        keys.retain(|key| key.ends_with(".ndjson.zst") || key.ends_with(".parquet"));
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Brings segments within reach.
+    fn segments(&self, keys: Vec<String>) -> Result<Vec<Segment>, DataError> {
+        let segment = |key: String| match &self.root {
             Some(root) => Ok(Segment { path: root.join(&key), key, copied: false }),
             None => {
-                let path = temp.join(format!("segment-{copies:08}"));
-                copies += 1;
-                bucket::copy(store.as_ref(), &key, &path).map_err(|error| failed(&error))?;
+                let number = self.copies.replace(self.copies.get() + 1);
+                let path = self.temp.join(format!("segment-{number:08}"));
+                bucket::copy(self.store.as_ref(), &self.url, &key, &path)?;
                 Ok(Segment { key, path, copied: true })
             }
         };
-        keys.into_iter().map(segment).collect::<Result<Vec<_>, DataError>>()
-    };
-    let (predictions, outcomes) = (segments(predictions)?, segments(outcomes)?);
-    let origin = format!("{}/{}", url.trim_end_matches('/'), layout::logged_predictions(&model, "", ""));
-    Ok(Place { predictions, outcomes, origin: origin.trim_end_matches('/').to_owned(), model })
+        keys.into_iter().map(segment).collect()
+    }
 }
 
 fn local(url: &str) -> PathBuf {
@@ -118,8 +161,12 @@ fn local(url: &str) -> PathBuf {
 /// Whether a segment can hold anything of a range. Its day is that of its first line; others may have come a day before
 /// or after.
 fn may_be_within(key: &str, range: Instants) -> bool {
-    let day = key.rsplit('/').nth(1).and_then(parse_instant);
-    day.is_none_or(|day| {
+    day(key).is_none_or(|day| {
         range.start.is_none_or(|start| day + 2 * DAY > start) && range.end.is_none_or(|end| day - DAY < end)
     })
+}
+
+/// The day of a segment.
+fn day(key: &str) -> Option<i64> {
+    key.rsplit('/').nth(1).and_then(parse_instant)
 }

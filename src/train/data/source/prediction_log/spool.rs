@@ -40,20 +40,25 @@ pub(super) fn predictions(columns: &Columns) -> SchemaRef {
     nullable(all)
 }
 
-/// Rows of actuals, without their places.
+/// Rows of actuals, without their places: these are the order in which they arrived.
 pub(super) fn outcomes() -> SchemaRef {
     nullable(vec![
         ("key", DataType::Utf8),
         ("row", DataType::Int64),
-        ("t", moment()),
         ("actual", DataType::Float64),
         ("class", DataType::Utf8),
+        ("model", DataType::Utf8),
         ("seq", DataType::Int64),
     ])
 }
 
+/// Requests of other models, without their places.
+pub(super) fn others() -> SchemaRef {
+    nullable(vec![("key", DataType::Utf8), ("t", moment()), ("seq", DataType::Int64)])
+}
+
 fn local(error: impl std::fmt::Display) -> DataError {
-    DataError::unreachable("the copy in data.temp_dir", error)
+    DataError::refused("the copy in data.temp_dir", error)
 }
 
 impl Spool {
