@@ -28,11 +28,19 @@ FULL = LEAST | {
 }
 # Some of the locals that follow from a change.
 FOLLOWS = [
-    ({"champion_version": 9}, {"versions": ["8", "9"], "routing": []}),
-    ({"variants": {"champion": {"version": 7}}}, {"versions": ["7"], "routing": ["ALL_AT_ONCE"]}),
-    ({"variants": {"champion": {"version": 7, "instances": 2}}, "champion_version": 9}, {"versions": ["9"], "routing": ["CANARY"]}),
-    ({"variants": {"champion": {"version": 7, "instances": 2}}, "shadow": {"version": 8}}, {"routing": []}),
-    ({"variants": {}}, {"versions": [], "routing": []}),
+    ({"champion_version": 9}, {"versions": {"8": "model.onnx", "9": "model.onnx"}, "routing": []}),
+    ({"variants": {"champion": {"version": 7}}}, {"versions": {"7": "model.onnx"}, "routing": ["ALL_AT_ONCE"]}),
+    (
+        {"variants": {"champion": {"version": 7, "instances": 2}}, "champion_version": 9, "champion_file": "model.ubj"},
+        {"versions": {"9": "model.ubj"}, "routing": ["CANARY"]},
+    ),
+    (
+        {"variants": {"champion": {"version": 7, "file": "model.txt"}}, "shadow": {"version": 8, "file": "model.json"}},
+        {"versions": {"7": "model.txt", "8": "model.json"}, "routing": []},
+    ),
+    ({"variants": {"champion": {"version": 7, "file": "model.txt"}}, "champion_version": 9}, {"versions": {"9": "model.txt"}}),
+    ({"variants": {}}, {"versions": {}, "routing": []}),
+    ({"variants": {"a": {"version": 7, "instance_type": "ml.m5d.large"}}, "encrypt_endpoint_volumes": False}, {"endpoint": 1}),
 ]
 # Each must be refused by the condition of the variable that it changes.
 REFUSED = [
@@ -43,6 +51,12 @@ REFUSED = [
     {"champion_version": 1.5},
     {"champion_version": 9, "variants": {"a": {"version": 7}}},
     {"model_name": None},
+    {"variants": {"a": {"version": 7, "file": "card.json"}}},
+    {"variants": {"a": {"version": 7}, "b": {"version": 7, "file": "model.ubj"}}},
+    {"champion_version": 9, "champion_file": "card.json"},
+    {"champion_file": "model.ubj"},
+    {"variants": {"a": {"version": 7}}, "shadow": {"version": 8, "file": "model.bin"}},
+    *({"variants": {"a": {"version": 7, "instance_type": f"ml.{kind}.xlarge"}}} for kind in ("m5d", "m6gd", "g4dn", "g5", "p4de")),
     {"shadow": {"version": 9}},
     {"gateway_service_accounts": ["*:*"]},
     {"github_repository": "acme/*"},

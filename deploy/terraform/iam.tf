@@ -226,6 +226,24 @@ data "aws_iam_policy_document" "sagemaker" {
   # checkov:skip=CKV_AWS_111:As above
   source_policy_documents = [data.aws_iam_policy_document.read.json]
 
+  # SageMaker hands the key on to the volumes of the instances.
+  statement {
+    sid       = "GrantTheVolumes"
+    actions   = ["kms:CreateGrant"]
+    resources = [aws_kms_key.this.arn]
+    condition {
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
+    }
+  }
+
+  statement {
+    sid       = "KnowTheKey"
+    actions   = ["kms:DescribeKey"]
+    resources = [aws_kms_key.this.arn]
+  }
+
   statement {
     sid       = "PullTheImage"
     actions   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]

@@ -41,7 +41,7 @@ REGISTRY = "s3://models/prod"
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """penguins with 1 archived, 2 in Production and 3 in Staging; wine held at 1, with a 2 beside it."""
+    """penguins with 1 archived, 2 in Production and 3 in Staging; wine held at 1, with a 2 beside it; boosters in every form."""
     folder = tmp_path_factory.mktemp("registry")
     models = copy_models(folder / "models", "penguins", "wine", "flight-delay")
     place = ("--registry", models)
@@ -51,6 +51,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     run(folder, "registry", "promote", "penguins", "3", "--stage", "Staging", *place)
     run(folder, "registry", "register", "wine", models / "wine/1/model.onnx", *place)
     run(folder, "registry", "hold", "wine", "--why", "an audit", *place)
+    for booster in ("xgb-stump.ubj", "xgb-dart-classes.json", "lgb-binary.txt"):
+        file = ROOT / "tests/fixtures/boosters" / booster
+        run(folder, "registry", "register", f"booster-{file.suffix[1:]}", file, *place)
     return models
 
 
@@ -182,12 +185,21 @@ def terraform(file: str) -> str:
     return (ROOT / "deploy/terraform" / file).read_text()
 
 
-def test_a_container_gets_what_terraform_gives_it(aws: dict[str, str]) -> None:
-    requests = json.loads(deploy(aws, "penguins", *SAGEMAKER))
-    container = requests["create-model-2.json"]["PrimaryContainer"]
-    for name, value in container["Environment"].items():
-        assert re.search(rf'{name} += "{re.escape(value)}"', terraform("sagemaker.tf")), name
-    assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == "s3://models/prod/penguins/2/"
+@pytest.mark.parametrize(
+    ("model", "version", "file"),
+    [("penguins", 2, "model.onnx"), *((f"booster-{end}", 1, f"model.{end}") for end in ("ubj", "json", "txt"))],
+)
+def test_a_container_gets_what_terraform_gives_it(aws: dict[str, str], model: str, version: int, file: str) -> None:
+    requests = json.loads(deploy(aws, model, *SAGEMAKER))
+    container = requests[f"create-model-{version}.json"]["PrimaryContainer"]
+    # A version's file is what `variants` says of it, of those that may be said.
+    assert f'"{file}"' in terraform("variables.tf")
+    given = re.findall(r'(SIDEGATE_\w+) += "(.*)"', terraform("sagemaker.tf"))
+    assert container["Environment"] == {name: value.replace("${each.value}", file) for name, value in given}
+    assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == f"s3://models/prod/{model}/{version}/"
+
+
+def test_a_function_gets_what_terraform_gives_it(aws: dict[str, str]) -> None:
     function = json.loads(deploy(aws, "penguins", *LAMBDA))["create-function.json"]
     asked = re.findall(r"(SIDEGATE_\w+) +=", terraform("lambda.tf"))
     assert set(function["Environment"]["Variables"]) == set(asked)
