@@ -25,7 +25,7 @@ import manifests
 from compose import Compose, weed
 from container import isolate_network
 from image import Image
-from kubelet import POD_IP, Cluster, Pod, Unhealthy
+from kubelet import POD_IP, Cluster, Pod, Unhealthy, quantity
 from sidegate import MODELS, ROOT, binary
 
 pytestmark = pytest.mark.deploy
@@ -449,6 +449,16 @@ def filer(method: str, key: str, body: str | None = None) -> tuple[int, bytes]:
 
 
 # === the compose example ===
+
+
+def test_what_compose_keeps_in_memory_fits_into_it() -> None:
+    """Files of a tmpfs count as their container's memory: with 256 MiB of them in 128 it is killed, not evicted."""
+    told = json.loads((MANIFESTS / "compose.json").read_text())
+    options = {name: volume.get("driver_opts", {}) for name, volume in told["volumes"].items()}
+    sizes = {n: quantity(re.search(r"size=(\d+)m", o["o"])[1] + "Mi") for n, o in options.items() if o.get("type") == "tmpfs"}
+    for name, service in told["services"].items():
+        held = sum(sizes.get(mount["source"], 0) for mount in service.get("volumes", []))
+        assert held < int(service.get("mem_limit", 2**63)) / 4, f"{name}: {held} bytes of {service['mem_limit']}"
 
 
 @pytest.mark.skipif(not weed(), reason="SIDEGATE_TEST_WEED names no SeaweedFS: the compose example is NOT run")
