@@ -290,6 +290,41 @@ def test_a_program_that_is_missing_or_fails_is_told(aws: dict[str, str], folder:
     assert f"file://{folder}/out/create-model-2.json` failed: " in said
 
 
+# Stands in for a cluster's: takes what `kubectl apply --filename FILE` takes, and says what that says.
+KUBECTL = """#!{python}
+import json, pathlib, sys
+log = pathlib.Path({log!r})
+if sys.argv[1:-1] != ["apply", "--filename"]:
+    sys.exit(f"error: unknown command {{sys.argv[1:]}}")
+one = json.loads(pathlib.Path(sys.argv[-1]).read_text())
+if one["kind"] == {refused!r}:
+    sys.exit("Error from server (Forbidden): it may not be")
+log.open("a").write(sys.argv[-1] + "\\n")
+print(one["kind"].lower() + "/" + one["metadata"]["name"] + " created")
+"""
+APPLIED = ["service-account", "deployment", "service", "disruption-budget"]
+
+
+@pytest.mark.parametrize(("refused", "code", "reached"), [("", 0, 4), ("Service", 1, 2)])
+def test_kubectl_is_given_one_manifest_after_the_other(
+    aws: dict[str, str], folder: pathlib.Path, refused: str, code: int, reached: int
+) -> None:
+    program, log, out = folder / "bin/kubectl", folder / "log", folder / "out"
+    program.parent.mkdir()
+    program.write_text(KUBECTL.format(python=sys.executable, log=str(log), refused=refused))
+    program.chmod(0o755)
+    kubernetes = ("--target", "kubernetes", "--image", IMAGE, "--apply", "--out", out)
+    said = deploy({**aws, "PATH": str(program.parent)}, "penguins", *kubernetes, code=code)
+    files = [f"{out}/{name}.json" for name in APPLIED]
+    assert log.read_text().splitlines() == files[:reached]
+    if code:
+        # What is left is left to somebody who reads why.
+        assert f"`kubectl apply --filename {files[reached]}` failed: Error from server (Forbidden)" in said
+    else:
+        assert "deployment/penguins created" in said and said.strip().endswith("kubectl rollout status deployment/penguins")
+        assert json.loads((out / "deployment.json").read_text())["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
+
+
 def test_manifests_are_valid_and_their_container_is_the_sidecars(aws: dict[str, str], folder: pathlib.Path) -> None:
     deploy(aws, "penguins", "--target", "kubernetes", "--instances", "2", "--out", folder)
     manifests = {file.name: json.loads(file.read_text()) for file in folder.glob("*.json")}
