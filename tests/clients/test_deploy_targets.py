@@ -19,6 +19,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from botocore.validate import ParamValidator
+from moto.core.config import default_user_config
 from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
@@ -71,6 +72,8 @@ def aws(registry: pathlib.Path) -> Iterator[dict[str, str]]:
     """A server with AWS's interfaces, empty but for the bucket and a role; the variables that lead there."""
     if not hasattr(SageMakerResponse, "update_endpoint"):
         SageMakerResponse.update_endpoint = update_endpoint
+    # Functions answer, and nothing runs in them.
+    default_user_config["lambda"] = {"use_docker": False}
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -244,6 +247,47 @@ def test_the_cli_makes_a_function_and_changes_it(aws: dict[str, str]) -> None:
     said = deploy(aws, "penguins", *LAMBDA, "--memory", "1024", "--apply")
     assert "create-function" not in said
     assert functions.get_function_configuration(FunctionName="penguins")["MemorySize"] == 1024
+
+
+# Stands in for Docker: there is a digest of what was pushed.
+DOCKER = """#!/bin/sh
+case $1 in
+    login) cat >/dev/null && echo "$@" >>"$LOG" ;;
+    build | push) echo "$@" >>"$LOG" ;;
+    inspect) echo "${4%:*}@sha256:DIGEST" ;;
+    *) echo "unknown command $1" >&2 && exit 1 ;;
+esac
+""".replace("DIGEST", "a" * 64)
+
+
+def documented(*sections: str) -> str:
+    """The commands of sections of docs/deploy.md."""
+    parts = dict(part.split("\n", 1) for part in (ROOT / "docs/deploy.md").read_text().split("\n## ")[1:])
+    return "\n".join(block for name in sections for block in re.findall(r"```sh\n(.*?)```", parts[name], re.S))
+
+
+def test_what_is_written_for_aws_is_right_to_its_last_line(aws: dict[str, str], folder: pathlib.Path) -> None:
+    """Typed as it stands there, from a bucket to answers, which are moto's: its endpoints say `body`, its functions echo."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "docker").write_text(DOCKER)
+    (programs / "docker").chmod(0o755)
+    for name in ("sidegate", "sidegate-train"):
+        (programs / name).symlink_to(binary().with_name(name))
+    path = os.pathsep.join([str(programs), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**environment(), **aws, "PATH": path, "LOG": str(folder / "log"), "AWS_PAGER": ""}
+    # Version 1 of the CLI, which PyPI has, takes texts as they are.
+    here = {"/dev/stdout": "/dev/stderr", "--out deploy-penguins": f"--out {folder}/out", "--cli-binary-format raw-in-base64-out": ""}
+    commands = documented("AWS, for SageMaker and Lambda", "SageMaker", "Lambda")
+    for text, replaced in here.items():
+        commands = commands.replace(text, replaced)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.startswith('body[{"island": "Biscoe"'), done.stderr
+    assert [line.split()[0] for line in (folder / "log").read_text().splitlines()] == ["login", "build", "push"]
 
 
 @pytest.mark.parametrize(
