@@ -45,7 +45,8 @@ packages. The first run takes a while to compile; later ones use target/ and the
   mlserver     variants of experiments that a real MLServer answers, which goes and comes back
   deploy_targets
                what \`sidegate-train deploy\` writes: by AWS's service models, sent by its CLI to a
-               server that takes it (moto), manifests by the schemas of Kubernetes
+               server that takes it (moto), manifests by the schemas of Kubernetes; docs/deploy.md for AWS typed to its
+               last line; the roles of deploy/terraform before what the programs ask of a bucket
   deploy       deploy/ rendered by helm, kubectl and docker-compose and checked
                (scripts/check-deploy.sh), AWS's part as far as it can be without an account
                (scripts/check-terraform.sh), the pipeline of models from raw rows to a smoke test on a bucket

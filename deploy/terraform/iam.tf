@@ -41,11 +41,10 @@ data "aws_iam_policy_document" "write" {
   }
 
   statement {
-    sid     = "DeleteProbesLocksAndWhatIsOld"
+    sid     = "DeleteProbesAndWhatIsOld"
     actions = ["s3:DeleteObject"]
     resources = [
       "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_probe/*",
-      "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_locks/*",
       "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_drift/*", # windows of pods that are gone
     ]
   }
