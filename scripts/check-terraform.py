@@ -6,8 +6,8 @@
 The provider's schema is read out of the package that the CDK for Terraform makes from it: every argument and block of
 every aws_ resource is known to it, is a block where it is written as one, and none that is required is missing. Variables,
 locals, resources and attributes that are named exist. Then: no action is `*`, and `*` is a resource only in the statements
-of WILD; no account is written down; nothing that is current in the bucket of models is archived or expires. Needs
-python-hcl2.
+of WILD; no account is written down; nothing that is current in the bucket of models is archived or expires; SageMaker may
+hand on the key that it is to encrypt volumes by. Needs python-hcl2.
 """
 
 import re
@@ -26,6 +26,7 @@ WILD = {"TheAccountsOwnPoliciesDecide", "LogsOfThisProject", "AlarmsToTheTopic",
 ARCHIVES = {"GLACIER", "DEEP_ARCHIVE"}
 
 ENTRY = re.compile(r'(\w+): \{\s+value: .*?,\s+isBlock: (true|false),\s+type: "\w+",\s+storageClassType: "(\w+)"', re.S)
+KEY = re.compile(r"aws_kms_key\.\w+\.arn")
 FACTS = re.compile(r"// (\w+) - computed: (\w+), optional: (\w+), required: (\w+)")
 
 
@@ -181,6 +182,32 @@ class Checker:
             for account in re.findall(r"\b\d{12}\b", text):
                 self.fault(file, f"the account {account} is written down")
 
+    def volumes(self):
+        """Where a configuration of an endpoint has a key, the role of its models may grant it: else no instance starts."""
+        keys = {key for text in self.bodies("aws_sagemaker_endpoint_configuration", "kms_key_arn") for key in KEY.findall(text)}
+        for role in self.bodies("aws_sagemaker_model", "execution_role_arn"):
+            [role] = re.findall(r"aws_iam_role\.(\w+)", role)
+            inline = [body["policy"] for _, _, _, body in self.named("aws_iam_role_policy") if f"aws_iam_role.{role}." in body["role"]]
+            documents = re.findall(r"data\.aws_iam_policy_document\.(\w+)", " ".join(inline))
+            for key in sorted(keys):
+                if not any(self.grants(document, key) for document in documents):
+                    self.fault("iam.tf", f"role {role} may not `kms:CreateGrant` {key}, which encrypts volumes of its endpoint")
+
+    def grants(self, document, key):
+        """Whether a document lets a key be granted, and for services of AWS alone."""
+        for _, _, name, body in self.named("aws_iam_policy_document", "data"):
+            for statement in dict(blocks(body)).get("statement", []) if name == document else []:
+                bound = [plain(one["variable"]) for one in statement.get("condition", [])]
+                if '"kms:CreateGrant"' in statement["actions"] and key in str(statement["resources"]):
+                    return bound == ["kms:GrantIsForAWSResource"]
+        return False
+
+    def named(self, kind, section="resource"):
+        return [thing for thing in self.things(section) if thing[1] == kind]
+
+    def bodies(self, kind, argument):
+        return [str(body[argument]) for _, _, _, body in self.named(kind) if argument in body]
+
     def lifecycle(self):
         """A version that serves must be there, and at hand: the only rule that may end what is current is the log's."""
         for file, kind, name, body in self.things("resource"):
@@ -203,6 +230,7 @@ def main():
         checker.schema()
         checker.references()
         checker.policies()
+        checker.volumes()
         checker.lifecycle()
         faults += checker.faults
         print(f"{folder.name}: {checker.blocks} blocks against the schema of the provider")

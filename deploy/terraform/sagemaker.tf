@@ -3,8 +3,11 @@
 # Whoever has sidecars needs none of this: there a promotion in the registry is the deployment.
 
 locals {
-  # A release moves the variant `champion` to another version, and nothing else of it.
-  variants = { for name, variant in var.variants : name => merge(variant, name == "champion" && var.champion_version != null ? { version = var.champion_version } : {}) }
+  # A release moves the variant `champion` to another version with its file, and nothing else of it.
+  variants = { for name, variant in var.variants : name => merge(variant, {
+    version = name == "champion" ? coalesce(var.champion_version, variant.version) : variant.version
+    file    = name == "champion" ? coalesce(var.champion_file, variant.file) : variant.file
+  }) }
   endpoint = length(local.variants) > 0 ? 1 : 0
 
   # What an alarm takes back: one variant without a shadow. SageMaker wants a canary to be no more than half of the instances,
@@ -12,15 +15,16 @@ locals {
   guarded = length(local.variants) == 1 && var.shadow == null ? values(local.variants) : []
   routing = [for variant in local.guarded : variant.instances >= 2 ? "CANARY" : "ALL_AT_ONCE"]
 
-  # Every version that a variant or the shadow serves, once.
-  versions = toset([for variant in concat(values(local.variants), var.shadow == null ? [] : [var.shadow]) : tostring(variant.version)])
+  # Every version that a variant or the shadow serves, once, with its model file: `one` of those that were said of it.
+  said     = { for variant in concat(values(local.variants), var.shadow == null ? [] : [var.shadow]) : tostring(variant.version) => variant.file... }
+  versions = { for version, files in local.said : version => one(distinct(files)) }
 }
 
 resource "aws_sagemaker_model" "version" {
   for_each = local.versions
 
-  # Models of SageMaker never change: another image is another model. Names take no dots and underscores, and 63 letters.
-  name                     = "${trimsuffix(substr("${local.name}-${replace(var.model_name, "/[._]/", "-")}", 0, 42), "-")}-${each.key}-${substr(sha256("${var.model_name} ${var.image_uri}"), 0, 8)}"
+  # Models of SageMaker never change: another image or file is another model. Names take no dots and underscores, and 63 letters.
+  name                     = "${trimsuffix(substr("${local.name}-${replace(var.model_name, "/[._]/", "-")}", 0, 42), "-")}-${each.key}-${substr(sha256("${var.model_name} ${each.value} ${var.image_uri}"), 0, 8)}"
   execution_role_arn       = aws_iam_role.sagemaker.arn
   enable_network_isolation = true # it needs nothing beyond its folder
 
@@ -30,7 +34,7 @@ resource "aws_sagemaker_model" "version" {
     # One model at SageMaker's address; enough for /ping and /invocations.
     environment = {
       SIDEGATE_HTTP__LISTEN  = "0.0.0.0:8080"
-      SIDEGATE_REGISTRY__URL = "/opt/ml/model/model.onnx"
+      SIDEGATE_REGISTRY__URL = "/opt/ml/model/${each.value}"
     }
 
     model_data_source {
@@ -53,7 +57,7 @@ resource "aws_sagemaker_endpoint_configuration" "this" {
   count = local.endpoint
 
   name_prefix = "${local.name}-"
-  kms_key_arn = aws_kms_key.this.arn
+  kms_key_arn = var.encrypt_endpoint_volumes ? aws_kms_key.this.arn : null
 
   dynamic "production_variants" {
     for_each = local.variants

@@ -169,6 +169,7 @@ variable "variants" {
   description = "Production variants of the endpoint by name, and how traffic is split: each a version of model_name. Empty: no endpoint."
   type = map(object({
     version       = number
+    file          = optional(string, "model.onnx") # of the version's folder: `sidegate registry show MODEL@VERSION`
     weight        = optional(number, 1)
     instance_type = optional(string, "ml.m5.xlarge")
     instances     = optional(number, 1)
@@ -176,8 +177,13 @@ variable "variants" {
   default = {}
 
   validation {
-    condition     = alltrue([for name, variant in var.variants : can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,30}$", name)) && variant.version >= 1 && variant.version == floor(variant.version) && variant.weight >= 0 && variant.instances >= 1])
-    error_message = "variants are named by letters, digits and hyphens; version is a whole number from 1, weight 0 or more, instances 1 or more."
+    condition     = alltrue([for name, variant in var.variants : can(regex("^[A-Za-z0-9][A-Za-z0-9-]{0,30}$", name)) && variant.version >= 1 && variant.version == floor(variant.version) && variant.weight >= 0 && variant.instances >= 1 && contains(["model.onnx", "model.ubj", "model.json", "model.txt"], variant.file)])
+    error_message = "variants are named by letters, digits and hyphens; version is a whole number from 1, file model.onnx, .ubj, .json or .txt, weight 0 or more, instances 1 or more."
+  }
+
+  validation {
+    condition     = length(distinct(values(var.variants)[*].version)) == length(distinct([for variant in values(var.variants) : "${variant.version} ${variant.file}"]))
+    error_message = "a version has one model file, and variants say two of it."
   }
 
   validation {
@@ -197,10 +203,22 @@ variable "champion_version" {
   }
 }
 
+variable "champion_file" {
+  description = "Model file of champion_version. Null: the one that the variant `champion` has."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.champion_file == null || (try(contains(["model.onnx", "model.ubj", "model.json", "model.txt"], var.champion_file), false) && var.champion_version != null)
+    error_message = "champion_file is model.onnx, model.ubj, model.json or model.txt, and there is a champion_version."
+  }
+}
+
 variable "shadow" {
   description = "A version that gets a copy of the traffic and answers nobody; `share` of it, 0 to 1. Null: none."
   type = object({
     version       = number
+    file          = optional(string, "model.onnx")
     share         = optional(number, 1)
     instance_type = optional(string, "ml.m5.xlarge")
     instances     = optional(number, 1)
@@ -210,6 +228,22 @@ variable "shadow" {
   validation {
     condition     = var.shadow == null || length(var.variants) == 1
     error_message = "SageMaker takes a shadow beside exactly one production variant."
+  }
+
+  validation {
+    condition     = var.shadow == null || try(contains(["model.onnx", "model.ubj", "model.json", "model.txt"], var.shadow.file), false)
+    error_message = "file of shadow is model.onnx, model.ubj, model.json or model.txt."
+  }
+}
+
+variable "encrypt_endpoint_volumes" {
+  description = "Whether the volumes of the endpoint's instances are encrypted by the key made here. False where an instance type has disks of its own, which encrypt themselves: SageMaker takes no key for them."
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = !var.encrypt_endpoint_volumes || alltrue([for one in concat(values(var.variants), var.shadow == null ? [] : [var.shadow]) : !can(regex("^ml\\.([a-z]+[0-9][a-z]*d[a-z]*|g[56][a-z]*|p[45][a-z]*|trn1n?)\\.", one.instance_type))])
+    error_message = "an instance type among variants or shadow has disks of its own (such as ml.m5d, ml.g4dn, ml.g5): set encrypt_endpoint_volumes = false."
   }
 }
 

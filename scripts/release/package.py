@@ -138,7 +138,8 @@ def main() -> None:
     licenses = ["LICENSE", "LICENSE-APACHE", "LICENSE-MIT"]
     files = {f"bin/{name}": (content, 0o755) for name, content in programs.items()}
     files |= {name: (pathlib.Path(name).read_bytes(), 0o644) for name in [*licenses, "README.md", "config/sidegate.toml"]}
-    files["systemd/sidegate.service"] = (pathlib.Path("deploy/systemd/sidegate.service").read_bytes(), 0o644)
+    units = sorted(pathlib.Path("deploy/systemd").iterdir())
+    files |= {f"systemd/{unit.name}": (unit.read_bytes(), 0o644) for unit in units}
     files["onnxruntime.sh"] = (pathlib.Path("scripts/onnxruntime.sh").read_bytes(), 0o755)
     files |= {f"share/{page.relative_to(share)}": (page.read_bytes(), 0o644) for page in share.rglob("*") if page.is_file()}
 

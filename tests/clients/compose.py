@@ -9,6 +9,7 @@ import shutil
 import time
 
 from container import Process
+from image import Image
 from sidegate import binary
 
 
@@ -16,12 +17,17 @@ def weed() -> str | None:
     return os.environ.get("SIDEGATE_TEST_WEED")
 
 
-# What an image has and this machine has not: its program, which is what it starts by default, and where that is here.
-PROGRAMS = {
-    "sidegate": ("sidegate", binary),
-    "chrislusf/seaweedfs": ("weed", weed),
-    "prom/prometheus": ("prometheus", lambda: shutil.which("prometheus")),
-}
+def image(name: str) -> Image:
+    """What an image has and this machine has not."""
+    if name == "sidegate":
+        its = Image.of(name)
+        its.files["/usr/local/bin/sidegate"] = binary()
+        return its
+    programs = {"chrislusf/seaweedfs": weed(), "prom/prometheus": shutil.which("prometheus")}
+    if name not in programs:
+        return Image()
+    file = pathlib.Path(programs[name] or "")
+    return Image(entrypoint=[file.name], files={f"/usr/local/bin/{file.name}": file})
 
 
 class Compose:
@@ -40,26 +46,26 @@ class Compose:
 
     def start(self, name: str, command: list[str] | None = None) -> Process:
         service = self.services[name]
-        image = service["image"].partition(":")[0]
-        mounts = {"/etc/hosts": (self.hosts, False)}
-        program, file = PROGRAMS.get(image, (None, None))
-        if file:
-            mounts[f"/usr/local/bin/{program}"] = (pathlib.Path(file() or ""), False)
-        if program == "prometheus":  # a volume of its image
+        its = image(service["image"].partition(":")[0])
+        mounts = {"/etc/hosts": (self.hosts, False)} | {place: (file, False) for place, file in its.files.items()}
+        if its.entrypoint == ["prometheus"]:  # a volume of its image
             mounts["/prometheus"] = (self.volumes["prometheus"], True)
         for mount in service.get("volumes", []):
             source = self.volumes[mount["source"]] if mount["type"] == "volume" else pathlib.Path(mount["source"])
             mounts[mount["target"]] = (source, not mount.get("read_only", False))
-        entrypoint = service.get("entrypoint") or ([program] if program else [])
-        command = command or [*entrypoint, *(service.get("command") or [])]
+        # An entry point is without the image's own arguments, too.
+        named = service.get("entrypoint")
+        entrypoint, default = (named, []) if named else (its.entrypoint, its.command)
+        command = command or [*entrypoint, *(service.get("command") or default)]
         if command[:2] == ["weed", "server"]:
             command.append("-volume.port=18080")  # the app's port: here all have one network
         user = service.get("user", "").partition(":")[0]
         process = Process(
             self.folder / name,
             command,
-            {key: str(value) for key, value in (service.get("environment") or {}).items()},
+            its.environment | {key: str(value) for key, value in (service.get("environment") or {}).items()},
             mounts=mounts,
+            work=its.folder,
             user=int(user) if user else None,
             read_only=service.get("read_only", False),
         )

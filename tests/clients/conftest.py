@@ -7,22 +7,22 @@ import pytest
 
 from sidegate import Server, onnxruntime
 
-# Files with an environment of their own, by their marker.
-ALONE = ("deploy", "kserve", "mlflow", "mlserver", "deploy_targets")
+# Files with an environment of their own, and the marker that asks for it: mostly what they are called.
+ALONE = {name: name for name in ("deploy", "kserve", "mlflow", "mlserver", "deploy_targets")} | {"access": "deploy_targets"}
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
     """`-m kserve` collects the tests of the KServe SDK and nothing else, `-m deploy` those of deploy/, `-m mlflow` those
-    of MLflow, `-m mlserver` those of MLServer, `-m deploy_targets` those of `sidegate-train deploy`, any other run all but those.
+    of MLflow, `-m mlserver` those of MLServer, `-m deploy_targets` those of `sidegate-train deploy` and of roles, any other run all
+    but those.
 
     A marker alone selects too late: each environment lacks what the others' files import.
     """
     if not collection_path.name.startswith("test_"):
         return None
     about = collection_path.stem.removeprefix("test_")
-    if config.option.markexpr in ALONE:
-        return about != config.option.markexpr or None
-    return about in ALONE or None
+    wanted = config.option.markexpr if config.option.markexpr in ALONE.values() else None
+    return ALONE.get(about) != wanted or None
 
 
 @pytest.fixture(scope="session")

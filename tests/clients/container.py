@@ -1,6 +1,6 @@
 """Starts a program as a container runtime would: its own view of files, processes and users. Standard library only.
 
-The image is this machine's root folder, read-only; what a container mounts is really mounted where it says, so that a
+The image is this machine's root folder, read-only, with what the Dockerfile says (image.py); what a container mounts is really mounted where it says, so that a
 wrong path, a file that cannot be written or a user without rights shows as it would in a cluster. Linux, and root.
 """
 
@@ -76,11 +76,12 @@ class Process:
         environment: dict[str, str],
         *,
         mounts: dict[str, tuple[pathlib.Path, bool]],
+        work: str = "/",
         user: int | None = None,
         read_only: bool = False,
         group: Group | None = None,
     ) -> None:
-        """`mounts` maps places in the container to what is there, and whether it may be written."""
+        """`mounts` maps places in the container to what is there, and whether it may be written; `work` is its folder."""
         folder.mkdir(parents=True, exist_ok=True)
         self.output = folder / "output"
         self.group = group
@@ -94,6 +95,7 @@ class Process:
         ]
         lines += [f"echo $$ > {at(str(f / 'cgroup.procs'))}" for f in (group.folders if group else [])]
         lines += ["mount -t overlay -o lowerdir=/,upperdir=$root/up,workdir=$root/work overlay $root/new"]
+        lines += [f"mkdir -p $root/new{at(work)}"]
         for place, (source, _) in mounts.items():
             target = f"$root/new{at(place)}"
             lines += [f"mkdir -p {target}" if source.is_dir() else f"mkdir -p $(dirname {target}); touch {target}"]
@@ -118,6 +120,7 @@ class Process:
                     "--",
                     "env",
                     "-i",
+                    f"--chdir={work}",
                     "PATH=/usr/local/bin:/usr/bin:/bin",
                     *(f"{name}={value}" for name, value in environment.items()),
                     *command,

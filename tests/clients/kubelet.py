@@ -12,15 +12,16 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from container import Group, Process
+from image import Image
 
 POD_IP = "10.244.0.9"
 LEAST_GRACE = 2.0  # what the kubelet gives every container
 KNOWN = {
     "name", "image", "imagePullPolicy", "command", "args", "env", "envFrom", "ports", "resources", "restartPolicy", "lifecycle",
-    "startupProbe", "readinessProbe", "livenessProbe", "securityContext", "volumeMounts",
+    "startupProbe", "readinessProbe", "livenessProbe", "securityContext", "volumeMounts", "workingDir",
 }  # fmt: skip
 
 
@@ -34,9 +35,8 @@ class Cluster:
 
     folder: pathlib.Path
     documents: list[dict]
-    # Image → files that it has and this machine has not, by their place.
-    images: dict[str, dict[str, pathlib.Path]]
-    entrypoints: dict[str, list[str]] = field(default_factory=dict)
+    # Of others nothing is known but that they are as this machine.
+    images: dict[str, Image]
 
     def find(self, kind: str, name: str) -> dict:
         for document in self.documents:
@@ -59,7 +59,7 @@ class Container:
         assert not unknown, f"this kubelet does not know {sorted(unknown)}"
         self.pod, self.spec, self.name = pod, spec, spec["name"]
         self.sidecar = spec.get("restartPolicy") == "Always"
-        self.image = spec["image"].partition(":")[0]
+        self.image = pod.cluster.images.get(spec["image"].partition(":")[0], Image())
         self.process: Process | None = None
         self.started = self.ready = False
         self.failure: str | None = None
@@ -67,7 +67,7 @@ class Container:
     # === start ===
 
     def environment(self) -> dict[str, str]:
-        environment: dict[str, str] = {}
+        environment = dict(self.image.environment)
         for source in self.spec.get("envFrom", []):
             # Secrets are nobody's here; ours are optional.
             assert source["secretRef"]["optional"], source
@@ -85,12 +85,14 @@ class Container:
         return environment | self.pod.extra.get(self.name, {})
 
     def command(self, environment: dict[str, str]) -> list[str]:
-        command = self.spec.get("command") or self.pod.cluster.entrypoints[self.image]
-        arguments = [*command, *self.spec.get("args", [])]
+        # A command is without the image's own arguments, too.
+        command = self.spec.get("command") or self.image.entrypoint
+        default = [] if "command" in self.spec else self.image.command
+        arguments = [*command, *self.spec.get("args", default)]
         return [re.sub(r"\$\((\w+)\)", lambda found: environment[found[1]], text) for text in arguments]
 
     def start(self) -> None:
-        mounts = {place: (file, False) for place, file in self.pod.cluster.images.get(self.image, {}).items()}
+        mounts = {place: (file, False) for place, file in self.image.files.items()}
         for mount in self.spec.get("volumeMounts", []):
             mounts[mount["mountPath"]] = (self.pod.volumes[mount["name"]], not mount.get("readOnly", False))
         security, limits = self.spec["securityContext"], self.spec["resources"]["limits"]
@@ -103,6 +105,7 @@ class Container:
             self.command(environment),
             environment | {"HOSTNAME": self.pod.name},
             mounts=mounts | self.pod.mounts,
+            work=self.spec.get("workingDir", self.image.folder),
             user=security["runAsUser"],
             read_only=security["readOnlyRootFilesystem"],
             group=Group(f"sidegate-test-{self.pod.name}-{self.name}", memory, cpus),

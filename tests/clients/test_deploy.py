@@ -7,8 +7,11 @@ import contextlib
 import copy
 import http.client
 import json
+import math
 import os
 import pathlib
+import random
+import re
 import shutil
 import sys
 import threading
@@ -21,7 +24,8 @@ import yaml
 import manifests
 from compose import Compose, weed
 from container import isolate_network
-from kubelet import POD_IP, Cluster, Container, Pod, Unhealthy
+from image import Image
+from kubelet import POD_IP, Cluster, Pod, Unhealthy, quantity
 from sidegate import MODELS, ROOT, binary
 
 pytestmark = pytest.mark.deploy
@@ -39,6 +43,8 @@ LAYOUTS = {"native": "k8s-native.yaml", "plain": "k8s-plain.yaml"}
 THINK = 1.5
 # How long after a pod was deleted the last proxy in the cluster hears of it.
 PROPAGATION = 2.0
+# Ports of data and admin, for containers of the pod alone, with a path of each.
+PRIVATE = {8000: "/v2/health/ready", 8002: "/livez"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,24 +61,33 @@ def documents(file: str) -> list[dict]:
     return [document for document in yaml.safe_load_all(path.read_text()) if document]
 
 
-def images() -> dict[str, dict[str, pathlib.Path]]:
-    """What an image has and this machine has not."""
+def images() -> dict[str, Image]:
+    """What an image says and has, and this machine has not."""
     assert shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin"), "there is no python3 for the app in /usr/bin"
     here = {name: binary().parent / name for name in ("sidegate", "sidegate-train")} | {"sidegate": binary()}
-    return {name: {f"/usr/local/bin/{name}": file} for name, file in here.items() if file.is_file()}
+    found = {name: Image.of(name) for name, file in here.items() if file.is_file()}
+    for name, its in found.items():
+        its.files[f"/usr/local/bin/{name}"] = here[name]
+    return found
 
 
 def cluster(folder: pathlib.Path, file: str) -> Cluster:
-    entrypoints = {name: [f"/usr/local/bin/{name}"] for name in ("sidegate", "sidegate-train")}
-    return Cluster(folder, documents(file), images(), entrypoints)
+    return Cluster(folder, documents(file), images())
 
 
 @contextlib.contextmanager
 def pod(
-    folder: pathlib.Path, layout: str, think: float = THINK, change: dict[str, object] | None = None, **environment: str
+    folder: pathlib.Path,
+    layout: str,
+    think: float = THINK,
+    change: dict[str, object] | None = None,
+    baked: dict[str, str] | None = None,
+    **environment: str,
 ) -> Iterator[Pod]:
-    """The app's pod, with the models of this project in place of a bucket. `change` goes into the sidecar's manifest."""
+    """The app's pod, with the models of this project in place of a bucket. `change` goes into the sidecar's manifest,
+    `baked` into its image's environment."""
     its = cluster(folder, LAYOUTS[layout])
+    its.images["sidegate"].environment |= baked or {}
     template = copy.deepcopy(its.find("Deployment", "app")["spec"]["template"])
     [sidecar] = [
         c
@@ -235,10 +250,9 @@ def test_what_the_pod_may_reach(folder: pathlib.Path) -> None:
         one.start(60)
         status, body = ask(8003, "GET", "/metrics")
         assert status == 200 and b"sidegate_model_info" in body
-        for closed in (8000, 8002):  # data and admin are for the pod alone
-            with pytest.raises(OSError):
-                ask(closed, "GET", "/livez")
-            assert ask(closed, "GET", "/v2/health/ready" if closed == 8000 else "/livez", address="127.0.0.1")[0] == 200
+        for port, path in PRIVATE.items():
+            assert not reached(port, path)
+            assert ask(port, "GET", path, address="127.0.0.1")[0] == 200
         [sidecar] = one.init
         pid = sidecar.process and sidecar.process.pid()
         state = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -253,6 +267,20 @@ def test_what_the_pod_may_reach(folder: pathlib.Path) -> None:
             assert time.monotonic() < deadline, "a changed ConfigMap was not taken over"
             time.sleep(0.1)
         assert ask(8080, "POST", "/", ROWS)[0] == 200
+
+
+def test_an_image_that_opens_the_data_port_is_seen(folder: pathlib.Path) -> None:
+    """That the test above can fail: a container's environment is its image's too, and beats the ConfigMap."""
+    with pod(folder, "native", baked={"SIDEGATE_HTTP__LISTEN": "0.0.0.0:8000"}) as one:
+        one.start(60)
+        assert [port for port, path in PRIVATE.items() if reached(port, path)] == [8000]
+
+
+def reached(port: int, path: str) -> bool:
+    try:
+        return ask(port, "GET", path)[0] == 200
+    except OSError:
+        return False
 
 
 def one_config(one: Pod) -> str:
@@ -363,31 +391,74 @@ def test_the_monitor_runs_with_what_it_is_given(folder: pathlib.Path, file: str)
         one.end()
 
 
+def rows() -> str:
+    """People who leave, mostly when little holds them: enough for the manifest's gate."""
+    dice = random.Random(7)
+    lines = ["tenure,monthly,calls,churned"]
+    for _ in range(600):
+        tenure, monthly, calls = dice.randint(0, 72), dice.uniform(20, 120), dice.randint(0, 9)
+        leaves = 1 / (1 + math.exp(0.08 * tenure - 0.02 * monthly - 0.6 * calls + 1))
+        lines.append(f"{tenure},{monthly:.2f},{calls},{['no', 'yes'][dice.random() < leaves]}")
+    return "\n".join(lines)
+
+
+@pytest.mark.skipif(not weed(), reason="SIDEGATE_TEST_WEED names no SeaweedFS: the training is NOT run")
 @pytest.mark.parametrize("file", ["k8s-native.yaml", "helm-native.yaml"])
-def test_the_training_can_read_its_configuration(folder: pathlib.Path, file: str) -> None:
-    """To its data, which is in no bucket here: exit code 5."""
-    its = cluster(folder, file)
+def test_the_training_runs_as_its_manifest_says(folder: pathlib.Path, file: str) -> None:
+    """Its own command, on rows in a bucket, to a version there; all that it writes besides is in its volume."""
+    its = cluster(folder / "train", file)
     assert "sidegate-train" in its.images, "there is no sidegate-train beside sidegate: build with --features train"
     [job] = [d for d in its.documents if d["kind"] == "CronJob"]
-    template = job["spec"]["jobTemplate"]["spec"]["template"]
-    [spec] = template["spec"]["containers"]
-    [config] = [argument for argument in spec["args"] if argument.endswith(".toml")]
-    one = Pod(
-        its,
-        template,
-        extra={"train": {"SIDEGATE_REGISTRY__URL": "/var/lib/sidegate-train/models", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}},
-    )
-    container = Container(one, spec | {"args": ["run", config, "--dry-run"]})
-    container.start()
-    process = container.process
-    assert process
+    # The rows are CSV here.
+    [config] = [d["data"] for d in its.documents if "train.toml" in d.get("data", {})]
+    config["train.toml"] = re.sub(r"^(path = .*)(\nformat.*)?$", r'\1\nformat = "csv"', config["train.toml"], flags=re.M)
+    (folder / "compose").mkdir()
+    with Compose(folder / "compose", MANIFESTS / "compose.json") as compose:
+        compose.start("seaweedfs")
+        compose.healthy("seaweedfs", 60)
+        compose.done("bucket")
+        assert filer("PUT", "data/churn/rows.csv", rows())[0] == 201
+        store = compose.services["sidegate"]["environment"]
+        keys = {name: value for name, value in store.items() if name.startswith("AWS_")}
+        one = Pod(
+            its,
+            job["spec"]["jobTemplate"]["spec"]["template"],
+            extra={"train": {"AWS_ENDPOINT_URL": "http://seaweedfs:8333", **keys}},
+            mounts={"/etc/hosts": (compose.hosts, False)},
+        )
+        with one:
+            [train] = one.main
+            train.start()
+            assert train.process and train.process.wait(120) == 0, train.text()
+        model = json.loads(filer("GET", "prod/churn/model.json")[1])
+        assert [(version["version"], version["state"]) for version in model["versions"]] == [(1, "ready")]
+        lock = json.loads(filer("GET", "prod/_locks/_train/churn.json")[1])
+        assert lock["last"]["status"] == "success" and "owner" not in lock, "the next one would wait"
+        assert [path.name.split("-")[0] for path in (one.volumes["work"] / "runs").iterdir()] == ["churn"]
+
+
+def filer(method: str, key: str, body: str | None = None) -> tuple[int, bytes]:
+    """What SeaweedFS answers of the bucket where it asks for no signature."""
+    connection = http.client.HTTPConnection("127.0.0.1", 8888, timeout=20)
     try:
-        assert process.wait(60) == 5, process.text()
+        connection.request(method, f"/buckets/models/{key}", body, {"accept": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
     finally:
-        process.kill()
+        connection.close()
 
 
 # === the compose example ===
+
+
+def test_what_compose_keeps_in_memory_fits_into_it() -> None:
+    """Files of a tmpfs count as their container's memory: with 256 MiB of them in 128 it is killed, not evicted."""
+    told = json.loads((MANIFESTS / "compose.json").read_text())
+    options = {name: volume.get("driver_opts", {}) for name, volume in told["volumes"].items()}
+    sizes = {n: quantity(re.search(r"size=(\d+)m", o["o"])[1] + "Mi") for n, o in options.items() if o.get("type") == "tmpfs"}
+    for name, service in told["services"].items():
+        held = sum(sizes.get(mount["source"], 0) for mount in service.get("volumes", []))
+        assert held < int(service.get("mem_limit", 2**63)) / 4, f"{name}: {held} bytes of {service['mem_limit']}"
 
 
 @pytest.mark.skipif(not weed(), reason="SIDEGATE_TEST_WEED names no SeaweedFS: the compose example is NOT run")
@@ -405,6 +476,7 @@ def test_the_compose_example(folder: pathlib.Path) -> None:
             assert app.wait(0.1) is None, app.text()
         status, body = ask(8080, "POST", "/", ROWS, "127.0.0.1")
         assert (status, json.loads(body)["predictions"]) == (200, ["Gentoo"])
+        assert not any(reached(port, path) for port, path in PRIVATE.items())
         its.start("prometheus")
         deadline = time.monotonic() + 60
         while True:

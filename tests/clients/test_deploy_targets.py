@@ -19,6 +19,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from botocore.validate import ParamValidator
+from moto.core.config import default_user_config
 from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
@@ -41,7 +42,7 @@ REGISTRY = "s3://models/prod"
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """penguins with 1 archived, 2 in Production and 3 in Staging; wine held at 1, with a 2 beside it."""
+    """penguins with 1 archived, 2 in Production and 3 in Staging; wine held at 1, with a 2 beside it; boosters in every form."""
     folder = tmp_path_factory.mktemp("registry")
     models = copy_models(folder / "models", "penguins", "wine", "flight-delay")
     place = ("--registry", models)
@@ -51,6 +52,9 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     run(folder, "registry", "promote", "penguins", "3", "--stage", "Staging", *place)
     run(folder, "registry", "register", "wine", models / "wine/1/model.onnx", *place)
     run(folder, "registry", "hold", "wine", "--why", "an audit", *place)
+    for booster in ("xgb-stump.ubj", "xgb-dart-classes.json", "lgb-binary.txt"):
+        file = ROOT / "tests/fixtures/boosters" / booster
+        run(folder, "registry", "register", f"booster-{file.suffix[1:]}", file, *place)
     return models
 
 
@@ -68,6 +72,8 @@ def aws(registry: pathlib.Path) -> Iterator[dict[str, str]]:
     """A server with AWS's interfaces, empty but for the bucket and a role; the variables that lead there."""
     if not hasattr(SageMakerResponse, "update_endpoint"):
         SageMakerResponse.update_endpoint = update_endpoint
+    # Functions answer, and nothing runs in them.
+    default_user_config["lambda"] = {"use_docker": False}
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -182,12 +188,21 @@ def terraform(file: str) -> str:
     return (ROOT / "deploy/terraform" / file).read_text()
 
 
-def test_a_container_gets_what_terraform_gives_it(aws: dict[str, str]) -> None:
-    requests = json.loads(deploy(aws, "penguins", *SAGEMAKER))
-    container = requests["create-model-2.json"]["PrimaryContainer"]
-    for name, value in container["Environment"].items():
-        assert re.search(rf'{name} += "{re.escape(value)}"', terraform("sagemaker.tf")), name
-    assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == "s3://models/prod/penguins/2/"
+@pytest.mark.parametrize(
+    ("model", "version", "file"),
+    [("penguins", 2, "model.onnx"), *((f"booster-{end}", 1, f"model.{end}") for end in ("ubj", "json", "txt"))],
+)
+def test_a_container_gets_what_terraform_gives_it(aws: dict[str, str], model: str, version: int, file: str) -> None:
+    requests = json.loads(deploy(aws, model, *SAGEMAKER))
+    container = requests[f"create-model-{version}.json"]["PrimaryContainer"]
+    # A version's file is what `variants` says of it, of those that may be said.
+    assert f'"{file}"' in terraform("variables.tf")
+    given = re.findall(r'(SIDEGATE_\w+) += "(.*)"', terraform("sagemaker.tf"))
+    assert container["Environment"] == {name: value.replace("${each.value}", file) for name, value in given}
+    assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == f"s3://models/prod/{model}/{version}/"
+
+
+def test_a_function_gets_what_terraform_gives_it(aws: dict[str, str]) -> None:
     function = json.loads(deploy(aws, "penguins", *LAMBDA))["create-function.json"]
     asked = re.findall(r"(SIDEGATE_\w+) +=", terraform("lambda.tf"))
     assert set(function["Environment"]["Variables"]) == set(asked)
@@ -234,6 +249,47 @@ def test_the_cli_makes_a_function_and_changes_it(aws: dict[str, str]) -> None:
     assert functions.get_function_configuration(FunctionName="penguins")["MemorySize"] == 1024
 
 
+# Stands in for Docker: there is a digest of what was pushed.
+DOCKER = """#!/bin/sh
+case $1 in
+    login) cat >/dev/null && echo "$@" >>"$LOG" ;;
+    build | push) echo "$@" >>"$LOG" ;;
+    inspect) echo "${4%:*}@sha256:DIGEST" ;;
+    *) echo "unknown command $1" >&2 && exit 1 ;;
+esac
+""".replace("DIGEST", "a" * 64)
+
+
+def documented(*sections: str) -> str:
+    """The commands of sections of docs/deploy.md."""
+    parts = dict(part.split("\n", 1) for part in (ROOT / "docs/deploy.md").read_text().split("\n## ")[1:])
+    return "\n".join(block for name in sections for block in re.findall(r"```sh\n(.*?)```", parts[name], re.S))
+
+
+def test_what_is_written_for_aws_is_right_to_its_last_line(aws: dict[str, str], folder: pathlib.Path) -> None:
+    """Typed as it stands there, from a bucket to answers, which are moto's: its endpoints say `body`, its functions echo."""
+    programs = folder / "bin"
+    programs.mkdir()
+    (programs / "docker").write_text(DOCKER)
+    (programs / "docker").chmod(0o755)
+    for name in ("sidegate", "sidegate-train"):
+        (programs / name).symlink_to(binary().with_name(name))
+    path = os.pathsep.join([str(programs), str(pathlib.Path(sys.executable).parent), os.environ["PATH"]])
+    env = {**environment(), **aws, "PATH": path, "LOG": str(folder / "log"), "AWS_PAGER": ""}
+    # Version 1 of the CLI, which PyPI has, takes texts as they are.
+    here = {"/dev/stdout": "/dev/stderr", "--out deploy-penguins": f"--out {folder}/out", "--cli-binary-format raw-in-base64-out": ""}
+    commands = documented("AWS, for SageMaker and Lambda", "SageMaker", "Lambda")
+    for text, replaced in here.items():
+        commands = commands.replace(text, replaced)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr.startswith('body[{"island": "Biscoe"'), done.stderr
+    assert [line.split()[0] for line in (folder / "log").read_text().splitlines()] == ["login", "build", "push"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -276,6 +332,41 @@ def test_a_program_that_is_missing_or_fails_is_told(aws: dict[str, str], folder:
     nowhere = {**aws, "AWS_ENDPOINT_URL_SAGEMAKER": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
     said = deploy(nowhere, "penguins", *SAGEMAKER, "--apply", "--out", folder / "out", code=1)
     assert f"file://{folder}/out/create-model-2.json` failed: " in said
+
+
+# Stands in for a cluster's: takes what `kubectl apply --filename FILE` takes, and says what that says.
+KUBECTL = """#!{python}
+import json, pathlib, sys
+log = pathlib.Path({log!r})
+if sys.argv[1:-1] != ["apply", "--filename"]:
+    sys.exit(f"error: unknown command {{sys.argv[1:]}}")
+one = json.loads(pathlib.Path(sys.argv[-1]).read_text())
+if one["kind"] == {refused!r}:
+    sys.exit("Error from server (Forbidden): it may not be")
+log.open("a").write(sys.argv[-1] + "\\n")
+print(one["kind"].lower() + "/" + one["metadata"]["name"] + " created")
+"""
+APPLIED = ["service-account", "deployment", "service", "disruption-budget"]
+
+
+@pytest.mark.parametrize(("refused", "code", "reached"), [("", 0, 4), ("Service", 1, 2)])
+def test_kubectl_is_given_one_manifest_after_the_other(
+    aws: dict[str, str], folder: pathlib.Path, refused: str, code: int, reached: int
+) -> None:
+    program, log, out = folder / "bin/kubectl", folder / "log", folder / "out"
+    program.parent.mkdir()
+    program.write_text(KUBECTL.format(python=sys.executable, log=str(log), refused=refused))
+    program.chmod(0o755)
+    kubernetes = ("--target", "kubernetes", "--image", IMAGE, "--apply", "--out", out)
+    said = deploy({**aws, "PATH": str(program.parent)}, "penguins", *kubernetes, code=code)
+    files = [f"{out}/{name}.json" for name in APPLIED]
+    assert log.read_text().splitlines() == files[:reached]
+    if code:
+        # What is left is left to somebody who reads why.
+        assert f"`kubectl apply --filename {files[reached]}` failed: Error from server (Forbidden)" in said
+    else:
+        assert "deployment/penguins created" in said and said.strip().endswith("kubectl rollout status deployment/penguins")
+        assert json.loads((out / "deployment.json").read_text())["spec"]["template"]["spec"]["containers"][0]["image"] == IMAGE
 
 
 def test_manifests_are_valid_and_their_container_is_the_sidecars(aws: dict[str, str], folder: pathlib.Path) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import small_models
+from image import Image
 from lambda_emulator import MOST, Function, Outcome
 from sidegate import MODELS, ROOT, Server, binary, copy_models, onnxruntime
 
@@ -41,11 +42,12 @@ def reference(folder: pathlib.Path, handler: str = "handler.answer") -> Function
 
 
 def ours(folder: pathlib.Path, settings: dict[str, object] | None = None, *arguments: str, memory: int = 3008) -> Function:
-    """A function by sidegate, with the environment that deploy/terraform/lambda.tf and the image give it."""
+    """A function by sidegate, with the environment that deploy/terraform/lambda.tf gives it, and what the image says."""
     given = {"registry.url": MODELS, "registry.cache_dir": folder / "cache", "log.format": "json"}
-    given |= {"http.listen": "0.0.0.0:8000", "admin.listen": "0.0.0.0:8002", **(settings or {})}
+    given |= {"admin.listen": "0.0.0.0:8002", **(settings or {})}
     variables = {f"SIDEGATE_{key.replace('.', '__').upper()}": str(value) for key, value in given.items()}
-    variables |= {**KEY, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}
+    [config] = [file for place, file in Image.of("sidegate").files.items() if place.endswith("/config/sidegate.toml")]
+    variables |= {"SIDEGATE_CONFIG": str(config), **KEY, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}
     # From the root of the tree, where lib/ holds ONNX Runtime.
     return Function([str(binary()), "lambda", *arguments], folder, variables, cwd=ROOT)
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from image import Image
 from sidegate import MODELS, READY_SECONDS, ROOT, binary, environment, onnxruntime
 
 PING_SECONDS, CONNECT_SECONDS, KILL_SECONDS = 2.0, 0.25, 30.0
@@ -299,7 +300,7 @@ def test_what_has_begun_is_answered_after_sigterm(folder: pathlib.Path) -> None:
 
 def test_sagemaker_may_say_the_port(folder: pathlib.Path) -> None:
     """As its local mode and inference pipelines do; the variable is told as the one that says it."""
-    env = {**environment(), "SAGEMAKER_BIND_TO_PORT": "18080"}
+    env = {**environment(), **Image.of("sidegate").environment, "SAGEMAKER_BIND_TO_PORT": "18080"}
     for more, listen, origin in [
         ({}, "0.0.0.0:18080", "SAGEMAKER_BIND_TO_PORT"),
         ({"SIDEGATE_HTTP__LISTEN": "127.0.0.1:1"}, "127.0.0.1:1", "SIDEGATE_HTTP__LISTEN"),
