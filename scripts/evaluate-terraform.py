@@ -88,6 +88,9 @@ def main():
             print(f"{what}: {len(found)} locals, roles {', '.join(found['roles']) or '-'}; alarms {len(found['alarms'])}")
             if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
                 faults.append("full: other roles or versions than those that were asked for")
+            sessions = {name: role["session"] for name, role in found["roles"].items()}
+            if any(seconds != (21600 if name == "workflow" else 3600) for name, seconds in sessions.items()):
+                faults.append(f"{what}: a role may be had for longer than is needed: {sessions}")
         for change, wanted in FOLLOWS:
             found, errors = planned(folder, FULL | change)
             if found is None or (told := {name: found[name] for name in wanted}) != wanted:
