@@ -48,6 +48,7 @@ REFUSED = [
     {"github_repository": "acme/*"},
     {"deleted_days": 30},
     {"log_days": 42},
+    {"lambda_metrics_namespace": "AWS/Lambda"},
 ]
 
 
