@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tests" / "clients"))
-from sidegate import Server  # noqa: E402
+from sidegate import Server, environment  # noqa: E402
 
 program = pathlib.Path(sys.argv[1]).resolve() / "bin" / "sidegate-train"
 # Those of packages of the environment, which nobody named, and the one that is a part of the program.
@@ -40,7 +40,7 @@ with tempfile.TemporaryDirectory() as name:
     for learner in LEARNERS:
         rounds = "n_estimators" if learner == "xgboost" else "num_iterations"
         (folder / "train.toml").write_text(CONFIG.format(learner=learner, rounds=rounds))
-        done = subprocess.run([program, "run", "train.toml"], cwd=folder, capture_output=True, text=True)
+        done = subprocess.run([program, "run", "train.toml"], cwd=folder, env=environment(), capture_output=True, text=True)
         assert done.returncode == 0, f"{learner}: {done.stderr}"
         result = json.loads(done.stdout)
         assert result["status"] == "success", result

@@ -31,8 +31,8 @@ fn check<'a>(report: &'a Value, endpoint: &str) -> &'a Value {
 
 #[test]
 fn all_that_is_right_passes() {
-    let experiment = "[experiments.half]\nmodel = \"wine\"\nunit = \"header:x-user\"\n\
-                      variants = { control = \"1\", same = \"1\" }\n";
+    let experiment = "experiments.half.model = \"wine\"\nexperiments.half.unit = \"header:x-user\"\n\
+                      experiments.half.variants = { control = \"1\", same = \"production\" }";
     let server = Setup::with(&["penguins", "flight-delay", "wine"]).config(experiment).start();
     let admin = server.admin.to_string();
     let found = report(&smoke(&server, &["--admin", &admin, "--json"]), 0);
