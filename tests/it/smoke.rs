@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Server, Setup, command, run, shipped};
+use super::harness::{Server, Setup, command, run, shipped, wait};
 
 /// Runs `sidegate smoke` against a server, with the registry of the shipped models.
 fn smoke(server: &Server, args: &[&str]) -> Output {
@@ -35,6 +36,11 @@ fn all_that_is_right_passes() {
                       experiments.half.variants = { control = \"1\", same = \"production\" }";
     let server = Setup::with(&["penguins", "flight-delay", "wine"]).config(experiment).start();
     let admin = server.admin.to_string();
+    // The monitor sees a moment later what serves.
+    wait("three models are watched", Duration::from_secs(10), || {
+        let watched = server.admin().get("/drift").ok();
+        (watched["versions"].as_array()?.len() == 3).then_some(())
+    });
     let found = report(&smoke(&server, &["--admin", &admin, "--json"]), 0);
     assert_eq!((&found["passed"], &found["notes"]), (&json!(true), &json!([])), "{found:#}");
     for model in ["penguins", "flight-delay", "wine"] {
