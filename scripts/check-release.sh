@@ -13,7 +13,8 @@ Usage: scripts/check-release.sh [--binaries FOLDER]
 
 Both runs of scripts/release.sh have to give the same bytes. The tarball's checksums, programs, completions and manual pages
 are looked at; the wheel is installed into a clean environment, where its sidegate has to serve a model of trees, and one by
-the library of the package onnxruntime, of which nobody told it. Lints the Dockerfile.
+the library of the package onnxruntime, of which nobody told it, and its sidegate-train to train by itself and by the packages
+xgboost-cpu and lightgbm. Lints the Dockerfile.
 
   --binaries FOLDER  has sidegate and sidegate-train; symbols are left out [default: $binaries]
 END
@@ -65,6 +66,12 @@ for page in sidegate sidegate-registry-rollback sidegate-train-run; do
     grep -q '^\.SH OPTIONS' "$work/tarball/share/man/man1/$page.1" || fail "the page $page has no options"
 done
 
+# What it fetches afterwards: with the texts that it puts beside a library.
+for script in onnxruntime.sh learners.sh; do "$work/tarball/$script" --help >/dev/null; done
+for text in GPL-3.0.txt GCC-exception-3.1.txt; do
+    cmp "scripts/licenses/$text" "$work/tarball/licenses/$text" || fail "the tarball's learners.sh finds no $text"
+done
+
 # === the wheel ===
 
 "$python" -m venv "$work/env"
@@ -72,9 +79,11 @@ done
 [ "$("$work/env/bin/sidegate" --version)" = "$version" ] || fail "the wheel's sidegate is not $version"
 "$work/env/bin/sidegate-train" --version >/dev/null
 [ -e "$work/env/share/man/man1/sidegate.1" ] || fail "the wheel has no manual"
-"$work/env/bin/pip" install --quiet --only-binary=:all: --constraint tests/clients/requirements.txt "$(echo "$work/one/"*.whl)[onnxruntime]"
-env -u VIRTUAL_ENV -u CONDA_PREFIX -u ORT_DYLIB_PATH HOME="$work" SIDEGATE_BINARY="$work/env/bin/sidegate" \
-    "$python" scripts/release/installed.py "$work/env"
+"$work/env/bin/pip" install --quiet --only-binary=:all: --constraint tests/clients/requirements.txt "$(echo "$work/one/"*.whl)[onnxruntime,learners]"
+for check in installed trained; do
+    env -u VIRTUAL_ENV -u CONDA_PREFIX -u ORT_DYLIB_PATH -u SIDEGATE_XGBOOST -u SIDEGATE_LIGHTGBM HOME="$work" \
+        SIDEGATE_BINARY="$work/env/bin/sidegate" "$python" "scripts/release/$check.py" "$work/env"
+done
 
 # === the image's recipe ===
 

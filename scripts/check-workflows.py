@@ -4,7 +4,8 @@
     scripts/check-workflows.py        a line for each fault, exit code 1 when there is one
 
 Every `run:` is one command that starts a program of this repository, and of scripts/ml-pipeline.sh a job that it has.
-`needs` name jobs, outputs that are asked for are declared, those that a script writes are written; actions are pinned by
+`needs` name jobs, outputs that are asked for are declared, those that a script writes are written, variables that are set
+for it are read by somebody; actions are pinned by
 commit, roles are taken by OIDC and only where the job may, and no key of AWS is a secret. Needs PyYAML.
 """
 
@@ -38,6 +39,7 @@ class Checker:
     def __init__(self):
         self.faults = []
         script = (ROOT / PIPELINE).read_text()
+        self.read = set(re.findall(r"[A-Z][A-Z0-9]*_[A-Z0-9_]+|BINARIES|WORK|RELEASE", script))
         self.jobs = {name.replace("_", "-") for name in re.findall(r"^job_(\w+)\(\)", script, re.M)}
         self.written = {
             name.replace("_", "-"): set(re.findall(r"^\s+output (\w+)", body, re.M))
@@ -87,6 +89,12 @@ class Checker:
                 self.fault(where, "credentials are keys and not a role")
         return None
 
+    def variables(self, where, env):
+        """That somebody reads them: the script, or a program that it starts."""
+        for name in env or {}:
+            if name not in self.read and not name.startswith(("SIDEGATE_", "AWS_")):
+                self.fault(where, f"{PIPELINE} reads no variable `{name}`")
+
     def references(self, where, part, job, jobs):
         """That outputs and steps which are asked for are there."""
         ids = {step["id"]: step for step in job.get("steps", []) if "id" in step}
@@ -112,8 +120,11 @@ class Checker:
             self.fault(name, "a key of AWS is named; roles are taken by OIDC")
         if "permissions" not in told:
             self.fault(name, "there is no `permissions`")
+        self.variables(name, told.get("env"))
         for key, job in jobs.items():
             where = f"{name}: {key}"
+            for part in (job, *job.get("steps", [])):
+                self.variables(where, part.get("env"))
             needs = job.get("needs", [])
             for other in [needs] if isinstance(needs, str) else needs:
                 if other not in jobs:
@@ -136,6 +147,10 @@ def main():
     found = {path.name: checker.workflow(path) for path in workflows}
     if list(found.get("ml-pipeline.yml", {})) != FOUNDED:
         checker.fault("ml-pipeline.yml", f"its jobs are not {', '.join(FOUNDED)}")
+    steps = found.get("ml-pipeline.yml", {}).get("train-model", {}).get("steps", [])
+    tracked = [step.get("env", {}) for step in steps if step.get("run") == f"{PIPELINE} train"]
+    if not all({"MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"} <= env.keys() for env in tracked) or not tracked:
+        checker.fault("ml-pipeline.yml", "its training is told to no MLflow")
     apply = found.get("infrastructure.yml", {}).get("apply", {})
     if "environment" not in apply or apply.get("needs") != "plan":
         checker.fault("infrastructure.yml", "apply has no environment that approves, or needs no plan")

@@ -64,6 +64,7 @@ REFUSED = [
     {"github_repository": "acme/*"},
     {"deleted_days": 30},
     {"log_days": 42},
+    {"lambda_metrics_namespace": "AWS/Lambda"},
 ]
 
 
@@ -125,6 +126,9 @@ def main():
             if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
                 faults.append("full: other roles or versions than those that were asked for")
             faults += dashboard(found, 0 if what == "least" else 5)
+            sessions = {name: role["session"] for name, role in found["roles"].items()}
+            if any(seconds != (21600 if name == "workflow" else 3600) for name, seconds in sessions.items()):
+                faults.append(f"{what}: a role may be had for longer than is needed: {sessions}")
         for change, wanted in FOLLOWS:
             found, errors = planned(folder, FULL | change)
             if found is None or (told := {name: found[name] for name in wanted}) != wanted:

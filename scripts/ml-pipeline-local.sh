@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# A bucket of SeaweedFS with penguins in it, for `scripts/ml-pipeline.sh local`, which sources this after lib.sh.
-# shellcheck disable=SC2034,SC2154 # python, cache and env are those of lib.sh, train_config and work the pipeline's
+# A bucket of SeaweedFS with penguins in it, and what must be true of jobs whose outcome no other job needs: for
+# `scripts/ml-pipeline.sh local`, which sources this after lib.sh.
+# shellcheck disable=SC2034,SC2154 # python, cache and env are those of lib.sh; sidegate, train_config and work of the pipeline
 
 # penguins FOLDER: latest/penguins.csv to train on, and test/penguins.csv, every fifth row, which no training sees.
 penguins() {
@@ -91,4 +92,40 @@ END
     export SIDEGATE_REGISTRY__POLL_INTERVAL_MS=1000
     export TEST_DATA=s3://models/data/penguins/test/penguins.csv TEST_TARGET=species
     export TEST_THRESHOLDS=${TEST_THRESHOLDS:-accuracy=0.9}
+    # The job's gateway has the defaults of one, and this machine does all the rest too.
+    export LOAD_SCENARIO=${LOAD_SCENARIO:-defaults}
+    export RELEASE=$work/release.auto.tfvars.json
+}
+
+# local_release: what was written are variables that deploy/terraform has, with this version.
+local_release() {
+    "$python" - "$RELEASE" "$MODEL_NAME" "$MODEL_VERSION" <<'END'
+import json, pathlib, re, sys
+
+file, name, version = sys.argv[1:]
+written = json.loads(pathlib.Path(file).read_text())
+known = re.findall(r'^variable "(\w+)"', pathlib.Path("deploy/terraform/variables.tf").read_text(), re.M)
+if written != {"model_name": name, "champion_version": int(version)} or not written.keys() <= set(known):
+    sys.exit(f"release: {written} is not version {version} of {name} in variables of deploy/terraform")
+END
+}
+
+# local_rollback: a second version in Production is taken back, and held: it does not come again by itself.
+local_rollback() {
+    local before=$MODEL_VERSION second held served
+    job train
+    outputs
+    second=$MODEL_VERSION
+    [ "$second" != "$before" ] || fail "a second training registered no second version"
+    job promote
+    job rollback
+    held=$("$sidegate" registry show "$MODEL_NAME" --json | field hold.version 2>/dev/null) || held=none
+    served=$("$sidegate" registry show "$MODEL_NAME@production" --json | field version)
+    [ "$held/$served" = "$before/$before" ] ||
+        fail "after the rollback version $served is in Production, held is $held, where $before was before $second"
+    if "$sidegate" registry promote "$MODEL_NAME" "$second" --stage Production --why "the hold is tried" 2>"$work/held"; then
+        fail "version $second went into Production over the hold of the rollback"
+    fi
+    grep -q 'hold' "$work/held" || fail "promoting version $second failed for another reason: $(cat "$work/held")"
+    echo "version $second was taken back, $before serves and is held"
 }

@@ -17,18 +17,19 @@ Jobs, in order:
   evaluate       that version on rows of its own: TEST_DATA, at least TEST_THRESHOLDS
   card           the version's card, to reports/model_card.md
   deploy-staging the version into Staging
-  integration    staging answers as the version's file does
-  load           LOAD_SCENARIO of loadtests/scenarios on staging
+  integration    every gateway of staging answers as the version's file does
+  load           LOAD_SCENARIO of loadtests/scenarios on staging, the first gateway of it
   promote        the version into Production
   smoke          production serves the version, passes sidegate smoke, and answers as its file does
-  rollback       what was in Production before goes back there, and is held
-  release        deploy/terraform/release.auto.tfvars.json: the version for SageMaker
+  rollback       what was in Production before goes back there, is held, and production serves it
+  release        RELEASE: the version for SageMaker
   plan           terraform plan into deploy/terraform/tfplan
   apply          terraform apply of exactly that plan
 
   run            validate-data to smoke in one go
-  local          the same on penguins, with a bucket, a staging and a production of its own;
-                 it needs nothing but the binaries, and leaves all of it in target/ml-pipeline
+  local          the same on penguins, with a bucket, a staging and a production of its own, then
+                 release, and a second version that is promoted and rolled back; it needs nothing
+                 but the binaries, and leaves all of it in target/ml-pipeline
 
 Between jobs: what a job found out (after ->) is written to \$GITHUB_OUTPUT where there is one,
 else to WORK/outputs, and asked for as RUN_ID, MODEL_NAME and MODEL_VERSION.
@@ -41,10 +42,15 @@ Environment:
   TEST_DATA, TEST_TARGET   CSV file of rows that no training sees (s3://… or a path), its target
   TEST_THRESHOLDS          such as "accuracy=0.9 log_loss=0.4"
   STAGING_ENDPOINT, PRODUCTION_ENDPOINT
-                           gateways that follow the registry, such as http://10.0.0.7:8000.
-                           Without one the job starts a gateway of its own on the registry
+                           gateways that follow the registry, such as "http://10.0.0.7:8000
+                           http://10.0.0.8:8000". Without any the job starts gateways of its own on
+                           the registry, \`integration\` two of them
   ENDPOINT_WAIT            seconds that a gateway may take to serve a version (default: 120)
-  LOAD_SCENARIO            ci or founding: 100 users, 10 more a second, 5 minutes (default)
+  LOAD_SCENARIO            founding: 100 users, 10 more a second, 5 minutes (default); ci; defaults
+  MLFLOW_TRACKING_URI      MLflow server that is told of the training; its credentials are in
+                           MLflow's own variables, such as MLFLOW_TRACKING_TOKEN
+  MLFLOW_EXPERIMENT_NAME   its experiment there (default: the branch)
+  RELEASE                  what \`release\` writes (default: deploy/terraform/release.auto.tfvars.json)
   TF_BACKEND               content of backend.hcl, see deploy/terraform/README.md
   BINARIES                 folder of the binaries (default: target/release)
   WORK                     folder of runs and outputs (default: target/ml-pipeline)
@@ -146,55 +152,68 @@ import json, sys
 print(json.load(sys.stdin)["files"]["model.onnx"]["sha256"].removeprefix("sha256:"))'
 }
 
-# Ends the gateway of a job.
-gateway=
+# Ends the gateways of a job.
+gateways=()
 stop() {
-    [ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true
-    [ -z "$gateway" ] || wait "$gateway" 2>/dev/null || true
-    gateway=
+    local gateway
+    for gateway in "${gateways[@]}"; do kill "$gateway" 2>/dev/null || true; done
+    for gateway in "${gateways[@]}"; do wait "$gateway" 2>/dev/null || true; done
+    gateways=()
 }
 
-# endpoint NAME: sets `endpoint` to what the variable NAME says, or to a gateway of our own on the registry.
-endpoint() {
-    local log tries=0
-    endpoint=${!1:-}
-    endpoint=${endpoint%/}
-    [ -z "$endpoint" ] || return 0
-    say "$1 is not set: a gateway of this job follows the registry"
-    log=$work/gateway
-    mkdir -p "$work"
-    "$sidegate" serve --http 127.0.0.1:0 --admin 127.0.0.1:0 >"$log.out" 2>"$log.log" &
-    gateway=$!
-    until endpoint=$(sed -n 's|^listening http=\([^ ]*\) .*|http://\1|p' "$log.out") && [ -n "$endpoint" ]; do
+# endpoints NAME COUNT: sets `endpoints` to what the variable NAME lists, or to so many gateways of our own on the registry.
+endpoints() {
+    local number
+    read -ra endpoints <<<"${!1:-}"
+    endpoints=("${endpoints[@]%/}")
+    [ ${#endpoints[@]} -eq 0 ] || return 0
+    say "$1 is not set: the job's own gateways follow the registry, $2 of them"
+    for ((number = 1; number <= $2; number++)); do gateway "$work/gateway$number"; done
+}
+
+# gateway FOLDER: starts one, with a cache of its own there, and adds it to `endpoints`.
+gateway() {
+    local folder=$1 found='' tries=0
+    mkdir -p "$folder"
+    SIDEGATE_REGISTRY__CACHE_DIR=$folder/cache "$sidegate" serve --http 127.0.0.1:0 --admin 127.0.0.1:0 \
+        >"$folder/out" 2>"$folder/log" &
+    gateways+=($!)
+    until found=$(sed -n 's|^listening http=\([^ ]*\) .*|http://\1|p' "$folder/out") && [ -n "$found" ]; do
         tries=$((tries + 1))
-        if [ $tries -gt 300 ] || ! kill -0 "$gateway" 2>/dev/null; then
-            cat "$log.log" >&2
+        if [ $tries -gt 300 ] || ! kill -0 "${gateways[-1]}" 2>/dev/null; then
+            cat "$folder/log" >&2
             fail "the gateway did not start"
         fi
         sleep 0.1
     done
+    endpoints+=("$found")
 }
 
-# serves STAGE: waits until the endpoint serves the version in that stage.
+# serves STAGE: waits until every endpoint serves the version in that stage.
 serves() {
-    local stage=$1 found='' began=$SECONDS
-    until [ "$found" = "$MODEL_VERSION" ]; do
-        [ $((SECONDS - began)) -le "${ENDPOINT_WAIT:-120}" ] ||
-            fail "$endpoint serves version '$found' of $MODEL_NAME in $stage and not $MODEL_VERSION"
-        found=$(curl -fsS --max-time 10 "$endpoint/model/info?model=$MODEL_NAME&stage=$stage" 2>/dev/null |
-            field version 2>/dev/null) || found=
-        [ "$found" = "$MODEL_VERSION" ] || sleep 1
+    local stage=$1 endpoint found began=$SECONDS
+    for endpoint in "${endpoints[@]}"; do
+        found=
+        until [ "$found" = "$MODEL_VERSION" ]; do
+            [ $((SECONDS - began)) -le "${ENDPOINT_WAIT:-120}" ] ||
+                fail "$endpoint serves version '$found' of $MODEL_NAME in $stage and not $MODEL_VERSION"
+            found=$(curl -fsS --max-time 10 "$endpoint/model/info?model=$MODEL_NAME&stage=$stage" 2>/dev/null |
+                field version 2>/dev/null) || found=
+            [ "$found" = "$MODEL_VERSION" ] || sleep 1
+        done
+        say "$endpoint serves version $MODEL_VERSION of $MODEL_NAME in $stage"
     done
-    say "$endpoint serves version $MODEL_VERSION of $MODEL_NAME in $stage"
 }
 
-# answers REFERENCE: what it answers to the test's rows is what the version's file answers.
+# answers REFERENCE: what every endpoint answers to the test's rows is what the version's file answers.
 answers() {
-    local file data
+    local endpoint file data
     wanted TEST_DATA TEST_TARGET
     file=$(the_model)
     data=$(fetched "$TEST_DATA")
-    "$sidegate" try "$file" --against "$endpoint/v2/models/$1/infer" --data "$data" --drop "$TEST_TARGET" --seconds 2
+    for endpoint in "${endpoints[@]}"; do
+        "$sidegate" try "$file" --against "$endpoint/v2/models/$1/infer" --data "$data" --drop "$TEST_TARGET" --seconds 2
+    done
 }
 
 # === the jobs ===
@@ -209,9 +228,14 @@ job_validate_data() {
 
 # Production is reached by way of staging and an approval, whatever `auto_deploy` says.
 job_train() {
-    local result run name version
+    local result run name version experiment
+    local tracked=()
+    if [ -n "${MLFLOW_TRACKING_URI:-}" ]; then
+        experiment=${MLFLOW_EXPERIMENT_NAME:-$(git branch --show-current)}
+        tracked=(--tracking-url "$MLFLOW_TRACKING_URI" ${experiment:+--experiment "$experiment"})
+    fi
     mkdir -p "$work"
-    "$sidegate_train" run "$train_config" --until register --work "$work/runs" | tee "$work/result.json"
+    "$sidegate_train" run "$train_config" --until register --work "$work/runs" "${tracked[@]}" | tee "$work/result.json"
     result=$(tail -n 1 "$work/result.json")
     run=$(field run_id <<<"$result")
     name=$(field model <<<"$result")
@@ -247,21 +271,21 @@ job_deploy_staging() {
 
 job_integration() {
     wanted MODEL_NAME MODEL_VERSION
-    endpoint STAGING_ENDPOINT
+    endpoints STAGING_ENDPOINT 2
     serves Staging
     answers "$MODEL_NAME@staging"
     stop
 }
 
 job_load() {
-    local scenario=loadtests/scenarios/${LOAD_SCENARIO:-founding}.conf data
+    local scenario=loadtests/scenarios/${LOAD_SCENARIO:-founding}.conf data report
     wanted MODEL_NAME MODEL_VERSION TEST_DATA TEST_TARGET
     [ -f "$scenario" ] || fail "there is no $scenario; LOAD_SCENARIO names one"
-    endpoint STAGING_ENDPOINT
+    endpoints STAGING_ENDPOINT 1
     serves Staging
     data=$(fetched "$TEST_DATA")
     # The features alone, which locust sends in the order of the model's inputs.
-    curl -fsS "$endpoint/v2/models/$MODEL_NAME@staging" | "$python" -c '
+    curl -fsS "${endpoints[0]}/v2/models/$MODEL_NAME@staging" | "$python" -c '
 import csv, json, sys
 names = [tensor["name"] for tensor in json.load(sys.stdin)["inputs"]]
 with open(sys.argv[1], newline="") as rows:
@@ -271,8 +295,9 @@ with open(sys.argv[1], newline="") as rows:
     environment locust loadtests/requirements-locust.txt
     mkdir -p reports
     "$env/bin/locust" --locustfile loadtests/locustfile.py --config "$scenario" --headless --only-summary \
-        --host "$endpoint" --model "$MODEL_NAME@staging" --data "$work/load.csv" --actuals-after -1 \
+        --host "${endpoints[0]}" --model "$MODEL_NAME@staging" --data "$work/load.csv" --actuals-after -1 \
         --html reports/load.html --csv reports/load
+    for report in reports/load.html reports/load_stats.csv; do [ -s "$report" ] || fail "locust wrote no $report"; done
     stop
 }
 
@@ -283,10 +308,11 @@ job_promote() {
 }
 
 job_smoke() {
+    local endpoint
     wanted MODEL_NAME MODEL_VERSION
-    endpoint PRODUCTION_ENDPOINT
+    endpoints PRODUCTION_ENDPOINT 1
     serves Production
-    "$sidegate" smoke "$endpoint" --model "$MODEL_NAME"
+    for endpoint in "${endpoints[@]}"; do "$sidegate" smoke "$endpoint" --model "$MODEL_NAME" --require-golden; done
     answers "$MODEL_NAME"
     stop
 }
@@ -294,6 +320,10 @@ job_smoke() {
 job_rollback() {
     wanted RUN_ID MODEL_NAME
     "$sidegate" registry rollback "$MODEL_NAME" --why "the smoke test of $RUN_ID failed"
+    MODEL_VERSION=$("$sidegate" registry show "$MODEL_NAME@production" --json | field version)
+    endpoints PRODUCTION_ENDPOINT 1
+    serves Production
+    stop
 }
 
 job_release() {
@@ -302,7 +332,7 @@ job_release() {
 import json, sys
 name, version = sys.argv[1:]
 json.dump({"model_name": name, "champion_version": int(version)}, sys.stdout, indent=2)' \
-        "$MODEL_NAME" "$MODEL_VERSION" | tee deploy/terraform/release.auto.tfvars.json
+        "$MODEL_NAME" "$MODEL_VERSION" | tee "${RELEASE:-deploy/terraform/release.auto.tfvars.json}"
     echo
 }
 
@@ -342,6 +372,9 @@ job_local() {
     . scripts/ml-pipeline-local.sh
     local_bucket
     job_run
+    job release
+    local_release
+    local_rollback
 }
 
 # job NAME

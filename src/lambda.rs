@@ -5,6 +5,7 @@
 //! ([`Running::connect`]), [`reply`] makes a payload of the answer.
 
 mod api;
+mod emf;
 mod event;
 mod http;
 mod reply;
@@ -18,6 +19,7 @@ use hyper::body::Bytes;
 use crate::gateway::{Gateway, Running};
 
 pub use api::{Api, Broken, Invocation};
+pub use emf::Embedded;
 pub use reply::Fault;
 use reply::{Reply, problem};
 
@@ -40,17 +42,27 @@ pub enum Failure {
 }
 
 /// Answers invocations until a signal asks the process to end; then drains. The first is asked for when the first look at
-/// the registry is over.
+/// the registry is over. With `embedded` what each counted is handed to `tell`, as lines for CloudWatch.
 ///
 /// # Errors
 /// A required model that cannot be served, or a Runtime API that cannot be used.
-pub async fn serve(mut running: Running, mut api: Api) -> Result<(), Failure> {
-    let result = function(&mut running, &mut api).await;
+pub async fn serve(
+    mut running: Running,
+    mut api: Api,
+    embedded: Option<Embedded>,
+    tell: impl Fn(&str),
+) -> Result<(), Failure> {
+    let result = function(&mut running, &mut api, embedded, tell).await;
     running.end().await;
     result
 }
 
-async fn function(running: &mut Running, api: &mut Api) -> Result<(), Failure> {
+async fn function(
+    running: &mut Running,
+    api: &mut Api,
+    mut embedded: Option<Embedded>,
+    tell: impl Fn(&str),
+) -> Result<(), Failure> {
     let gateway = running.gateway.clone();
     let ready = tokio::select! {
         ready = ready(&gateway) => ready,
@@ -68,6 +80,10 @@ async fn function(running: &mut Running, api: &mut Api) -> Result<(), Failure> {
             () = running.asked_to_end() => return Ok(()),
         };
         let reply = answer(running, &invocation).await;
+        // Before the answer: behind it the process may stand still.
+        if let Some(embedded) = &mut embedded {
+            tell(&embedded.lines(gateway.metrics.totals(), SystemTime::now()));
+        }
         api.reply(&invocation, reply).await?;
     }
 }

@@ -5,6 +5,7 @@
 
 mod drift;
 mod performance;
+mod totals;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use crate::model::REASONS;
 use drift::Drifts;
 pub use drift::Score;
 pub use performance::Performances;
+pub use totals::Totals;
 
 /// Latency buckets in seconds, 5 µs to 10 s in 1-2-5 steps.
 const LATENCY_BUCKETS: [f64; 20] = [

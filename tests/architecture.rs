@@ -90,7 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tensor",
         ],
     ),
-    ("lambda", &["gateway", "task"]),
+    ("lambda", &["gateway", "metrics", "task"]),
     (
         "cli",
         &[

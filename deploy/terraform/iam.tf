@@ -135,22 +135,26 @@ locals {
   eks    = var.eks_oidc_provider == null ? [] : [var.eks_oidc_provider]
   github = var.github_repository == null ? [] : ["token.actions.githubusercontent.com"]
 
-  # By role: the issuer of tokens, who of its subjects, and the policy. Roles that nobody could take are not made.
+  # By role: the issuer of tokens, who of its subjects, the policy, and how long one may have it (seconds). Roles that nobody
+  # could take are not made.
   roles = { for name, role in {
     gateway = {
       issuer   = local.eks
       subjects = [for account in var.gateway_service_accounts : "system:serviceaccount:${account}"]
       policy   = var.gateways_publish ? aws_iam_policy.publish.arn : aws_iam_policy.read.arn
+      session  = 3600
     }
     trainer = {
       issuer   = local.eks
       subjects = [for account in var.trainer_service_accounts : "system:serviceaccount:${account}"]
       policy   = aws_iam_policy.write.arn
+      session  = 3600
     }
     workflow = {
       issuer   = local.github
       subjects = [for environment in var.github_environments : "repo:${coalesce(var.github_repository, "-")}:environment:${environment}"]
       policy   = aws_iam_policy.write.arn
+      session  = 21600 # a training may take six hours, and registers at its end; pods get new tokens meanwhile, a job none
     }
   } : name => role if length(role.issuer) > 0 && length(role.subjects) > 0 }
 }
@@ -182,7 +186,7 @@ resource "aws_iam_role" "web_identity" {
 
   name                 = "${local.name}-${each.key}"
   assume_role_policy   = data.aws_iam_policy_document.trust[each.key].json
-  max_session_duration = 21600 # a training of the workflow may take six hours, and registers at its end
+  max_session_duration = each.value.session
 }
 
 resource "aws_iam_role_policy_attachment" "web_identity" {

@@ -35,7 +35,7 @@ resource "aws_lambda_function" "inference" {
   kms_key_arn                    = aws_kms_key.this.arn
 
   image_config {
-    command = ["lambda"]
+    command = concat(["lambda"], var.lambda_metrics_namespace == null ? [] : ["--embedded-metrics", var.lambda_metrics_namespace])
   }
 
   environment {

@@ -329,3 +329,14 @@ variable "latency_p99_ms" {
   type        = number
   default     = 500
 }
+
+variable "lambda_metrics_namespace" {
+  description = "Namespace of CloudWatch in which predictions of the function are counted and timed by model, version and outcome, each of them a metric that is charged; null: not at all"
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.lambda_metrics_namespace == null || can(regex("^[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}$", var.lambda_metrics_namespace)) && !can(regex("^AWS/", var.lambda_metrics_namespace))
+    error_message = "1 to 255 of A-Z a-z 0-9 . - _ / # :, not beginning with AWS/ or a colon."
+  }
+}

@@ -21,6 +21,8 @@ import zipfile
 
 EPOCH = int(os.environ["SOURCE_DATE_EPOCH"])
 PROGRAMS = {"sidegate": [], "sidegate-train": ["--features", "train"]}
+# Of the wheel: packages that bring a library, in the version that scripts/onnxruntime.sh or scripts/learners.sh fetches.
+EXTRAS = {"onnxruntime": ["onnxruntime==1.32.0"], "learners": ["xgboost-cpu==3.2.0", "lightgbm==4.7.0"]}
 MACHINES = {62: "x86_64", 183: "aarch64"}
 
 
@@ -103,8 +105,9 @@ def wheel(folder: pathlib.Path, version: str, tag: str, files: dict[str, tuple[b
     metadata = [
         "Metadata-Version: 2.4", "Name: sidegate", f"Version: {version}", "Summary: A high-performance inference gateway beside an app",
         "License-Expression: Apache-2.0 OR MIT", *(f"License-File: {name}" for name in licenses), "Requires-Python: >=3.9",
-        # The library of this package is found by itself; trees need none.
-        "Provides-Extra: onnxruntime", 'Requires-Dist: onnxruntime==1.32.0; extra == "onnxruntime"',
+        # The libraries of these packages are found by themselves; trees need none, nor does model.type = "builtin".
+        *(line for extra, packages in EXTRAS.items() for line in (
+            f"Provides-Extra: {extra}", *(f'Requires-Dist: {package}; extra == "{extra}"' for package in packages))),
         "Description-Content-Type: text/markdown", "", files["README.md"][0].decode(),
     ]  # fmt: skip
     members[f"{about}/METADATA"] = ("\n".join(metadata).encode(), 0o644)
@@ -140,7 +143,10 @@ def main() -> None:
     files |= {name: (pathlib.Path(name).read_bytes(), 0o644) for name in [*licenses, "README.md", "config/sidegate.toml"]}
     units = sorted(pathlib.Path("deploy/systemd").iterdir())
     files |= {f"systemd/{unit.name}": (unit.read_bytes(), 0o644) for unit in units}
-    files["onnxruntime.sh"] = (pathlib.Path("scripts/onnxruntime.sh").read_bytes(), 0o755)
+    for name in ("onnxruntime.sh", "learners.sh"):
+        files[name] = (pathlib.Path("scripts", name).read_bytes(), 0o755)
+    # learners.sh puts these beside GCC's runtime.
+    files |= {f"licenses/{text.name}": (text.read_bytes(), 0o644) for text in pathlib.Path("scripts/licenses").iterdir()}
     files |= {f"share/{page.relative_to(share)}": (page.read_bytes(), 0o644) for page in share.rglob("*") if page.is_file()}
 
     made = [wheel(destination, version, f"manylinux_{major}_{minor}_{cpu}", files, licenses)]

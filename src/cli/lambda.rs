@@ -7,13 +7,14 @@ use super::failure::Failure;
 use super::start::{Prepared, prepare};
 use super::{ServeArgs, runtime_error};
 use crate::gateway;
-use crate::lambda::{self, Api, Fault};
+use crate::lambda::{self, Api, Embedded, Fault};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   sidegate lambda                                  the command of a function made from the image; its environment configures it
   sidegate lambda ./model.onnx                     one file that the image holds
   sidegate lambda --registry s3://models/prod      what SIDEGATE_REGISTRY__URL says as well
+  sidegate lambda --embedded-metrics sidegate      and CloudWatch counts predictions in that namespace
 
 It answers HTTP APIs and function URLs (payload format 2.0), REST APIs and load balancers (1.0), and direct invocations,
 whose payload is what POST /invocations takes, with the model's name under `model`. Nothing listens: ports, admin and ops
@@ -45,11 +46,19 @@ pub struct LambdaArgs {
     /// Form of the log: text or json
     #[arg(long, value_name = "FORMAT")]
     pub log: Option<String>,
+    /// Write what was predicted, and how long it took, to the log in CloudWatch's embedded metric format, for metrics of this
+    /// namespace, by model, version and outcome: CloudWatch charges each of them [default: no]
+    #[arg(long, value_name = "NAMESPACE")]
+    pub embedded_metrics: Option<String>,
 }
 
 /// Carries the command out.
 pub(super) fn run(args: LambdaArgs) -> ExitCode {
-    let LambdaArgs { model_file, config, registry, engine, log } = args;
+    let LambdaArgs { model_file, config, registry, engine, log, embedded_metrics } = args;
+    let embedded = match embedded_metrics.as_deref().map(Embedded::new).transpose() {
+        Ok(embedded) => embedded,
+        Err(error) => return Failure::Usage(format!("--embedded-metrics: {error}")).exit(),
+    };
     // What the image or a file says of ports is for others.
     let (http, admin) = (Some(NOWHERE.to_owned()), Some(NOWHERE.to_owned()));
     let args = ServeArgs { model_file, config, registry, engine, log, http, admin, ..ServeArgs::default() };
@@ -74,7 +83,8 @@ pub(super) fn run(args: LambdaArgs) -> ExitCode {
         });
         match started {
             Ok(running) => {
-                lambda::serve(running, api).await.map_err(|error| Failure::Failed(error.to_string()))
+                let served = lambda::serve(running, api, embedded, super::say).await;
+                served.map_err(|error| Failure::Failed(error.to_string()))
             }
             Err(failure) => {
                 let kind = match failure {

@@ -3,6 +3,7 @@
 mod examples;
 mod report;
 mod walk;
+mod ways;
 
 use std::process::ExitCode;
 use std::thread::sleep;
@@ -23,12 +24,14 @@ Examples:
   sidegate smoke                                   what the configuration says runs here, its admin port too
   sidegate smoke http://127.0.0.1:8000 --admin 127.0.0.1:8002
   sidegate smoke https://models.example.org --registry s3://models/production --header \"authorization: Bearer $TOKEN\"
+  sidegate smoke --require-golden                  in a pipeline: what was not compared with known answers fails
   sidegate smoke http://127.0.0.1:8000 --wait 60 --json | jq '.checks[] | select(.verdict == \"failed\")'
 
-Models are asked the golden examples of their version in the registry (rows of zeros where there are none) in every
-protocol: tensors as JSON and binary, /predict, /invocations. Nothing is changed; predictions count in metrics, windows
-and the prediction log like any other.
-Exit codes: 0 everything answered as it should, 1 something did not, 2 wrong usage.";
+Every endpoint that tells something is asked; those that change something (pin, sync, rollback, load) are not. Models are
+asked the golden examples of their version in the registry (rows of zeros where there are none, which proves no answer right)
+in every protocol: tensors as JSON and binary, /predict, /invocations. Nothing is changed; predictions count in metrics,
+windows and the prediction log like any other.
+Exit codes: 0 everything answered as it should, 1 something did not or a version could not be asked, 2 wrong usage.";
 
 /// Between two questions whether it is ready.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -45,6 +48,9 @@ pub struct SmokeArgs {
     /// Registry that has the golden examples [default: that of the configuration]
     #[arg(long, value_name = "URL")]
     pub registry: Option<String>,
+    /// Fail where zeros were asked because a version's golden examples could not be read
+    #[arg(long)]
+    pub require_golden: bool,
     /// Header of every request to the data port, as `name: value`; may be repeated
     #[arg(long = "header", value_name = "HEADER")]
     pub headers: Vec<String>,
@@ -83,7 +89,7 @@ fn examine(args: &SmokeArgs) -> Result<Report, Failure> {
     };
     let golden = store::open(&config.registry, 2).map(|store| Golden::new(store, &config.registry.url));
     wait(&peer, Duration::from_secs(args.wait));
-    let mut walk = Walk::new(&peer).map_err(Failure::Failed)?;
+    let mut walk = Walk::new(&peer, args.require_golden).map_err(Failure::Failed)?;
     walk.server();
     walk.models(&args.models, golden.map_err(|error| error.to_string()));
     walk.refusals();

@@ -83,7 +83,7 @@ fn runtimes_beside(path: &Path) -> Vec<PathBuf> {
 fn explain(path: &Path, problem: &str) -> String {
     let way_out = if problem.contains("libgomp") {
         "; it needs GCC's OpenMP runtime: install the package libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Red Hat), \
-         or run scripts/learners.sh, which puts one beside it"
+         or run learners.sh, of scripts/ or the tarball, which puts one beside it"
     } else {
         ""
     };

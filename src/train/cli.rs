@@ -11,6 +11,7 @@ use sidegate::registry::writer::Writer;
 use crate::config::Config;
 use crate::data::{Access, Data};
 use crate::failure::Failure;
+use crate::mlflow::TrackingArgs;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::run::{Record, Run, Step};
@@ -35,6 +36,7 @@ Examples:
   sidegate-train run config/train.flights.toml
   sidegate-train run config/train.flights.toml --until validate    the data alone
   sidegate-train run config/train.flights.toml --work /var/tmp/runs
+  sidegate-train run config/train.flights.toml --tracking-url http://mlflow:5000 --experiment main
   sidegate-train run config/train.flights.toml --resume flight-delays-1764322114077
   sidegate-train run config/train.flights.toml --resume flight-delays-1764322114077 --from evaluate --until evaluate
 
@@ -114,6 +116,8 @@ struct RunArgs {
     /// Folder of runs
     #[arg(long, value_name = "DIR", default_value = "runs")]
     work: PathBuf,
+    #[command(flatten)]
+    tracking: TrackingArgs,
 }
 
 #[derive(Subcommand)]
@@ -176,7 +180,8 @@ fn open(config: &Config) -> Result<Data, Failure> {
 }
 
 fn run(args: &RunArgs) -> Result<(), Failure> {
-    let config = Config::read(&args.config)?;
+    let mut config = Config::read(&args.config)?;
+    config.tracking = args.tracking.over(config.tracking.take()).map_err(Failure::Config)?;
     if args.dry_run {
         let shown = foresee::shown(&config, &open(&config)?)?;
         print(&shown);

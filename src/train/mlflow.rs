@@ -23,7 +23,7 @@ use sidegate::model::Stage;
 use crate::table::Round;
 use client::Client;
 
-pub(crate) use settings::Tracking;
+pub(crate) use settings::{Tracking, TrackingArgs};
 
 /// A training, as far as it is tracked.
 #[derive(Clone, Debug)]

@@ -504,6 +504,53 @@ def test_a_model_that_is_not_required_stops_nobody(folder: pathlib.Path) -> None
         assert answered(function.api.invoke(event("GET", "/health?model=penguins")))[0] == 503
 
 
+def embedded(log: str) -> dict[tuple[str, str, frozenset], list[float]]:
+    """What CloudWatch makes of the lines of a log by its specification of the embedded metric format: values by namespace,
+    metric and dimensions."""
+    found: dict[tuple[str, str, frozenset], list[float]] = {}
+    for line in log.splitlines():
+        if not line.startswith("{") or "_aws" not in (said := json.loads(line)):
+            continue
+        about = said["_aws"]
+        assert about.keys() == {"Timestamp", "CloudWatchMetrics"}
+        assert abs(about["Timestamp"] / 1000 - time.time()) < 600
+        for directive in about["CloudWatchMetrics"]:
+            assert directive.keys() == {"Namespace", "Dimensions", "Metrics"}
+            for metric in directive["Metrics"]:
+                assert metric.keys() == {"Name", "Unit"} and metric["Unit"] in {"Count", "Seconds"}
+                values = said[metric["Name"]]
+                values = values if isinstance(values, list) else [values]
+                assert 1 <= len(values) <= 100 and all(isinstance(value, int | float) for value in values)
+                for dimensions in directive["Dimensions"]:
+                    assert len(dimensions) <= 30 and all(1 <= len(said[name]) <= 1024 for name in dimensions)
+                    key = frozenset((name, said[name]) for name in dimensions)
+                    found.setdefault((directive["Namespace"], metric["Name"], key), []).extend(values)
+    return found
+
+
+def test_cloudwatch_makes_metrics_of_the_log(folder: pathlib.Path) -> None:
+    body, _ = golden("wine")
+    with ours(folder / "told", None, "--embedded-metrics", "acme/models") as function:
+        function.serving()
+        for _ in range(3):
+            assert function.api.invoke(event("POST", "/v2/models/wine/infer", json.dumps(body))).json()["statusCode"] == 200
+        assert function.api.invoke(event("POST", "/v2/models/wine/infer", "{")).json()["statusCode"] == 400
+        assert function.api.invoke(event("GET", "/v2/models/wine")).json()["statusCode"] == 200
+        # What an invocation did is in the log before its answer.
+        told = embedded(function.output())
+    wine = {("model", "wine"), ("version", "1")}
+    count = {outcome: ("acme/models", "model_predictions_total", frozenset(wine | {("outcome", outcome)})) for outcome in ("ok", "client_error")}
+    timed = ("acme/models", "model_prediction_duration_seconds", frozenset(wine))
+    assert told.keys() == {*count.values(), timed}, told
+    assert told[count["ok"]] == [1, 1, 1] and told[count["client_error"]] == [1]
+    assert len(told[timed]) >= 3 and all(0 < seconds < 30 for seconds in told[timed]), told
+    with ours(folder / "untold") as function:
+        function.serving().api.invoke(event("POST", "/v2/models/wine/infer", json.dumps(body)))
+        assert not embedded(function.output())
+    with ours(folder / "wrong", None, "--embedded-metrics", "AWS/Lambda") as function:
+        assert function.wait() == 2 and "is no namespace" in function.output()
+
+
 def test_it_ends_where_lambda_is_gone_and_asks_nothing_outside_of_it(folder: pathlib.Path) -> None:
     with ours(folder / "gone", {"registry.models": "wine"}) as function:
         function.serving().api.close()

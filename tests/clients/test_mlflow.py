@@ -237,6 +237,34 @@ experiment = "trainings"
         assert predictions[0] == predictions[1]
 
 
+def test_the_command_line_says_where_a_training_is_tracked(server: Mlflow, client: MlflowClient, folder: pathlib.Path) -> None:
+    rows = "a,b,c,y\n" + "".join(f"{a},{b},{c},{y}\n" for (a, b, c), y in zip(ROWS.tolist(), TARGET.tolist()))
+    (folder / "rows.csv").write_text(rows)
+    config = """
+name = "branched"
+target_column = "y"
+[data]
+source = "file"
+path = "rows.csv"
+[model]
+type = "linear"
+[registry]
+url = "models"
+"""
+    program = binary().with_name("sidegate-train")
+    # A name that a branch may have; without a server in the file, and over one that is there and answers nobody.
+    for tracking in ("", '[tracking]\nurl = "http://127.0.0.1:1"\nexperiment = "file"\n'):
+        (folder / "train.toml").write_text(config + tracking)
+        command = [program, "run", "train.toml", "--tracking-url", server.url, "--experiment", "feature/fast-lane"]
+        done = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        run_id = json.loads(done.stdout)["run_id"]
+        experiment = client.get_experiment_by_name("feature/fast-lane")
+        runs = client.search_runs([experiment.experiment_id])
+        assert run_id in {run.info.run_name for run in runs}, done.stderr
+    assert len(runs) == 2 and client.get_experiment_by_name("file") is None
+
+
 def certificate(path: pathlib.Path) -> pathlib.Path:
     """A certificate for 127.0.0.1 with its key."""
     from cryptography import x509

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::harness::{Server, Setup, command, run, shipped};
+use super::harness::{Server, Setup, command, run, shipped, wait};
 
 /// Runs `sidegate smoke` against a server, with the registry of the shipped models.
 fn smoke(server: &Server, args: &[&str]) -> Output {
@@ -31,8 +32,15 @@ fn check<'a>(report: &'a Value, endpoint: &str) -> &'a Value {
 
 #[test]
 fn all_that_is_right_passes() {
-    let server = Setup::with(&["penguins", "flight-delay", "wine"]).start();
+    let experiment = "experiments.half.model = \"wine\"\nexperiments.half.unit = \"header:x-user\"\n\
+                      experiments.half.variants = { control = \"1\", same = \"production\" }";
+    let server = Setup::with(&["penguins", "flight-delay", "wine"]).config(experiment).start();
     let admin = server.admin.to_string();
+    // The monitor sees a moment later what serves.
+    wait("three models are watched", Duration::from_secs(10), || {
+        let watched = server.admin().get("/drift").ok();
+        (watched["versions"].as_array()?.len() == 3).then_some(())
+    });
     let found = report(&smoke(&server, &["--admin", &admin, "--json"]), 0);
     assert_eq!((&found["passed"], &found["notes"]), (&json!(true), &json!([])), "{found:#}");
     for model in ["penguins", "flight-delay", "wine"] {
@@ -47,8 +55,25 @@ fn all_that_is_right_passes() {
         }
     }
     assert_eq!(check(&found, "POST /actuals")["status"], 202);
-    assert_eq!(check(&found, "GET /metrics (admin)")["verdict"], "passed");
-    assert_eq!(server.metric("sidegate_outcomes_total{status=\"accepted\"}"), 0.0, "nothing is recorded");
+    assert_eq!(check(&found, "POST /outcomes")["status"], 202);
+    for told in [
+        "/v2/models/wine/versions/1",
+        "/v2/models/wine/versions/1/ready",
+        "/v2/models/wine/versions/1/config",
+        "/v2/models/wine/versions/1/stats",
+        "/metrics (admin)",
+        "/performance/wine (admin)",
+        "/experiments/half (admin)",
+        "/experiments/half/explain?unit=smoke (admin)",
+        "/drift (admin)",
+        "/drift/wine?version=1 (admin)",
+    ] {
+        assert_eq!(check(&found, &format!("GET {told}"))["verdict"], "passed", "{told}");
+    }
+    for status in ["ok", "unmatched", "not_enrolled"] {
+        let metric = format!("sidegate_outcomes_total{{result=\"{status}\"}}");
+        assert_eq!(server.metric(&metric), 0.0, "nothing is recorded");
+    }
 
     let output = smoke(&server, &["--model", "wine"]);
     let text = String::from_utf8(output.stdout).unwrap();
@@ -88,12 +113,37 @@ fn without_golden_examples_zeros_are_asked_and_it_is_said() {
     let server = Setup::with(&["penguins", "wine"]).start();
     let nowhere = tempfile::tempdir().unwrap();
     let url = format!("http://{}", server.http);
-    let found = report(&run(nowhere.path(), &["smoke", &url, "--json"]), 0);
+    let zeros = ["smoke", &url, "--json"];
+    let found = report(&run(nowhere.path(), &zeros), 0);
     let notes: Vec<&str> = found["notes"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert!(
         notes.iter().any(|note| note.starts_with("wine@1 was asked zeros: wine/1/golden.json is not in")),
         "{notes:?}"
     );
+    // Zeros prove that it answers and not that it answers right.
+    let found = report(&run(nowhere.path(), &[&zeros[..], &["--require-golden"]].concat()), 1);
+    let failed = found["checks"].as_array().unwrap().iter().filter(|check| check["verdict"] == "failed");
+    let failed: Vec<&Value> = failed.collect();
+    assert_eq!(failed.len(), 2, "{found:#}");
+    for check in failed {
+        let says = check["says"].as_str().unwrap();
+        assert!(says.starts_with("golden examples are required (--require-golden): "), "{check}");
+        assert!(says.contains("/1/golden.json is not in"), "{check}");
+    }
+    let server = Setup::with(&["wine"]).start();
+    report(&smoke(&server, &["--require-golden", "--json"]), 0);
+}
+
+#[test]
+fn an_ops_port_has_probes_and_metrics_alone() {
+    let server = Setup::with(&["wine"]).config("ops.listen = \"127.0.0.1:0\"").start();
+    let status = server.admin().get("/status").ok();
+    let ops = status["ops"].as_str().unwrap();
+    let found = report(&smoke(&server, &["--admin", ops, "--json"]), 0);
+    assert_eq!(check(&found, "GET /metrics (admin)")["verdict"], "passed");
+    for path in ["/models", "/status", "/experiments", "/drift"] {
+        assert_eq!(check(&found, &format!("GET {path} (admin)"))["verdict"], "off");
+    }
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! What is right and what is not, as a server may answer; the real one is asked in `tests/it`.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::examples::{Examples, Golden};
 use super::report::{Check, Report, Verdict};
-use super::walk::judge;
+use super::walk::Walk;
+use super::ways::judge;
 use crate::cli::answer::Answer;
+use crate::cli::peer::connection::Peer;
 use crate::config::RegistryUrl;
 use crate::model::{Signature, TensorSpec};
 use crate::registry::store::Folder;
@@ -114,4 +120,46 @@ fn one_failure_fails_all_and_what_is_off_none() {
     assert!(text.ends_with("http://h:1: 1 ok, 1 failed, 1 off\n"), "{text}");
     let json: Value = serde_json::from_str(&report.json()).unwrap();
     assert_eq!((&json["passed"], &json["checks"][1]["verdict"]), (&json!(false), &json!("off")));
+}
+
+/// What a walk finds of a server that lists these models, and tells `metadata` of each at every path.
+fn walked(models: &[&str], metadata: Value) -> Report {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let models = json!({"models": models}).to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut request) {
+            let listed = request[..length].starts_with(b"GET /v2/models ");
+            let body = if listed { models.clone() } else { metadata.to_string() };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).unwrap();
+        }
+    });
+    let (peer, _) = Peer::at(&url, &[], Duration::from_secs(5)).unwrap();
+    let mut walk = Walk::new(&peer, false).unwrap();
+    walk.models(&[], Err("no registry".into()));
+    walk.report
+}
+
+#[test]
+fn what_was_not_asked_for_predictions_is_a_failure() {
+    let strange = json!([{"name": "x", "datatype": "QUATERNION", "shape": [-1]}]);
+    for (models, metadata, endpoint, part) in [
+        (&[][..], json!({}), "POST /v2/models/…/infer", "it serves no model"),
+        (&["m"], json!({"versions": []}), "POST /v2/models/m/infer", "names no version"),
+        (
+            &["m"],
+            json!({"versions": ["7"], "inputs": strange, "outputs": []}),
+            "POST /v2/models/m/versions/7/infer",
+            "was not asked for predictions: `x` is of the unknown datatype `QUATERNION`",
+        ),
+    ] {
+        let report = walked(models, metadata);
+        assert!(!report.passed());
+        let found = report.checks.iter().find(|check| check.says.contains(part));
+        let found = found.unwrap_or_else(|| panic!("{}", report.text()));
+        assert_eq!((&*found.endpoint, found.verdict, found.status), (endpoint, Verdict::Failed, None));
+    }
 }

@@ -4,21 +4,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::examples::{Example, Examples, Golden};
+use super::examples::{Examples, Golden};
 use super::report::{Check, Report, Verdict, median};
+use super::ways::{JSON, Way, judge, ways};
 use crate::cli::admin_client::Client;
 use crate::cli::answer::Answer;
-use crate::cli::peer::compare::{Answers, Judge};
 use crate::cli::peer::connection::{Connection, Peer};
 use crate::cli::peer::described::Description;
-use crate::cli::peer::reply::{self, excerpt};
-use crate::cli::peer::wire::Form;
+use crate::cli::peer::reply::excerpt;
 use crate::model::{ModelName, Signature, Version};
 
 /// Whether it takes traffic.
 pub(super) const READY: &str = "/v2/health/ready";
-
-const JSON: &str = "application/json";
 
 /// What every sidegate offers on its data port.
 const SERVER: [(&str, &str); 7] = [
@@ -31,9 +28,8 @@ const SERVER: [(&str, &str); 7] = [
     ("GET", "/ping"),
 ];
 
-/// What it says of a model, by its name or by name and version: the part before and the one behind.
-const MODEL: [(&str, &str); 4] =
-    [("/v2/models/", ""), ("/v2/models/", "/ready"), ("/v2/models/", "/config"), ("/v2/models/", "/stats")];
+/// What it says of a model, by its name or by name and version: what stands behind either. The metadata come first.
+const TOLD: [&str; 4] = ["", "/ready", "/config", "/stats"];
 
 /// Wrong on purpose: method, path, body, and the status that is right.
 const REFUSALS: [(&str, &str, &[u8], u16); 3] = [
@@ -42,22 +38,24 @@ const REFUSALS: [(&str, &str, &[u8], u16); 3] = [
     ("POST", "/v2/models/no-such-model/infer", b"{\"inputs\":[]}", 404),
 ];
 
-/// Of the admin port; an ops port has the first four.
-const ADMIN: [&str; 6] = ["/livez", "/readyz", "/startupz", "/metrics", "/models", "/status"];
+/// Of an admin port and of an ops port.
+const PROBES: [&str; 4] = ["/livez", "/readyz", "/startupz", "/metrics"];
+
+/// Of an admin port alone: what tells, and changes nothing. What is known of each model and experiment follows.
+const ADMIN: [&str; 4] = ["/models", "/status", "/experiments", "/drift"];
+
+/// Both take outcomes.
+const OUTCOMES: [&str; 2] = ["/actuals", "/outcomes"];
 
 /// Asks, and keeps what came of it.
 pub(super) struct Walk<'a> {
     peer: &'a Peer,
     connection: Connection<'a>,
+    /// Whether zeros in place of golden examples are a failure.
+    require_golden: bool,
+    /// Which models it has asked.
+    asked: Vec<ModelName>,
     pub(super) report: Report,
-}
-
-/// One way to ask for predictions.
-struct Way {
-    endpoint: String,
-    /// Behind the endpoint in the report, where that has two.
-    remark: &'static str,
-    request: fn(&Peer, &str, &Example) -> Vec<u8>,
 }
 
 // === impl Walk ===
@@ -65,9 +63,10 @@ struct Way {
 impl<'a> Walk<'a> {
     /// # Errors
     /// When nobody is there.
-    pub(super) fn new(peer: &'a Peer) -> Result<Self, String> {
+    pub(super) fn new(peer: &'a Peer, require_golden: bool) -> Result<Self, String> {
         let report = Report { url: peer.origin(), ..Report::default() };
-        Ok(Self { peer, connection: Connection::open(peer)?, report })
+        let connection = Connection::open(peer)?;
+        Ok(Self { peer, connection, require_golden, asked: Vec::new(), report })
     }
 
     /// What is there without any model.
@@ -85,7 +84,10 @@ impl<'a> Walk<'a> {
         let names: Vec<ModelName> = names.filter_map(|name| name.as_str()?.parse().ok()).collect();
         let models = if wanted.is_empty() { &names } else { wanted };
         if models.is_empty() {
-            self.report.notes.push("it serves no model".into());
+            self.missing(
+                "POST /v2/models/…/infer".into(),
+                "it serves no model, so nothing was predicted".into(),
+            );
         }
         for model in models {
             self.model(model, &golden);
@@ -93,17 +95,19 @@ impl<'a> Walk<'a> {
     }
 
     fn model(&mut self, model: &ModelName, golden: &Result<Golden, String>) {
-        let mut metadata = None;
-        for (before, behind) in MODEL {
-            let answer = self.plain("GET", &format!("{before}{model}{behind}"), b"", 200);
-            metadata = metadata.or(answer);
-        }
+        let metadata = self.told(&format!("/v2/models/{model}"));
         self.plain("GET", &format!("/model/info?model={model}"), b"", 200);
         // Without it there is nothing to ask, and it is told above that it is missing.
         let Some(metadata) = metadata else { return };
-        let metadata: Value = serde_json::from_slice(&metadata).unwrap_or_default();
+        self.asked.push(model.clone());
         let versions = metadata["versions"].as_array().into_iter().flatten();
-        for version in versions.filter_map(|version| version.as_str()?.parse::<Version>().ok()) {
+        let versions = versions.filter_map(|version| version.as_str()?.parse::<Version>().ok());
+        let versions: Vec<Version> = versions.collect();
+        if versions.is_empty() {
+            let says = "the model names no version, so nothing was predicted".to_owned();
+            self.missing(format!("POST /v2/models/{model}/infer"), says);
+        }
+        for version in versions {
             self.version(model, version, golden);
         }
         self.plain("POST", &format!("/v2/models/{model}/infer"), b"{", 400);
@@ -111,24 +115,38 @@ impl<'a> Walk<'a> {
 
     fn version(&mut self, model: &ModelName, version: Version, golden: &Result<Golden, String>) {
         let path = format!("/v2/models/{model}/versions/{version}");
-        let Some(metadata) = self.plain("GET", &path, b"", 200) else { return };
-        let description = Description::of(&serde_json::from_slice(&metadata).unwrap_or_default());
-        let signature = description.signature();
+        let Some(metadata) = self.told(&path) else { return };
+        let signature = Description::of(&metadata).signature();
         let examples = signature
             .and_then(|signature| Ok((Examples::of(golden, model, version, &signature)?, signature)));
         let (examples, signature) = match examples {
             Ok(found) => found,
             Err(error) => {
-                self.report.notes.push(format!("{model}@{version} was not asked for predictions: {error}"));
+                self.missing(format!("POST {path}/infer"), format!("was not asked for predictions: {error}"));
                 return;
             }
         };
-        if let Some(remark) = &examples.remark {
+        if let Some(remark) = examples.remark.as_ref().filter(|_| self.require_golden) {
+            let says = format!("golden examples are required (--require-golden): {remark}");
+            self.missing(format!("POST {path}/infer"), says);
+        } else if let Some(remark) = &examples.remark {
             self.report.notes.push(format!("{model}@{version} was asked zeros: {remark}"));
         }
         for way in ways(model, version) {
             self.predictions(&way, &examples, &signature);
         }
+    }
+
+    /// All that is told of a model or of a version at a path; the metadata, where they came.
+    fn told(&mut self, path: &str) -> Option<Value> {
+        let answers = TOLD.map(|behind| self.plain("GET", &format!("{path}{behind}"), b"", 200));
+        let [metadata, ..] = answers;
+        Some(serde_json::from_slice(&metadata?).unwrap_or_default())
+    }
+
+    /// What was to be asked and could not be: that proves nothing, and so fails.
+    fn missing(&mut self, endpoint: String, says: String) {
+        self.keep(endpoint, Verdict::Failed, None, Duration::ZERO, says);
     }
 
     /// All examples in one way. One that fails ends it.
@@ -169,41 +187,67 @@ impl<'a> Walk<'a> {
 
     /// An outcome that says nothing: it is counted as invalid, and nothing is kept.
     pub(super) fn outcomes(&mut self) {
-        let endpoint = "POST /actuals";
-        let (answer, took) = self.ask("POST", "/actuals", b"{}");
-        let counted = |answer: &Answer| {
-            let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-            value["counts"]["invalid"] == 1
-        };
-        let (verdict, says) = match &answer {
-            Ok(answer) if answer.status == 202 && counted(answer) => {
-                (Verdict::Passed, "takes outcomes; an empty one was found invalid".to_owned())
-            }
-            Ok(answer) if answer.status == 404 => (Verdict::Off, excerpt(&answer.body)),
-            Ok(answer) => (Verdict::Failed, excerpt(&answer.body)),
-            Err(error) => (Verdict::Failed, error.clone()),
-        };
-        self.keep(endpoint.into(), verdict, answer.ok().map(|answer| answer.status), took, says);
+        for path in OUTCOMES {
+            let (answer, took) = self.ask("POST", path, b"{}");
+            let counted = |answer: &Answer| {
+                let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+                value["counts"]["invalid"] == 1
+            };
+            let (verdict, says) = match &answer {
+                Ok(answer) if answer.status == 202 && counted(answer) => {
+                    (Verdict::Passed, "takes outcomes; an empty one was found invalid".to_owned())
+                }
+                Ok(answer) if answer.status == 404 => (Verdict::Off, excerpt(&answer.body)),
+                Ok(answer) => (Verdict::Failed, excerpt(&answer.body)),
+                Err(error) => (Verdict::Failed, error.clone()),
+            };
+            self.keep(format!("POST {path}"), verdict, answer.ok().map(|answer| answer.status), took, says);
+        }
     }
 
-    /// The admin port, or an ops port.
+    /// The admin port, or an ops port, which has no more than probes and metrics.
     pub(super) fn admin(&mut self, admin: &Client) {
-        for path in ADMIN {
-            let start = Instant::now();
-            let answer = admin.get(path);
-            let took = start.elapsed();
-            let (status, verdict, says) = match answer {
-                Ok(answer) if answer.status == 200 => {
-                    (Some(200), Verdict::Passed, summary(path, &answer.body))
-                }
-                Ok(answer) if answer.status == 404 => {
-                    (Some(404), Verdict::Off, "not at this port, which is one for probes and metrics".into())
-                }
-                Ok(answer) => (Some(answer.status), Verdict::Failed, excerpt(&answer.body)),
-                Err(failure) => (None, Verdict::Failed, failure.to_string()),
-            };
-            self.keep(format!("GET {path} (admin)"), verdict, status, took, says);
+        for path in PROBES {
+            self.admin_tells(admin, path, false);
         }
+        let [models, _, experiments, drift] = ADMIN.map(|path| self.admin_tells(admin, path, true));
+        // What is missing from here on is missing at an admin port.
+        let (Some(_), Some(experiments), Some(drift)) = (models, experiments, drift) else { return };
+        for model in std::mem::take(&mut self.asked) {
+            self.admin_tells(admin, &format!("/performance/{model}"), false);
+        }
+        for experiment in experiments.as_array().into_iter().flatten() {
+            if let Some(name) = experiment["name"].as_str() {
+                self.admin_tells(admin, &format!("/experiments/{name}"), false);
+                self.admin_tells(admin, &format!("/experiments/{name}/explain?unit=smoke"), false);
+            }
+        }
+        for watched in drift["versions"].as_array().into_iter().flatten() {
+            if let (Some(model), Some(version)) = (watched["model"].as_str(), watched["version"].as_str()) {
+                self.admin_tells(admin, &format!("/drift/{model}?version={version}"), false);
+            }
+        }
+    }
+
+    /// What it tells at a path. `may_lack`: whether that need not be there.
+    fn admin_tells(&mut self, admin: &Client, path: &str, may_lack: bool) -> Option<Value> {
+        let start = Instant::now();
+        let answer = admin.get(path);
+        let took = start.elapsed();
+        let (status, verdict, says, told) = match answer {
+            Ok(answer) if answer.status == 200 => {
+                let told = serde_json::from_slice(&answer.body).ok();
+                (Some(200), Verdict::Passed, summary(path, &answer.body), told)
+            }
+            Ok(answer) if answer.status == 404 && may_lack => {
+                let says = "not at this port, which is one for probes and metrics".into();
+                (Some(404), Verdict::Off, says, None)
+            }
+            Ok(answer) => (Some(answer.status), Verdict::Failed, excerpt(&answer.body), None),
+            Err(failure) => (None, Verdict::Failed, failure.to_string(), None),
+        };
+        self.keep(format!("GET {path} (admin)"), verdict, status, took, says);
+        told
     }
 
     /// One question with the status that is right; the body of a right answer.
@@ -243,76 +287,6 @@ impl<'a> Walk<'a> {
         let ms = status.and_then(|_| median(vec![took]));
         self.report.checks.push(Check { endpoint, verdict, status, ms, says });
     }
-}
-
-/// Every way to ask a version. Its number is named each time, for an experiment may send what names none elsewhere.
-fn ways(model: &ModelName, version: Version) -> [Way; 4] {
-    let infer = format!("/v2/models/{model}/versions/{version}/infer");
-    let query = format!("?model={model}%40{version}");
-    [
-        Way {
-            endpoint: infer.clone(),
-            remark: "",
-            request: |peer, path, example| peer.request("POST", path, JSON, &example.json),
-        },
-        Way {
-            endpoint: infer,
-            remark: " (binary)",
-            request: |peer, path, example| {
-                let length = example.json_length;
-                let headers = format!(
-                    "content-type: application/octet-stream\r\ninference-header-content-length: {length}\r\n"
-                );
-                peer.request_with("POST", path, &headers, &example.binary)
-            },
-        },
-        Way {
-            endpoint: format!("/predict{query}"),
-            remark: "",
-            request: |peer, path, example| rows(peer, path, example, &["records", "rows"]),
-        },
-        Way {
-            endpoint: format!("/invocations{query}"),
-            remark: "",
-            request: |peer, path, example| rows(peer, path, example, &["split", "inputs"]),
-        },
-    ]
-}
-
-/// The first of these forms that the rows can take.
-fn rows(peer: &Peer, path: &str, example: &Example, forms: &[&str]) -> Vec<u8> {
-    let (all, count) = (&example.rows, example.rows.len());
-    let form = Form::all(forms, all, count);
-    let body = form.first().map(|form| form.body(all, &(0..count))).unwrap_or_default();
-    peer.request("POST", path, JSON, &body)
-}
-
-/// Whether an answer is what the example says; of zeros, whether every output is there.
-pub(super) fn judge(
-    answer: Result<Answer, String>,
-    example: &Example,
-    tolerance: f64,
-    signature: &Signature,
-) -> Result<(), String> {
-    let answer = answer?;
-    if answer.status != 200 {
-        return Err(excerpt(&answer.body));
-    }
-    let theirs = reply::read(&answer.body)?;
-    let Some(expected) = &example.expected else {
-        let missing =
-            signature.outputs.iter().find(|spec| !theirs.iter().any(|output| output.name == *spec.name));
-        return missing.map_or(Ok(()), |spec| Err(format!("output `{}` is missing", spec.name)));
-    };
-    let answers = [Answers { request: 0, rows: example.rows.len(), ours: expected.clone(), theirs }];
-    let mut judge = Judge::new(&answers, tolerance).ok_or("nothing in it is what the example expects")?;
-    judge.take(&answers[0]);
-    if let Some(missing) = judge.found.not_compared.first() {
-        return Err(format!("output `{missing}` is missing"));
-    }
-    judge.found.first.map_or(Ok(()), |first| {
-        Err(format!("row {}: `{}` is {}, expected {}", first.row, first.output, first.theirs, first.ours))
-    })
 }
 
 /// Refusals say why.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 const OLDEST: (u32, u32) = (1, 24);
 
 /// The way out that every message ends with.
-const WAY_OUT: &str = "run scripts/onnxruntime.sh, or name a library in `engine.onnxruntime`";
+const WAY_OUT: &str = "pip install onnxruntime, or run onnxruntime.sh, of scripts/ or the tarball, or name a library in \
+                       `engine.onnxruntime`";
 
 /// What the configuration knows about the library; the rest of the search needs no telling.
 #[derive(Clone, Debug, Default)]
@@ -203,7 +204,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("/nowhere/libonnxruntime.so does not exist; run scripts/onnxruntime.sh")
+                .contains("/nowhere/libonnxruntime.so does not exist; pip install onnxruntime, or run")
         );
         assert!(error.without_folder().starts_with("libonnxruntime.so does not exist"));
     }

@@ -49,7 +49,8 @@ pub(super) fn check(
         None => return Ok(()),
     };
     Err(FitError::Library(format!(
-        "{name} answers {said}: what this version of it saves is not read right; scripts/learners.sh fetches one that is"
+        "{name} answers {said}: what this version of it saves is not read right; learners.sh, of scripts/ or the tarball, \
+         fetches one that is"
     )))
 }
 

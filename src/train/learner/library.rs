@@ -36,6 +36,14 @@ impl Library {
         }
     }
 
+    /// The Python package that brings the library, as pip knows it: of XGBoost the one without CUDA.
+    pub(super) const fn distribution(self) -> &'static str {
+        match self {
+            Self::Xgboost => "xgboost-cpu",
+            Self::Lightgbm => "lightgbm",
+        }
+    }
+
     /// The library's folder in a folder of Python packages.
     const fn package(self) -> &'static str {
         match self {
@@ -47,7 +55,7 @@ impl Library {
 
 /// The first library that is there: the one that the configuration names, or the variable; else of `lib/` in the
 /// working folder and beside the executable, an installed Python package, the system. `variable` reads the
-/// environment.
+/// environment. The package is looked for where `sidegate-train` itself was installed by pip, too.
 ///
 /// # Errors
 /// When a library that was named is not there, or none is; with the ways out.
@@ -57,7 +65,11 @@ pub(crate) fn find(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<PathBuf, String> {
     let filled = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let way_out = "run scripts/learners.sh, which puts it into lib/, or train with model.type = \"builtin\"";
+    let way_out = format!(
+        "pip install {}, or run learners.sh, of scripts/ or the tarball, which puts it into lib/, or train with \
+         model.type = \"builtin\"",
+        learner.distribution()
+    );
     // A library that someone named and that is not there is a mistake to report, not to paper over.
     if let Some(named) = configured.map(Path::to_owned).or_else(|| filled(learner.variable())) {
         if named.is_file() {
@@ -78,7 +90,10 @@ pub(super) fn folders(learner: Library, filled: &dyn Fn(&str) -> Option<PathBuf>
     if let Some(beside) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
         folders.extend([beside.join("lib"), beside.to_owned()]);
     }
-    let prefixes = ["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(filled);
+    // Installed from a wheel, the executable is in a Python environment's bin/; that need not be activated, and another
+    // one may be.
+    let own = std::env::current_exe().ok().and_then(|file| Some(file.parent()?.parent()?.to_owned()));
+    let prefixes = own.into_iter().chain(["VIRTUAL_ENV", "CONDA_PREFIX"].into_iter().filter_map(filled));
     let prefixes = prefixes.chain(filled("HOME").map(|home| home.join(".local")));
     for prefix in prefixes.chain(["/usr/local", "/usr"].map(PathBuf::from)) {
         // A package of conda keeps the library in the environment's own folder.
