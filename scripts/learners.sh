@@ -28,7 +28,7 @@ is from (libgomp-SBOM.json): whoever passes it on, in an image say, passes them 
 PYTHON names the interpreter whose pip is used (default: python3).
 
 Example:
-  scripts/learners.sh && sidegate-train run config/train.toml
+  scripts/learners.sh && sidegate-train run config/train.flights.toml
 EOF
 }
 

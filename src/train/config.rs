@@ -168,8 +168,15 @@ impl Default for EvaluationConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct DeploymentConfig {
-    /// `registry`, the only one so far.
-    target: Option<String>,
+    /// Where a promoted version is put: `registry`, where gateways look for it, or `sagemaker`, `lambda`, `kubernetes`
+    /// besides, by the requests or manifests of `sidegate-train deploy`.
+    pub(crate) target: Option<String>,
+    /// The role that SageMaker or Lambda give the container.
+    pub(crate) sagemaker_role: Option<String>,
+    /// The image that they run.
+    pub(crate) image: Option<String>,
+    /// Whether the requests are sent too, by the `aws` or `kubectl` of the PATH.
+    pub(crate) apply: bool,
     /// Metrics and their limits: the least of those that are better when high, the most of the others.
     performance_threshold: toml::Table,
     /// Where `auto_deploy` puts the version; Production unless said.
@@ -285,13 +292,6 @@ impl Config {
         }
         if !file.split.contains_key("seed") {
             file.split.insert("seed".into(), toml::Value::Integer(file.seed.cast_signed()));
-        }
-        if let Some(target) = file.deployment.target.as_deref().filter(|target| *target != "registry") {
-            let name = &file.name;
-            return Err(config(&format!(
-                "deployment.target: `{target}` is no target of a training; `registry` puts the version where gateways look \
-                 for it, and `sidegate-train deploy {name} --target {target}` puts that on sagemaker, lambda or kubernetes"
-            )));
         }
         // The founding thresholds are rules of the gate.
         for (name, limit) in &file.deployment.performance_threshold {

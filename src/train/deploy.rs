@@ -3,6 +3,7 @@
 
 mod kubernetes;
 mod lambda;
+mod of_run;
 mod plan;
 mod sagemaker;
 mod subject;
@@ -13,6 +14,8 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use sidegate::config::{self, Sources};
 use sidegate::model::{Reference, Selector};
+
+pub(crate) use of_run::{after, foresee};
 
 use crate::cli::print;
 use crate::failure::Failure;
@@ -110,17 +113,21 @@ pub(crate) struct DeployArgs {
 /// What the registry, a metric, the flags or a program that was asked have against it; the text of a command that failed
 /// says how to go on by hand.
 pub(crate) fn run(args: &DeployArgs) -> Result<(), Failure> {
+    carry_out(args, &made(args)?)
+}
+
+/// What is to be sent.
+fn made(args: &DeployArgs) -> Result<Plan, Failure> {
     args.check()?;
     let flags = args.registry.iter().map(|url| ("registry.url".to_owned(), url.clone())).collect();
     let sources = Sources { file: args.config.clone(), ..Sources::from_process(flags) };
     let loaded = config::load(&sources).map_err(|problems| Failure::Config(problems.to_string()))?;
     let subject = Subject::read(args, loaded.registry)?;
-    let plan = match args.target {
-        Target::Sagemaker => sagemaker::plan(args, &subject)?,
-        Target::Lambda => lambda::plan(args, &subject)?,
-        Target::Kubernetes => kubernetes::plan(args, &subject)?,
-    };
-    carry_out(args, &plan)
+    match args.target {
+        Target::Sagemaker => sagemaker::plan(args, &subject),
+        Target::Lambda => lambda::plan(args, &subject),
+        Target::Kubernetes => kubernetes::plan(args, &subject),
+    }
 }
 
 fn carry_out(args: &DeployArgs, plan: &Plan) -> Result<(), Failure> {
@@ -141,6 +148,15 @@ fn carry_out(args: &DeployArgs, plan: &Plan) -> Result<(), Failure> {
 // === impl DeployArgs ===
 
 impl DeployArgs {
+    /// Refuses what no version could be deployed with.
+    fn foresee(&self) -> Result<(), Failure> {
+        self.check()?;
+        if self.target != Target::Kubernetes {
+            (self.image()?, self.role()?);
+        }
+        self.name().map(drop)
+    }
+
     /// Refuses what does not go together.
     fn check(&self) -> Result<(), Failure> {
         let refuse = |text: &str| Err(Failure::Config(text.to_owned()));

@@ -46,6 +46,7 @@ impl Rows for Unread {
 /// Names the key.
 pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(), Failure> {
     config.gate.check(task).map_err(Failure::Config)?;
+    crate::deploy::foresee(config)?;
     config.export.check(task != Task::Regression).map_err(Failure::Config)?;
     if let Some(search) = &config.search {
         search.metric(task, false).map_err(Failure::Config)?;

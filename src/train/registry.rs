@@ -212,7 +212,7 @@ fn promote(pipeline: &mut Pipeline<'_>) -> Result<(), Failure> {
     }
     let words = format!("version {number} is in {}", stage.name());
     pipeline.over(Step::Promote, &words, json!({ "version": number.get() }))?;
-    Ok(())
+    crate::deploy::after(config, number, &pipeline.run.folder, &mut pipeline.progress)
 }
 
 /// The command that promotes a version, in the registry where it is.

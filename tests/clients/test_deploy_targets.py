@@ -108,7 +108,11 @@ def client(service: str, where: dict[str, str]):
 
 def deploy(where: dict[str, str], *arguments: str | pathlib.Path, code: int = 0) -> str:
     """What `sidegate-train deploy` prints, or says of what it refuses with this exit code."""
-    command = [binary().with_name("sidegate-train"), "deploy", *arguments]
+    return train(where, "deploy", *arguments, code=code)
+
+
+def train(where: dict[str, str], *arguments: str | pathlib.Path, code: int = 0) -> str:
+    command = [binary().with_name("sidegate-train"), *arguments]
     # The AWS CLI of this environment, which is not activated.
     path = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**environment(), "PATH": path, "SIDEGATE_REGISTRY__URL": REGISTRY, **where}
@@ -235,6 +239,58 @@ def test_the_cli_makes_an_endpoint_and_moves_it(aws: dict[str, str], folder: pat
     variants = sagemaker.describe_endpoint_config(EndpointConfigName=second)["ProductionVariants"]
     assert {v["VariantName"]: v["InitialVariantWeight"] for v in variants} == {"live": 9.0, "new": 1.0}
     assert len(sagemaker.list_models()["Models"]) == 2
+
+
+def test_a_run_puts_what_it_promotes_where_its_configuration_says(aws: dict[str, str], folder: pathlib.Path) -> None:
+    """The founding keys deployment.target and deployment.sagemaker_role."""
+    rows = ROOT / "models/_data/penguins.csv"
+    config = folder / "train.toml"
+
+    def configure(deployment: str) -> None:
+        config.write_text(f"""
+            name = "species"
+            target_column = "species"
+            auto_deploy = true
+            [data]
+            source = "file"
+            path = "{rows}"
+            [features.texts]
+            type = "one_hot"
+            columns = ["island", "sex"]
+            [model]
+            type = "builtin"
+            params = {{ n_estimators = 5, min_child_samples = 5 }}
+            [deployment]
+            {deployment}
+        """)
+
+    def run_it(code: int = 0, **where: str) -> str:
+        return train({**aws, **where}, "run", config, "--work", folder / "runs", code=code)
+
+    wanted = f'target = "sagemaker"\nsagemaker_role = "{ROLE}"\n'
+    for wrong, registry, said in [
+        (f'target = "sagemaker"\nimage = "{IMAGE}"', REGISTRY, "--role is missing"),
+        (wanted, REGISTRY, "--image is missing"),
+        (f'target = "moon"\nimage = "{IMAGE}"', REGISTRY, "moon"),
+        (f'sagemaker_role = "{ROLE}"', REGISTRY, "deployment.sagemaker_role is for"),
+        (f'{wanted}image = "{IMAGE}"', f"file://{folder}/models", "name a bucket with registry.url"),
+    ]:
+        configure(wrong)
+        assert said in run_it(2, SIDEGATE_REGISTRY__URL=registry)
+
+    configure(f'{wanted}image = "{IMAGE}"')
+    run_it()
+    [written] = (folder / "runs").glob("*/deployment")
+    assert {"endpoint-config.json", "endpoint.json"} <= {file.name for file in written.iterdir()}, list(written.iterdir())
+    assert not client("sagemaker", aws).list_endpoints()["Endpoints"]
+
+    configure(f'{wanted}image = "{IMAGE}"\napply = true')
+    run_it()
+    sagemaker = client("sagemaker", aws)
+    [made] = sagemaker.list_models()["Models"]
+    container = sagemaker.describe_model(ModelName=made["ModelName"])["PrimaryContainer"]
+    assert container["ModelDataSource"]["S3DataSource"]["S3Uri"] == "s3://models/prod/species/2/"
+    assert sagemaker.describe_endpoint(EndpointName="species")["EndpointStatus"] == "InService"
 
 
 def test_the_cli_makes_a_function_and_changes_it(aws: dict[str, str]) -> None:
