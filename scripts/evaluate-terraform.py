@@ -122,10 +122,10 @@ def main():
             if found is None:
                 faults.append(f"{what}: {errors}")
                 continue
+            faults += dashboard(found, widgets=5 if what == "full" else 0)
             print(f"{what}: {len(found)} locals, roles {', '.join(found['roles']) or '-'}; alarms {len(found['alarms'])}")
             if what == "full" and (set(found["roles"]) != {"gateway", "workflow"} or set(found["versions"]) != {"7", "8"}):
                 faults.append("full: other roles or versions than those that were asked for")
-            faults += dashboard(found, 0 if what == "least" else 5)
             sessions = {name: role["session"] for name, role in found["roles"].items()}
             if any(seconds != (21600 if name == "workflow" else 3600) for name, seconds in sessions.items()):
                 faults.append(f"{what}: a role may be had for longer than is needed: {sessions}")

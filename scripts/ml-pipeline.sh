@@ -175,6 +175,7 @@ endpoints() {
 gateway() {
     local folder=$1 found='' tries=0
     mkdir -p "$folder"
+    : >"$folder/out" # or what an earlier job's said may be read, before the one below is as far
     SIDEGATE_REGISTRY__CACHE_DIR=$folder/cache "$sidegate" serve --http 127.0.0.1:0 --admin 127.0.0.1:0 \
         >"$folder/out" 2>"$folder/log" &
     gateways+=($!)

@@ -294,7 +294,8 @@ step_deploy() {
     mapfile -t ours < <(compgen -A export SIDEGATE_)
     env "${ours[@]/#/--unset=}" BINARIES="${CARGO_TARGET_DIR:-target}/debug" TRAIN_CONFIG=/theirs TEST_DATA=/theirs \
         TEST_TARGET=theirs TEST_THRESHOLDS=accuracy=1 LOAD_SCENARIO=theirs STAGING_ENDPOINT=http://127.0.0.1:9 \
-        PRODUCTION_ENDPOINT=http://127.0.0.1:9 WORK=/theirs scripts/ml-pipeline.sh local
+        PRODUCTION_ENDPOINT=http://127.0.0.1:9 MLFLOW_TRACKING_URI=http://127.0.0.1:9 WORK=/theirs \
+        scripts/ml-pipeline.sh local
     if ! root; then
         # Green there would mean that nobody ever looks.
         [ "${CI:-}" != true ] || fail "deploy: no pod can be lived through, which takes Linux and root, or sudo without a password"
