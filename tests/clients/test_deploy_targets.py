@@ -281,7 +281,7 @@ def test_a_run_puts_what_it_promotes_where_its_configuration_says(aws: dict[str,
     configure(f'{wanted}image = "{IMAGE}"')
     run_it()
     [written] = (folder / "runs").glob("*/deployment")
-    assert {"endpoint-config.json", "endpoint.json"} <= {file.name for file in written.iterdir()}, list(written.iterdir())
+    assert {"create-endpoint.json", "update-endpoint.json"} <= {file.name for file in written.iterdir()}, list(written.iterdir())
     assert not client("sagemaker", aws).list_endpoints()["Endpoints"]
 
     configure(f'{wanted}image = "{IMAGE}"\napply = true')
