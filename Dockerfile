@@ -76,8 +76,6 @@ EXPOSE 8000
 LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true \
       com.amazonaws.sagemaker.capabilities.multi-models=true
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/usr/local/bin/sidegate", "probe"]
-# SageMaker asks images whether they serve many models.
-LABEL com.amazonaws.sagemaker.capabilities.multi-models=true
 # Commands are sidegate's own: SageMaker starts it as `serve`, Lambda as `lambda`.
 ENTRYPOINT ["/usr/local/bin/sidegate"]
 CMD ["serve"]
