@@ -375,9 +375,13 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if !check::is_loopback(self.http.listen.ip()) && self.auth.token_file.is_none() {
+            let may = match &self.registry.url {
+                RegistryUrl::SageMaker(_) => "predict, and load and unload models",
+                _ => "predict",
+            };
             warnings.push(format!(
                 "http.listen {} is reachable from other machines and auth.token_file is not set: \
-                 whoever reaches it may predict",
+                 whoever reaches it may {may}",
                 self.http.listen
             ));
         }

@@ -40,6 +40,7 @@ use arc_swap::ArcSwap;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::monitor::{self, Receipts};
+use crate::registry::store::Shelf;
 use crate::serving::Serving;
 use crate::serving::loader::Command;
 
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub settings: ArcSwap<Settings>,
     /// Every metric.
     pub metrics: Arc<Metrics>,
+    /// Where models are put that are asked for one by one, if that is how they come.
+    pub shelf: Option<Shelf>,
     /// Orders for the loader.
     pub loader: Sender<Command>,
     /// What counts exposures and outcomes.

@@ -563,6 +563,27 @@ impl Metrics {
         self.swaps.with_label_values(&[model]);
     }
 
+    /// Drops the series of a model that is gone, so that thousands of models which come and go do not pile up.
+    pub fn forget_model(&self, model: &str) {
+        let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let announced = models.remove(model);
+        drop(models);
+        for stage in STAGES {
+            drop(self.stages.remove_label_values(&[model, stage]));
+        }
+        if announced != Some(true) {
+            return;
+        }
+        self.series.fetch_sub(MODEL_SERIES, Ordering::Relaxed);
+        for result in ["ok", "error"] {
+            drop(self.loads.remove_label_values(&[model, result]));
+        }
+        for reason in REASONS {
+            drop(self.load_failures.remove_label_values(&[model, reason.name()]));
+        }
+        drop(self.swaps.remove_label_values(&[model]));
+    }
+
     fn label<'a>(&self, model: &'a str) -> &'a str {
         let models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         if models.get(model) == Some(&true) { model } else { OTHER }

@@ -46,6 +46,8 @@ mod hostile;
 mod hot_load;
 #[path = "it/model_test.rs"]
 mod model_test;
+#[path = "it/multi_model.rs"]
+mod multi_model;
 #[path = "it/native.rs"]
 mod native;
 #[path = "it/outcomes.rs"]

@@ -117,7 +117,8 @@ fn registry(url: &RegistryUrl) -> Result<(), String> {
         RegistryUrl::SingleFile(path) => readable(path),
         RegistryUrl::File(path) => fs::read_dir(path).map(drop).map_err(|error| named(path, &error)),
         // Credentials and network are asked for where something is wanted of the bucket or the server.
-        RegistryUrl::S3 { .. } | RegistryUrl::Mlflow(_) => Ok(()),
+        // SageMaker makes its folder with the first model.
+        RegistryUrl::S3 { .. } | RegistryUrl::Mlflow(_) | RegistryUrl::SageMaker(_) => Ok(()),
     }
 }
 

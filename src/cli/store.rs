@@ -5,7 +5,7 @@ use crate::mlflow::Server;
 use crate::registry::cache::Cache;
 #[cfg(not(feature = "s3"))]
 use crate::registry::store::Fault;
-use crate::registry::store::{Folder, Mlflow, SingleFile, Store, StoreError};
+use crate::registry::store::{Folder, Mlflow, Shelf, SingleFile, Store, StoreError};
 #[cfg(feature = "s3")]
 use crate::registry::store::{S3, S3Options};
 
@@ -17,6 +17,7 @@ pub(crate) fn open(registry: &Registry, attempts: u32) -> Result<Box<dyn Store>,
     Ok(match &registry.url {
         RegistryUrl::File(folder) => Box::new(Folder::new(folder)),
         RegistryUrl::SingleFile(file) => Box::new(SingleFile::new(file)),
+        RegistryUrl::SageMaker(root) => Box::new(Shelf::new(root)),
         RegistryUrl::S3 { bucket, prefix } => return self::bucket(registry, bucket, prefix, attempts),
         RegistryUrl::Mlflow(url) => {
             let server = Server::new(url.clone(), MlflowCredentials::from_process()).attempts(attempts);
@@ -44,6 +45,8 @@ pub(crate) fn cache(registry: &Registry) -> Option<Cache> {
         }
         RegistryUrl::Mlflow(url) => url.to_string(),
         url @ RegistryUrl::S3 { .. } => format!("{:?} {url}", registry.endpoint),
+        // It begins with no model, and what was asked of a process before is nobody's wish any more.
+        RegistryUrl::SageMaker(_) => return None,
     };
     registry.cache_dir.as_ref().map(|dir| Cache::new(dir, &identity))
 }

@@ -42,7 +42,7 @@ impl Check<'_> {
         self.listeners();
         self.busy_poll();
         self.experiments();
-        self.mlflow();
+        self.read_only();
         self.prediction_log();
         self.problems
     }
@@ -62,14 +62,16 @@ impl Check<'_> {
 
     fn registry(&mut self) {
         let registry = &mut self.config.registry;
+        // Where models come by request a look finds what is known already.
+        let slow = registry.url.is_remote() || matches!(registry.url, RegistryUrl::SageMaker(_));
         let remote = registry.url.is_remote();
-        let follow = |field: &mut Duration, local: u64, distant: u64| {
+        let follow = |field: &mut Duration, millis: u64| {
             if *field == BY_URL {
-                *field = Duration::from_millis(if remote { distant } else { local });
+                *field = Duration::from_millis(millis);
             }
         };
-        follow(&mut registry.poll_interval, 1000, 15_000);
-        follow(&mut registry.min_swap_interval, 0, 5000);
+        follow(&mut registry.poll_interval, if slow { 15_000 } else { 1000 });
+        follow(&mut registry.min_swap_interval, if remote { 5000 } else { 0 });
         if registry.cache_dir.is_none() {
             registry.cache_dir = self.cache.map(|cache| cache.join("sidegate/registry"));
         }
@@ -192,9 +194,8 @@ impl Check<'_> {
         }
     }
 
-    fn mlflow(&mut self) {
-        let RegistryUrl::Mlflow(_) = self.config.registry.url else { return };
-        let read_only = "the registry of an MLflow server is only read";
+    fn read_only(&mut self) {
+        let Some(read_only) = only_read(&self.config.registry.url) else { return };
         let intervals = [
             ("monitor.publish_interval_ms", self.config.monitor.publish_interval),
             ("experiments.publish_interval_ms", self.config.trials.publish_interval),
@@ -211,14 +212,21 @@ impl Check<'_> {
                 format!("{read_only}, and knows no signatures"),
             );
         }
+        let RegistryUrl::SageMaker(_) = self.config.registry.url else { return };
+        for key in ["registry.models", "registry.required"] {
+            if self.origins.contains_key(key) {
+                let text = "SageMaker asks for the models that are to be served; leave it out".to_owned();
+                self.report(&[key, "registry.url"], text);
+            }
+        }
     }
 
     fn prediction_log(&mut self) {
         let registry = &self.config.registry.url;
         let log = self.config.prediction_log.url.as_ref();
-        if let Some(RegistryUrl::Mlflow(_)) = log {
-            let text = "the registry of an MLflow server is only read; name a folder or a bucket";
-            self.report(&["prediction_log.url"], text.into());
+        if let Some(read_only) = log.and_then(only_read) {
+            let text = format!("{read_only}; name a folder or a bucket");
+            self.report(&["prediction_log.url"], text);
             return;
         }
         if let Some(log) = log.filter(|log| is_among_models(log, registry)) {
@@ -263,6 +271,15 @@ impl Check<'_> {
             let text = format!("spinning would use up the CPU quota of {quota:.2}; leave it 0 under a quota");
             self.report(&["http.busy_poll_us"], text);
         }
+    }
+}
+
+/// Where nothing can be written, in words.
+fn only_read(url: &RegistryUrl) -> Option<&'static str> {
+    match url {
+        RegistryUrl::Mlflow(_) => Some("the registry of an MLflow server is only read"),
+        RegistryUrl::SageMaker(_) => Some("what SageMaker lays there is only read"),
+        RegistryUrl::File(_) | RegistryUrl::SingleFile(_) | RegistryUrl::S3 { .. } => None,
     }
 }
 

@@ -21,6 +21,10 @@ const CONFIG: &str = "SIDEGATE_CONFIG";
 /// Where SageMaker has a container listen: in an inference pipeline, and in its local mode.
 pub(super) const BIND_TO_PORT: &str = "SAGEMAKER_BIND_TO_PORT";
 
+/// SageMaker's word that models come by request, and where it lays them.
+pub(super) const MULTI_MODEL: &str = "SAGEMAKER_MULTI_MODEL";
+const MULTI_MODEL_URL: &str = "sagemaker:///opt/ml/models";
+
 /// What `sidegate-train` reads besides: where the libraries of its learners are.
 const LEARNERS: &[&str] = &["SIDEGATE_LIGHTGBM", "SIDEGATE_XGBOOST"];
 
@@ -28,6 +32,7 @@ const LEARNERS: &[&str] = &["SIDEGATE_LIGHTGBM", "SIDEGATE_XGBOOST"];
 pub(super) struct Environment<'a> {
     variables: BTreeMap<String, (&'a str, &'a str)>,
     bind_to_port: Option<&'a str>,
+    multi_model: bool,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -61,10 +66,19 @@ impl<'a> Environment<'a> {
     pub(super) fn new(variables: &'a [(String, String)]) -> Self {
         let mut all = BTreeMap::new();
         let mut problems = Vec::new();
-        let mut bind_to_port = None;
+        let (mut bind_to_port, mut multi_model) = (None, false);
         for (name, value) in variables {
             if name == BIND_TO_PORT && !value.is_empty() {
                 bind_to_port = Some(value.as_str());
+            }
+            if name == MULTI_MODEL {
+                match value.to_ascii_lowercase().as_str() {
+                    "true" => multi_model = true,
+                    "false" | "" => {}
+                    _ => {
+                        problems.push(problem(name, Value::Untyped(value.clone()).expected("true or false")))
+                    }
+                }
             }
             let normal = normal(name);
             if !normal.starts_with(PREFIX) || is_service_link(&normal, value) {
@@ -75,12 +89,17 @@ impl<'a> Environment<'a> {
                     .push(problem(name, format!("ambiguous, because {other} is set too; unset one of them")));
             }
         }
-        Self { variables: all, bind_to_port, problems }
+        Self { variables: all, bind_to_port, multi_model, problems }
     }
 
     /// The configuration file that the environment names.
     pub(super) fn config_file(&self) -> Option<&'a str> {
         self.variables.get(CONFIG).map(|(_, value)| *value).filter(|value| !value.is_empty())
+    }
+
+    /// Whether SageMaker has this container serve models by request.
+    pub(super) fn is_multi_model(&self) -> bool {
+        self.multi_model
     }
 
     /// Settings of keys that exist once. Names that no key has are problems.
@@ -89,6 +108,9 @@ impl<'a> Environment<'a> {
         // First, so that our own variable is heard in its place.
         if let (Some(port), Some(key)) = (self.bind_to_port, once("SIDEGATE_HTTP__LISTEN")) {
             settings.push(written(key, None, BIND_TO_PORT, &format!("0.0.0.0:{port}")));
+        }
+        if let Some(key) = once("SIDEGATE_REGISTRY__URL").filter(|_| self.multi_model) {
+            settings.push(written(key, None, MULTI_MODEL, MULTI_MODEL_URL));
         }
         for (normal, (name, value)) in &self.variables {
             let of_family = || Family::ALL.iter().any(|family| normal.starts_with(&prefix(*family)));

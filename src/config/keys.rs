@@ -18,7 +18,9 @@ pub const KEYS: &[Key] = keys! {
     /// Where models come from: a folder, as a path or a `file:` URL; a bucket, as `s3://bucket/prefix`; the
     /// registry of an MLflow server, as `mlflow+http://host:5000`; or one model file, which is served as version
     /// 1 of a model named after it. Relative paths start at the working folder. Credentials come from where
-    /// AWS's and MLflow's own tools look for them.
+    /// AWS's and MLflow's own tools look for them. `sagemaker:///opt/ml/models`, for which
+    /// SAGEMAKER_MULTI_MODEL=true stands, is a folder below which SageMaker lays models and asks for them one by one
+    /// (docs/deploy/sagemaker.md).
     restart registry.url = "models" => plain!(registry.url);
     /// URL of the object store of an s3: registry, such as "http://minio:9000". "" = AWS, or what the variable
     /// AWS_ENDPOINT_URL or the profile says.
@@ -29,7 +31,7 @@ pub const KEYS: &[Key] = keys! {
     /// an endpoint is named.
     restart registry.path_style = "auto" => plain!(registry.path_style);
     /// Milliseconds between two looks at the registry, give or take 20 %. "auto" = 1000 for folders and files,
-    /// 15000 for buckets and servers.
+    /// 15000 for buckets, servers and SageMaker.
     live registry.poll_interval_ms = "auto" in 50..=3_600_000 => by_url!(registry.poll_interval);
     /// Names of the models to serve. [] = all that are found.
     live registry.models = [] => plain!(registry.models);
@@ -37,7 +39,7 @@ pub const KEYS: &[Key] = keys! {
     /// registry.models; where that names none either, sidegate is ready when every model was tried and at
     /// least one is served.
     live registry.required = [] => plain!(registry.required);
-    /// The largest number of models served; more are reported, not served.
+    /// The largest number of models served; more are reported, not served. SageMaker is told to unload others first.
     live registry.max_models = 32 in 1..=4096 => plain!(registry.max_models);
     /// Milliseconds that must pass between two swaps of one model; a rollback does not wait. "auto" = 0 for
     /// folders and files, 5000 for buckets.
@@ -130,7 +132,7 @@ pub const KEYS: &[Key] = keys! {
     restart engine.onnxruntime = "" => plain!(engine.onnxruntime);
 
     /// Bytes of memory for models; a load that would exceed it is refused with the estimate. "auto" = 80 %
-    /// of the memory limit, none without a limit. 0 = none.
+    /// of the memory limit (of all memory with SAGEMAKER_MULTI_MODEL=true), none without a limit. 0 = none.
     live memory.budget_bytes = "auto" => auto!(memory.budget_bytes, Machine::budget_bytes);
 
     /// Milliseconds between the signal to stop, when sidegate stops being ready, and the drain, when it

@@ -54,6 +54,15 @@ impl Machine {
         machine
     }
 
+    /// Takes the machine's whole memory for this process's, as far as it can be read.
+    pub(super) fn limit_to_memory(&mut self) {
+        let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+            let kilobytes = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+            kilobytes.trim().trim_end_matches("kB").trim().parse::<u64>().ok()
+        });
+        self.memory_limit = smaller(self.memory_limit, total.map(|total| total.saturating_mul(1 << 10)));
+    }
+
     /// Takes note of a limit that no control group tells.
     pub fn limit_memory(&mut self, bytes: u64) {
         self.memory_limit = smaller(self.memory_limit, Some(bytes));

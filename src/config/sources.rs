@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::assembly::Assembly;
-use super::environment::{BIND_TO_PORT, Environment, PREFIX};
+use super::environment::{BIND_TO_PORT, Environment, MULTI_MODEL, PREFIX};
 use super::file::{self, Layer};
 use super::key::Family;
 use super::machine::Machine;
@@ -98,7 +98,7 @@ impl Sources {
     /// The flags with the environment and machine of this process: the only place that reads them.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_process(flags: Vec<(String, String)>) -> Self {
-        let others = [LAMBDA_API, LAMBDA_MEMORY, BIND_TO_PORT];
+        let others = [LAMBDA_API, LAMBDA_MEMORY, BIND_TO_PORT, MULTI_MODEL];
         let foreign = |name: &str| FOREIGN.contains(&name) || USER.contains(&name) || others.contains(&name);
         let ours = |name: &str| name.to_ascii_uppercase().starts_with(PREFIX) || foreign(name);
         let env = std::env::vars_os()
@@ -109,6 +109,10 @@ impl Sources {
         let function = sources.variable(LAMBDA_MEMORY).and_then(|megabytes| megabytes.parse::<u64>().ok());
         if let Some(megabytes) = function {
             sources.machine.limit_memory(megabytes.saturating_mul(1 << 20));
+        }
+        if Environment::new(&sources.env).is_multi_model() {
+            // The instance is there for this container, and SageMaker makes room only where it hears that there is none.
+            sources.machine.limit_to_memory();
         }
         sources
     }

@@ -236,3 +236,42 @@ fn sagemaker_says_the_port_unless_the_address_is_said() {
     let refused = listen("", &[("SAGEMAKER_BIND_TO_PORT", "x")]).unwrap_err();
     assert!(refused.starts_with("SAGEMAKER_BIND_TO_PORT: http.listen: "), "{refused}");
 }
+
+#[test]
+fn sagemaker_says_that_models_come_by_request_unless_the_registry_is_said() {
+    let registry = |file: &str, env: &[(&str, &str)]| {
+        load_layers(&Layers { file, env, ..Layers::default() }).map(|config| config.registry)
+    };
+    let by_request = RegistryUrl::SageMaker("/opt/ml/models".into());
+    let sagemaker = |value| ("SAGEMAKER_MULTI_MODEL", value);
+    for on in ["true", "True"] {
+        assert_eq!(registry("registry.url = \"x\"", &[sagemaker(on)]).unwrap().url, by_request);
+    }
+    for off in ["false", ""] {
+        assert_eq!(registry("", &[sagemaker(off)]).unwrap().url, RegistryUrl::File("models".into()));
+    }
+    let own = ("SIDEGATE_REGISTRY__URL", "x");
+    assert_eq!(registry("", &[sagemaker("true"), own]).unwrap().url, RegistryUrl::File("x".into()));
+    let unclear = registry("", &[sagemaker("yes")]).unwrap_err();
+    assert_eq!(unclear, "SAGEMAKER_MULTI_MODEL: expected true or false, got `yes`");
+    let registry = registry("", &[sagemaker("true")]).unwrap();
+    let intervals = (registry.poll_interval, registry.min_swap_interval);
+    assert_eq!(intervals, (Duration::from_secs(15), Duration::ZERO));
+}
+
+#[test]
+fn what_sagemaker_lays_there_is_only_read() {
+    let file = "[registry]\nurl = \"sagemaker:///m\"\nmodels = [\"a\"]\nrequired = [\"a\"]\nrequire_signature = true\n\
+        public_keys_dir = \"k\"\n[monitor]\npublish_interval_ms = 1\n[prediction_log]\nurl = \"sagemaker:///l\"\n";
+    refused(
+        Layers { file, ..Layers::default() },
+        &[
+            "c.toml:3: registry.models: SageMaker asks for the models that are to be served; leave it out",
+            "c.toml:4: registry.required: SageMaker asks for the models that are to be served; leave it out",
+            "c.toml:5: registry.require_signature: what SageMaker lays there is only read, and knows no signatures",
+            "c.toml:8: monitor.publish_interval_ms: what SageMaker lays there is only read, so nothing can be published \
+             there; keep it at 0",
+            "c.toml:10: prediction_log.url: what SageMaker lays there is only read; name a folder or a bucket",
+        ],
+    );
+}

@@ -27,6 +27,8 @@ pub enum RegistryUrl {
     },
     /// The registry of an MLflow server, which is only read.
     Mlflow(MlflowUrl),
+    /// A folder below which SageMaker lays models and asks for them one by one.
+    SageMaker(PathBuf),
 }
 
 // === impl RegistryUrl ===
@@ -39,13 +41,13 @@ impl RegistryUrl {
 
     /// Whether something can be written there.
     pub fn is_writable(&self) -> bool {
-        !matches!(self, Self::SingleFile(_) | Self::Mlflow(_))
+        !matches!(self, Self::SingleFile(_) | Self::Mlflow(_) | Self::SageMaker(_))
     }
 
     /// The name of the only model of a single file.
     pub fn single_model(&self) -> Option<ModelName> {
         match self {
-            Self::File(_) | Self::S3 { .. } | Self::Mlflow(_) => None,
+            Self::File(_) | Self::S3 { .. } | Self::Mlflow(_) | Self::SageMaker(_) => None,
             Self::SingleFile(path) => {
                 Some(ModelName::sanitized(&path.file_stem().unwrap_or_default().to_string_lossy()))
             }
@@ -71,10 +73,21 @@ impl RegistryUrl {
         }
     }
 
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a URL or a plain path.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let path = match scheme(text) {
             None => text.to_owned(),
             Some(("file", rest)) => file_path(rest)?,
+            Some(("sagemaker", rest)) => {
+                let root = file_path(rest)?;
+                let usable = root.starts_with('/') && !root.contains('\0');
+                return usable.then(|| Self::SageMaker(root.into())).ok_or_else(|| {
+                    "expected a folder with its whole path, as in sagemaker:///opt/ml/models".to_owned()
+                });
+            }
             Some(("s3", rest)) => {
                 let (bucket, prefix) = bucket::bucket(rest)?;
                 if cfg!(not(feature = "s3")) {
@@ -120,14 +133,15 @@ impl Setting for RegistryUrl {
 /// The URL, whose path is escaped just enough to read back as the same.
 impl fmt::Display for RegistryUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = match self {
-            Self::File(path) | Self::SingleFile(path) => path.to_string_lossy(),
+        let (scheme, path) = match self {
+            Self::File(path) | Self::SingleFile(path) => ("file", path.to_string_lossy()),
+            Self::SageMaker(root) => ("sagemaker", root.to_string_lossy()),
             Self::S3 { bucket, prefix } if prefix.is_empty() => return write!(f, "s3://{bucket}"),
             Self::S3 { bucket, prefix } => return write!(f, "s3://{bucket}/{prefix}"),
             Self::Mlflow(url) => return write!(f, "mlflow+{url}"),
         };
         let authority = if path.starts_with('/') { "//" } else { "" };
-        write!(f, "file:{authority}{}", path.replace('%', "%25"))
+        write!(f, "{scheme}:{authority}{}", path.replace('%', "%25"))
     }
 }
 
@@ -225,6 +239,16 @@ mod tests {
         check("mlflow+http://", Err("behind mlflow+ expected an http:"));
         check("mlflow+http://u:secret@host", Err("environment"));
         check("mlflow://host", Err("mlflow+http://host:5000"));
+    }
+
+    #[test]
+    fn models_may_come_by_request() {
+        let url = |root: &str| Ok(RegistryUrl::SageMaker(root.into()));
+        check("sagemaker:///opt/ml/models", url("/opt/ml/models"));
+        check("sagemaker:/a%20b%25/m.onnx", url("/a b%/m.onnx"));
+        for wrong in ["sagemaker:models", "sagemaker:", "sagemaker:///a%00"] {
+            check(wrong, Err("with its whole path"));
+        }
     }
 
     #[test]

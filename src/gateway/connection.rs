@@ -312,6 +312,7 @@ impl Connection {
         let mut prediction = match call {
             Ok(Call::Predict(prediction)) => prediction,
             Ok(Call::Control(control)) => return control.perform(&self.gateway, work).await,
+            Ok(Call::Shelf(order)) => return order.perform(&self.gateway, work).await,
             Ok(Call::Outcomes(form)) => return dispatch::outcomes(form, &self.gateway, work).await,
             Err(answer) => return answer,
         };

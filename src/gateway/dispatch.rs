@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Gateway;
-use super::frontend::{founding, oip};
+use super::frontend::{founding, oip, sagemaker};
 use super::http::{Answer, ContentType, Head};
 use super::lane::Job;
 use super::predict::{Form, INLINE_BODY_BYTES, Part, Prediction, Runner, overloaded};
-use super::route::{NoRoute, Route, decode, query, route};
+use super::route::{NoRoute, Route, Shelved, decode, query, route};
 use super::settings::Settings;
 use super::target::Target;
 use super::workspace::Workspace;
@@ -19,13 +19,15 @@ use crate::metrics::Outcome;
 use crate::model::{ModelName, Reference, Selector, Version};
 use crate::monitor;
 use crate::protocol::Policy;
-use crate::serving::loader::Command;
+use crate::registry::store::Shelf;
+use crate::serving::loader::{Command, Refused, Reply};
 use crate::serving::{ServedVersion, Snapshot, StageNanos};
 
 /// What is left to do after dispatch.
 pub(super) enum Call {
     Predict(Box<Prediction>),
     Control(Control),
+    Shelf(sagemaker::Order),
     Outcomes(monitor::Form),
 }
 
@@ -47,7 +49,7 @@ pub(super) fn call(
 ) -> Result<Call, Answer> {
     // Path and query are taken out so that the answer can be written into the same buffers.
     let path = text(&work.input, &head.path);
-    let found = match route(head.method, &path) {
+    let found = match route(head.method, &path, gateway.shelf.is_some()) {
         Ok(found) => found,
         Err(NoRoute::NotFound) => {
             return Err(refuse(gateway, work, 404, "not_found", "there is nothing at this path"));
@@ -79,6 +81,19 @@ pub(super) fn call(
             let form =
                 table_form(head, work, found == Route::Invocations).inspect_err(|_| target.refused())?;
             predict(target, form, head, work, &settings, arrived)
+        }
+        Route::Invoke { model } => {
+            let model = Shelf::called(&sagemaker::name(model, work)?);
+            let target = Target::of(&snapshot, model.as_str(), &Selector::Default, head, work);
+            let target = target.inspect_err(|answer| count(gateway, answer.status))?;
+            let form = table_form(head, work, true).inspect_err(|_| target.refused())?;
+            predict(target, form, head, work, &settings, arrived)
+        }
+        Route::Shelf(wish) => {
+            if wish == Shelved::Load {
+                check_type(head, work)?;
+            }
+            sagemaker::call(wish, gateway, &parameters, head, work).map(Call::Shelf)
         }
         Route::Outcomes => Ok(Call::Outcomes(outcomes_form(head, work)?)),
         Route::RepositoryLoad { model } | Route::RepositoryUnload { model } => {
@@ -286,12 +301,14 @@ fn wrong_type(work: &mut Workspace) -> Answer {
     work.fail(415, "unsupported_media_type", message)
 }
 
+fn check_type(head: &Head, work: &mut Workspace) -> Result<(), Answer> {
+    let accepted = media_type(head, work).is_none_or(|(media, _)| is_json_or_binary(media));
+    if accepted { Ok(()) } else { Err(wrong_type(work)) }
+}
+
 /// How an OIP body is to be read.
 fn oip_form(head: &Head, work: &mut Workspace) -> Result<Form, Answer> {
-    let accepted = media_type(head, work).is_none_or(|(media, _)| is_json_or_binary(media));
-    if !accepted {
-        return Err(wrong_type(work));
-    }
+    check_type(head, work)?;
     let Some(range) = head.header_length.clone() else {
         return Ok(Form::Oip { json_length: None, carrier: ContentType::Binary });
     };
@@ -391,20 +408,27 @@ pub(super) fn offload(
     (answer, Job { prediction, work: std::mem::take(work), queued: Instant::now(), reply })
 }
 
+/// Has the loader carry out a command, and waits for what became of it; none where it has ended.
+pub(super) async fn order(
+    gateway: &Gateway,
+    command: impl FnOnce(Reply) -> Command,
+) -> Option<Result<(), Refused>> {
+    let (reply, result) = oneshot::channel();
+    gateway.loader.send(command(reply)).ok()?;
+    result.await.ok()
+}
+
 impl Control {
     /// Has the loader do it and waits for the result.
     pub(super) async fn perform(self, gateway: &Gateway, work: &mut Workspace) -> Answer {
-        let (reply, result) = oneshot::channel();
-        let (command, name, verb) = match self {
-            Self::Load(name) => (Command::Load(name.clone(), reply), name, "load"),
-            Self::Unload(name) => (Command::Unload(name.clone(), reply), name, "unload"),
+        let (command, name, verb): (fn(ModelName, Reply) -> Command, _, _) = match self {
+            Self::Load(name) => (Command::Load, name, "load"),
+            Self::Unload(name) => (Command::Unload, name, "unload"),
         };
-        let sent = gateway.loader.send(command).is_ok();
-        match result.await {
-            Ok(Ok(())) => work.reply(200, &serde_json::json!({"name": name.as_str(), verb: true})),
-            Ok(Err(message)) => work.fail(400, "load_failed", &message.to_string()),
-            Err(_) if sent => work.fail(503, "not_ready", "the loader is shutting down"),
-            Err(_) => work.fail(503, "not_ready", "the loader has ended"),
+        match order(gateway, |reply| command(name.clone(), reply)).await {
+            Some(Ok(())) => work.reply(200, &serde_json::json!({"name": name.as_str(), verb: true})),
+            Some(Err(message)) => work.fail(400, "load_failed", &message.to_string()),
+            None => work.fail(503, "not_ready", "the loader has ended"),
         }
     }
 }

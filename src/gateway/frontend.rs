@@ -2,3 +2,4 @@
 
 pub(super) mod founding;
 pub(super) mod oip;
+pub(super) mod sagemaker;

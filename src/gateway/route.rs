@@ -42,8 +42,23 @@ pub(super) enum Route<'a> {
     RepositoryUnload {
         model: &'a str,
     },
+    /// What is loaded, where models come by request.
+    Shelf(Shelved<'a>),
+    /// A prediction of such a model.
+    Invoke {
+        model: &'a str,
+    },
     /// Part of the protocol's extensions that this gateway does not have.
     Unsupported,
+}
+
+/// What is asked of a shelf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shelved<'a> {
+    List,
+    Load,
+    Show { model: &'a str },
+    Unload { model: &'a str },
 }
 
 /// Why a path leads nowhere.
@@ -55,15 +70,16 @@ pub(super) enum NoRoute {
     MethodNotAllowed,
 }
 
-/// Finds the route of a request.
+/// Finds the route of a request; `shelf` says whether models come by request.
 ///
 /// # Errors
 /// [`NoRoute`], which tells an unknown path from a wrong method.
 #[inline]
-pub(super) fn route(method: Method, path: &str) -> Result<Route<'_>, NoRoute> {
+pub(super) fn route(method: Method, path: &str, shelf: bool) -> Result<Route<'_>, NoRoute> {
     // The targets of CONNECT and `OPTIONS *` are no paths; it is the method that is wrong.
     let nowhere = if path.starts_with('/') { NoRoute::NotFound } else { NoRoute::MethodNotAllowed };
-    let route = find(path).ok_or(nowhere)?;
+    let own = find(path).or_else(|| if shelf { find_shelved(method, path) } else { None });
+    let route = own.ok_or(nowhere)?;
     let wanted = match route {
         Route::Infer { .. }
         | Route::Predict
@@ -71,8 +87,11 @@ pub(super) fn route(method: Method, path: &str) -> Result<Route<'_>, NoRoute> {
         | Route::Outcomes
         | Route::RepositoryIndex
         | Route::RepositoryLoad { .. }
-        | Route::RepositoryUnload { .. } => method == Method::Post,
-        Route::Unsupported => method != Method::Other,
+        | Route::RepositoryUnload { .. }
+        | Route::Shelf(Shelved::Load)
+        | Route::Invoke { .. } => method == Method::Post,
+        Route::Shelf(Shelved::Unload { .. }) => method == Method::Delete,
+        Route::Unsupported => !matches!(method, Method::Delete | Method::Other),
         _ => matches!(method, Method::Get | Method::Head),
     };
     if wanted { Ok(route) } else { Err(NoRoute::MethodNotAllowed) }
@@ -144,6 +163,23 @@ fn find_model(rest: &str) -> Option<Route<'_>> {
     }
 }
 
+/// What SageMaker asks of a container with many models; which it is depends on the method too.
+fn find_shelved(method: Method, path: &str) -> Option<Route<'_>> {
+    let rest = path.strip_prefix("/models")?;
+    if rest.is_empty() {
+        return Some(Route::Shelf(if method == Method::Post { Shelved::Load } else { Shelved::List }));
+    }
+    let rest = rest.strip_prefix('/')?;
+    let (model, verb) = rest.split_once('/').map_or((rest, None), |(model, verb)| (model, Some(verb)));
+    match (verb, method) {
+        _ if model.is_empty() => None,
+        (Some("invoke"), _) => Some(Route::Invoke { model }),
+        (Some(_), _) => None,
+        (None, Method::Delete) => Some(Route::Shelf(Shelved::Unload { model })),
+        (None, _) => Some(Route::Shelf(Shelved::Show { model })),
+    }
+}
+
 /// The value of a query parameter, percent-decoded; `None` when it is not given.
 ///
 /// # Errors
@@ -163,6 +199,15 @@ pub(super) fn query<'a>(query: &'a str, name: &str) -> Result<Option<std::borrow
 
 /// Percent-decodes a part of a query; none for what is no valid text.
 pub(super) fn decode(text: &str) -> Option<std::borrow::Cow<'_, str>> {
+    unescape(text, b' ')
+}
+
+/// The same of a path, where a plus sign is one.
+pub(super) fn decode_path(text: &str) -> Option<std::borrow::Cow<'_, str>> {
+    unescape(text, b'+')
+}
+
+fn unescape(text: &str, plus: u8) -> Option<std::borrow::Cow<'_, str>> {
     if !text.contains(['%', '+']) {
         return Some(text.into());
     }
@@ -171,7 +216,7 @@ pub(super) fn decode(text: &str) -> Option<std::borrow::Cow<'_, str>> {
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
         match first {
-            b'+' => bytes.push(b' '),
+            b'+' => bytes.push(plus),
             b'%' => {
                 let (digits, after) = rest.split_at_checked(2)?;
                 let digit = |b: u8| (b as char).to_digit(16);
@@ -210,10 +255,13 @@ mod tests {
             (Method::Post, "/outcomes", Route::Outcomes),
             (Method::Get, "/model/info", Route::ModelInfo),
         ] {
-            assert_eq!(route(method, path), Ok(expected), "{path}");
+            for shelf in [false, true] {
+                assert_eq!(route(method, path, shelf), Ok(expected), "{path}");
+            }
         }
-        assert_eq!(route(Method::Get, "/predict"), Err(NoRoute::MethodNotAllowed));
-        assert_eq!(route(Method::Other, "/v2"), Err(NoRoute::MethodNotAllowed));
+        assert_eq!(route(Method::Get, "/predict", false), Err(NoRoute::MethodNotAllowed));
+        assert_eq!(route(Method::Other, "/v2", false), Err(NoRoute::MethodNotAllowed));
+        assert_eq!(route(Method::Delete, "/v2/logging", false), Err(NoRoute::MethodNotAllowed));
         for path in [
             "/",
             "/v2x",
@@ -224,8 +272,34 @@ mod tests {
             "/v1/models",
             "/models",
         ] {
-            assert_eq!(route(Method::Post, path), Err(NoRoute::NotFound), "{path}");
+            assert_eq!(route(Method::Post, path, false), Err(NoRoute::NotFound), "{path}");
         }
+    }
+
+    #[test]
+    fn models_come_by_request_only_where_there_is_a_shelf() {
+        let model = "a%2Fb";
+        for (method, path, expected) in [
+            (Method::Get, "/models", Route::Shelf(Shelved::List)),
+            (Method::Head, "/models", Route::Shelf(Shelved::List)),
+            (Method::Post, "/models", Route::Shelf(Shelved::Load)),
+            (Method::Get, "/models/a%2Fb", Route::Shelf(Shelved::Show { model })),
+            (Method::Delete, "/models/a%2Fb", Route::Shelf(Shelved::Unload { model })),
+            (Method::Post, "/models/a%2Fb/invoke", Route::Invoke { model }),
+        ] {
+            assert_eq!(route(method, path, true), Ok(expected), "{path}");
+            assert_eq!(route(method, path, false), Err(NoRoute::NotFound), "{path}");
+        }
+        for (method, path) in
+            [(Method::Delete, "/models"), (Method::Post, "/models/a"), (Method::Get, "/models/a/invoke")]
+        {
+            assert_eq!(route(method, path, true), Err(NoRoute::MethodNotAllowed), "{path}");
+        }
+        for path in ["/models/", "/models//invoke", "/models/a/b/invoke", "/models/a/", "/modelsx"] {
+            assert_eq!(route(Method::Post, path, true), Err(NoRoute::NotFound), "{path}");
+        }
+        assert_eq!(decode_path("a%2Fb+c").unwrap(), "a/b+c");
+        assert_eq!(decode_path("%ff"), None);
     }
 
     #[test]

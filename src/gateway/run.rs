@@ -145,6 +145,7 @@ fn start(
         config: config.clone(),
         settings: ArcSwap::from_pointee(settings),
         metrics: metrics.clone(),
+        shelf: registry.shelf(),
         loader: commands.clone(),
         monitor: handle,
         receipts,

@@ -152,3 +152,24 @@ fn the_lag_grows_while_nothing_is_taken() {
     let after = lag(&metrics);
     assert!((0.0..before).contains(&after), "{after}");
 }
+
+#[test]
+fn a_model_that_is_gone_leaves_no_series_and_makes_room() {
+    let metrics = Metrics::new().unwrap();
+    // Room for one model and one version of it.
+    let cap = 2 * MODEL_SERIES;
+    for round in 0..3 {
+        let model = format!("m{round}");
+        let labels = VersionLabels { model: &model, ..LABELS };
+        metrics.announce_model(&model, cap);
+        metrics.version(&labels, cap);
+        metrics.count_load(&model, Some(crate::model::Reason::Parse));
+        metrics.count_swap(&model);
+        assert!(text(&metrics).contains(&format!("model=\"{model}\"")), "{}", text(&metrics));
+        metrics.forget_version(&labels);
+        metrics.forget_model(&model);
+        assert!(!text(&metrics).contains(&model), "{}", text(&metrics));
+    }
+    assert!(text(&metrics).contains("sidegate_dropped_labels_total 0"), "{}", text(&metrics));
+    metrics.forget_model("nobody");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cache::Cache;
 use super::hint::Hint;
 use super::index::Index;
-use super::store::{Fault, Read, Store, StoreError};
+use super::store::{Fault, Read, Shelf, Store, StoreError};
 use super::{Catalog, Listed, MAX_INDEX_BYTES, Source, layout, lost, unreachable};
 use crate::format::FORMATS;
 use crate::model::{LoadError, ModelName, Reason, Version};
@@ -65,6 +65,11 @@ impl Registry {
     /// Whether it is across a network.
     pub fn is_remote(&self) -> bool {
         self.store.is_remote()
+    }
+
+    /// The shelf that it reads, where models come and go by request.
+    pub fn shelf(&self) -> Option<Shelf> {
+        self.store.shelf().cloned()
     }
 
     /// Finds out which models to look at: those `named`, else all that have a folder; names that no model can have

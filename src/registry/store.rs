@@ -15,6 +15,7 @@ mod s3;
 #[cfg(feature = "s3")]
 #[path = "../../tests/support/seaweed.rs"]
 pub(crate) mod seaweed;
+mod shelf;
 mod single;
 #[cfg(test)]
 mod suite;
@@ -28,6 +29,7 @@ pub use folder::Folder;
 pub use mlflow::{Buckets, Mlflow};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Options};
+pub use shelf::{Claim, NotPut, Placed, Shelf};
 pub use single::SingleFile;
 #[cfg(test)]
 pub(crate) use suite::suite;
@@ -82,6 +84,11 @@ pub trait Store: Send + Sync {
     /// Whether it is across a network, so that what was read is worth keeping.
     fn is_remote(&self) -> bool {
         false
+    }
+
+    /// The shelf that it is, where models come and go by request.
+    fn shelf(&self) -> Option<&Shelf> {
+        None
     }
 }
 

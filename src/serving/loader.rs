@@ -61,6 +61,9 @@ pub enum Refused {
     /// What is there cannot be served so.
     #[error("{0}")]
     Conflict(String),
+    /// The version that was to be loaded is refused.
+    #[error("{0}")]
+    Load(LoadError),
     /// The registry does not answer.
     #[error("{0}")]
     Unreachable(String),
@@ -112,6 +115,8 @@ pub struct Loader {
     bench: Hand<Bench>,
     cache: Option<Cache>,
     remote: bool,
+    /// Models come and go by request.
+    asked: bool,
     config: Arc<ArcSwap<Config>>,
     metrics: Arc<Metrics>,
     serving: Arc<Serving>,
@@ -236,6 +241,7 @@ impl Loader {
     ) -> std::io::Result<Self> {
         Ok(Self {
             remote: registry.is_remote(),
+            asked: registry.shelf().is_some(),
             registry: Hand::start("registry", registry, wake.clone())?,
             bench: Hand::start(
                 "builder",
@@ -331,6 +337,10 @@ impl Loader {
             Command::Load(name, reply) => self.sync(OpenSync::gently(name, reply)).map(|()| true),
             other => {
                 self.decide(other);
+                // Who ends a model wants its memory.
+                if self.unswept {
+                    self.sweep()?;
+                }
                 // A pin may name what is not loaded yet.
                 if self.syncs.is_empty() || self.hasten_pins()? {
                     return Ok(false);

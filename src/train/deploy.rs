@@ -28,6 +28,7 @@ Examples:
   sidegate-train deploy churn@7 --target sagemaker --image $IMAGE --role $ROLE --out deploy/churn --apply
   sidegate-train deploy churn --target sagemaker --image $IMAGE --role $ROLE --variant live=6:9 --variant new=7:1
   sidegate-train deploy churn --target sagemaker --image $IMAGE --role $ROLE --shadow staging
+  sidegate-train deploy churn --target sagemaker --image $IMAGE --role $ROLE --name many --multi-model s3://models/many
   sidegate-train deploy churn --target lambda --image $IMAGE --role $ROLE --require auc=0.8 --require log_loss=0.4
   sidegate-train deploy churn --target kubernetes --out deploy/churn && kubectl apply --filename deploy/churn
 
@@ -81,6 +82,9 @@ pub(crate) struct DeployArgs {
     /// sagemaker: a version that gets a copy of the traffic and answers nobody
     #[arg(long, value_name = "REF", value_parser = selector)]
     shadow: Option<Selector>,
+    /// sagemaker: the endpoint has many models, whose archives are below this prefix; the version is put there as one
+    #[arg(long, value_name = "S3_URL", value_parser = sagemaker::Archives::parse)]
+    multi_model: Option<sagemaker::Archives>,
     /// sagemaker: an alarm of CloudWatch that takes an update back; may be repeated
     #[arg(long, value_name = "NAME")]
     alarm: Vec<String>,
@@ -160,9 +164,19 @@ impl DeployArgs {
     /// Refuses what does not go together.
     fn check(&self) -> Result<(), Failure> {
         let refuse = |text: &str| Err(Failure::Config(text.to_owned()));
-        let several = !self.variant.is_empty() || self.shadow.is_some() || !self.alarm.is_empty();
-        if self.target != Target::Sagemaker && several {
-            return refuse("--variant, --shadow and --alarm are for --target sagemaker");
+        let shared = !self.variant.is_empty() || self.shadow.is_some();
+        if self.target != Target::Sagemaker
+            && (shared || !self.alarm.is_empty() || self.multi_model.is_some())
+        {
+            return refuse("--variant, --shadow, --alarm and --multi-model are for --target sagemaker");
+        }
+        if self.multi_model.is_some() && shared {
+            return refuse(
+                "--multi-model: who asks names the version by its archive; leave out --variant and --shadow",
+            );
+        }
+        if self.multi_model.is_some() && self.name.is_none() {
+            return refuse("--multi-model needs --name: the endpoint is that of many models");
         }
         if !self.variant.is_empty() && self.model.selector != Selector::Default {
             return refuse("a version is named behind MODEL's `@` and by --variant; leave one out");

@@ -24,7 +24,7 @@ from moto.core.responses import ActionResult
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 
-from sidegate import MODELS, ROOT, binary, copy_models, environment, run
+from sidegate import MODELS, ROOT, Server, binary, copy_models, environment, run
 
 pytestmark = pytest.mark.deploy_targets
 
@@ -167,6 +167,7 @@ LAMBDA = ("--target", "lambda", "--image", IMAGE, "--role", ROLE)
         ("penguins", *SAGEMAKER, "--shadow", "3"),
         ("penguins", *SAGEMAKER, "--alarm", "errors", "--instances", "2"),
         ("penguins", *SAGEMAKER, "--alarm", "errors"),
+        ("penguins", *SAGEMAKER, "--name", "many", "--multi-model", "s3://models/many"),
         ("penguins", *LAMBDA),
         ("penguins", *LAMBDA, "--architecture", "arm64", "--memory", "1024", "--timeout", "20"),
         ("flight-delay", *LAMBDA),
@@ -293,6 +294,35 @@ def test_a_run_puts_what_it_promotes_where_its_configuration_says(aws: dict[str,
     assert sagemaker.describe_endpoint(EndpointName="species")["EndpointStatus"] == "InService"
 
 
+def test_the_cli_makes_an_endpoint_of_many_models_and_adds_to_it(aws: dict[str, str], folder: pathlib.Path) -> None:
+    sagemaker, s3 = client("sagemaker", aws), client("s3", aws)
+    many = (*SAGEMAKER, "--name", "many", "--multi-model", "s3://models/many/", "--apply")
+    said = deploy(aws, "penguins", *many, "--out", folder / "penguins")
+    assert "--target-model penguins-2.tar.gz" in said
+    [model] = sagemaker.list_models()["Models"]
+    container = sagemaker.describe_model(ModelName=model["ModelName"])["PrimaryContainer"]
+    assert (container["Mode"], container["ModelDataUrl"]) == ("MultiModel", "s3://models/many/")
+    assert "SIDEGATE_REGISTRY__URL" not in container["Environment"]
+    # A second one is an archive more, and the same once again is nothing.
+    said = deploy(aws, "flight-delay", *many)
+    assert "many/flight-delay-1.tar.gz" in said and "create-" not in said and "update-" not in said
+    assert "aws s3" not in deploy(aws, "flight-delay", *many)
+    keys = {entry["Key"] for entry in s3.list_objects_v2(Bucket="models", Prefix="many/")["Contents"]}
+    assert keys == {"many/penguins-2.tar.gz", "many/flight-delay-1.tar.gz"}
+
+    # What SageMaker unpacks of them is loaded with its digests, columns and examples.
+    with Server(folder / "server", f"sagemaker://{folder}/models") as server:
+        for name in ["penguins-2", "flight-delay-1"]:
+            archive, place = folder / f"{name}.tar.gz", folder / "models" / name / "model"
+            s3.download_file("models", f"many/{name}.tar.gz", str(archive))
+            place.mkdir(parents=True)
+            subprocess.run(["tar", "-xzf", archive, "-C", place], check=True)
+            body = json.dumps({"model_name": name, "url": str(place)}).encode()
+            status, _, answer = server.exchange("POST", "/models", body, {"content-type": "application/json"})
+            assert status == 200, answer
+        assert {model["modelName"] for model in server.get("/models")[1]["models"]} == {"penguins-2", "flight-delay-1"}
+
+
 def test_the_cli_makes_a_function_and_changes_it(aws: dict[str, str]) -> None:
     functions = client("lambda", aws)
     said = deploy(aws, "penguins", *LAMBDA, "--apply")
@@ -355,6 +385,11 @@ def test_what_is_written_for_aws_is_right_to_its_last_line(aws: dict[str, str], 
         (("penguins@2", *SAGEMAKER, "--variant", "a=1:1"), 2, "leave one out"),
         (("penguins", *SAGEMAKER, "--variant", "a=1:1", "--variant", "b=2:1", "--shadow", "3"), 2, "exactly one"),
         (("penguins", *LAMBDA, "--shadow", "3"), 2, "are for --target sagemaker"),
+        (("penguins", *LAMBDA, "--name", "m", "--multi-model", "s3://models/m"), 2, "are for --target sagemaker"),
+        (("penguins", *SAGEMAKER, "--multi-model", "s3://models/m"), 2, "needs --name"),
+        (("penguins", *SAGEMAKER, "--name", "m", "--multi-model", "s3://models"), 2, "nothing is but archives"),
+        (("penguins", *SAGEMAKER, "--name", "m", "--multi-model", "models"), 2, "nothing is but archives"),
+        (("penguins", *SAGEMAKER, "--name", "m", "--multi-model", "s3://models/m", "--shadow", "3"), 2, "leave out"),
         (("penguins", *SAGEMAKER, "--require", "acuracy=1"), 2, "did you mean `accuracy`"),
         (("penguins", *SAGEMAKER, "--registry", str(MODELS)), 2, "on this machine"),
         (("penguins@9", *SAGEMAKER), 6, "no version 9 that is complete"),
@@ -459,11 +494,15 @@ def test_a_container_takes_the_environment_it_is_given(aws: dict[str, str], fold
     containers.append({entry["name"]: entry["value"] for entry in container["env"]})
     # What SageMaker lays at /opt/ml/model is a version's folder.
     [sagemaker, *_] = containers
+    many = json.loads(deploy(aws, "penguins", *SAGEMAKER, "--name", "many", "--multi-model", "s3://models/many"))
+    containers.append(many["create-model.json"]["PrimaryContainer"]["Environment"])
     file = sagemaker["SIDEGATE_REGISTRY__URL"]
     sagemaker["SIDEGATE_REGISTRY__URL"] = file.replace("/opt/ml/model", str(MODELS / "penguins/1"))
+    # That there are many is said by SageMaker, and heard where nothing else says where models are.
+    env = {**environment(), "SAGEMAKER_MULTI_MODEL": "true"}
     for variables in containers:
         shown = subprocess.run(
-            [binary(), "check", "--json"], cwd=folder, env={**environment(), **variables}, capture_output=True, text=True
+            [binary(), "check", "--json"], cwd=folder, env={**env, **variables}, capture_output=True, text=True
         )
         assert shown.returncode == 0, shown.stdout
         origins = {value["origin"] for value in json.loads(shown.stdout)["values"]}

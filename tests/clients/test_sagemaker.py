@@ -4,10 +4,12 @@ lays it.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html: one port, /ping within 2 s,
 /invocations, connections accepted within 250 ms, 30 s from SIGTERM to SIGKILL.
+https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html: what it asks of a container with many models.
 """
 
 import concurrent.futures
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -18,7 +20,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -44,6 +47,7 @@ class Container:
 
     def __init__(self, folder: pathlib.Path, **more: str) -> None:
         self.model = folder / "opt/ml/model"
+        self.models = folder / "opt/ml/models"
         self.port = free_port()
         self.log = folder / "log"
         # A container has a network of its own; here others listen too.
@@ -90,6 +94,35 @@ class Container:
             assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
 
+    # --- many models ---
+
+    def lay(self, model: str, name: str = "") -> tuple[str, str]:
+        """Lays a shipped model where SageMaker unpacks its archive; what SageMaker calls it, and the folder."""
+        name = name or hashlib.md5(f"{model}.tar.gz".encode()).hexdigest()
+        place = self.models / hashlib.md5(name.encode()).hexdigest() / "model"
+        if not place.exists():
+            shutil.copytree(MODELS / model / "1", place)
+        return name, str(place)
+
+    def load(self, name: str, url: str) -> tuple[int, dict]:
+        body = json.dumps({"model_name": name, "url": url}).encode()
+        status, _, answer = self.ask("POST", "/models", body, "application/json", Accept="application/json")
+        return status, json.loads(answer)
+
+    def unload(self, name: str) -> int:
+        return self.ask("DELETE", f"/models/{urllib.parse.quote(name, safe='')}")[0]
+
+    def invoke_model(self, name: str, body: object, content_type: str = "application/json") -> tuple[int, dict]:
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        path = f"/models/{urllib.parse.quote(name, safe='')}/invoke"
+        status, _, answer = self.ask("POST", path, body, content_type, X_Amzn_SageMaker_Target_Model="team/model.tar.gz")
+        return status, json.loads(answer)
+
+    def loaded(self, **parameters: object) -> dict:
+        status, _, answer = self.ask("GET", f"/models?{urllib.parse.urlencode(parameters)}", Accept="application/json")
+        assert status == 200, answer
+        return json.loads(answer)
+
     def end(self) -> float:
         """Seconds from SIGTERM to a clean exit."""
         begun = time.monotonic()
@@ -117,6 +150,16 @@ def container(folder: pathlib.Path, model: str | None = MODEL, **more: str) -> I
         its.process.wait()
 
 
+@contextlib.contextmanager
+def container_of_many(folder: pathlib.Path, **more: str) -> Iterator[Container]:
+    """One with SAGEMAKER_MULTI_MODEL, whose models are laid below a folder of the test's."""
+    url = f"sagemaker://{folder}/opt/ml/models"
+    with container(folder, None, SAGEMAKER_MULTI_MODEL="true", SIDEGATE_REGISTRY__URL=url, **more) as its:
+        its.models.mkdir()
+        its.wait()
+        yield its
+
+
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
     onnxruntime()
@@ -132,6 +175,23 @@ def wanted(serving: Container) -> list[float]:
     predicted = answer.get("predictions") or answer["outputs"][0]["data"]
     assert len(predicted) == 2 and predicted[0] != predicted[1]
     return predicted
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Container]:
+    onnxruntime()
+    with container_of_many(tmp_path_factory.mktemp("many")) as its:
+        yield its
+
+
+@pytest.fixture
+def flights(many: Container) -> Iterator[str]:
+    """Many models, of which one is loaded."""
+    name, url = many.lay(MODEL)
+    assert many.load(name, url) == (200, {"modelName": name, "modelUrl": url})
+    yield name
+    assert many.unload(name) == 200
+    assert many.loaded() == {"models": []}
 
 
 # === /ping ===
@@ -190,9 +250,7 @@ def test_ping_and_connections_are_prompt_while_much_is_asked(serving: Container)
 
 
 FRAME = {"columns": COLUMNS, "data": ROWS}
-
-
-@pytest.mark.parametrize(
+FORMS = pytest.mark.parametrize(
     ("body", "content_type"),
     [
         ({"instances": ROWS}, "application/json"),
@@ -204,6 +262,9 @@ FRAME = {"columns": COLUMNS, "data": ROWS}
     ],
     ids=["instances", "split", "records", "bare records", "csv", "csv with a header"],
 )
+
+
+@FORMS
 def test_every_form_has_the_same_answer(serving: Container, wanted: list[float], body: object, content_type: str) -> None:
     assert serving.invoke(body, content_type)["predictions"] == wanted
 
@@ -310,10 +371,202 @@ def test_sagemaker_may_say_the_port(folder: pathlib.Path) -> None:
         assert (values["http.listen"]["value"], values["http.listen"]["origin"]) == (listen, origin)
 
 
-@pytest.mark.parametrize("model", sorted(path.name for path in MODELS.iterdir() if (path / "model.json").exists()))
+SHIPPED = sorted(path.name for path in MODELS.iterdir() if (path / "model.json").exists())
+
+
+@pytest.mark.parametrize("model", SHIPPED)
 def test_every_shipped_model_is_served_with_its_examples(folder: pathlib.Path, model: str) -> None:
     """Loading asks the golden examples of the version's folder."""
     onnxruntime()
     with container(folder, model) as its:
         assert os.path.isfile(its.model / "golden.json")
         assert its.end() < KILL_SECONDS
+
+
+# === many models ===
+
+
+def test_sagemaker_says_that_there_are_many(folder: pathlib.Path) -> None:
+    for more, url, origin in [
+        ({"SAGEMAKER_MULTI_MODEL": "true"}, "sagemaker:///opt/ml/models", "SAGEMAKER_MULTI_MODEL"),
+        ({"SAGEMAKER_MULTI_MODEL": "false"}, "file:models", "default"),
+        ({"SAGEMAKER_MULTI_MODEL": "true", "SIDEGATE_REGISTRY__URL": "x"}, "file:x", "SIDEGATE_REGISTRY__URL"),
+    ]:
+        shown = subprocess.run([binary(), "check", "--json"], cwd=folder, env={**environment(), **more}, capture_output=True)
+        answer = json.loads(shown.stdout)
+        values = {value["key"]: value for value in answer["values"]}
+        assert (values["registry.url"]["value"], values["registry.url"]["origin"]) == (url, origin)
+        if url.startswith("sagemaker:"):
+            # It hears that there is no room before the kernel does.
+            assert values["memory.budget_bytes"]["value"] > 0
+
+
+def test_it_is_healthy_without_a_model(folder: pathlib.Path) -> None:
+    with container_of_many(folder) as its:
+        assert (its.ping(), its.loaded()) == (200, {"models": []})
+        assert its.invoke_model("gone", {"instances": ROWS})[0] == 404
+        assert its.ask("GET", "/models/gone")[0] == its.unload("gone") == 404
+        assert its.end() < KILL_SECONDS
+
+
+def test_a_model_is_loaded_listed_shown_and_unloaded(many: Container) -> None:
+    name, url = many.lay(MODEL)
+    shown = {"modelName": name, "modelUrl": url}
+    assert many.load(name, url) == (200, shown)
+    assert many.load(name, url)[0] == 409
+    status, headers, answer = many.ask("GET", f"/models/{name}", Accept="application/json")
+    assert (status, headers["content-type"], json.loads(answer)) == (200, "application/json", shown)
+    assert many.loaded() == {"models": [shown]}
+    assert many.invoke_model(name, {"instances": ROWS})[0] == 200
+    assert many.unload(name) == 200
+    assert many.unload(name) == many.ask("GET", f"/models/{name}")[0] == 404
+    assert many.invoke_model(name, {"instances": ROWS})[0] == 404
+    assert many.loaded() == {"models": []}
+
+
+@FORMS
+def test_every_form_is_answered_as_by_one_model(
+    many: Container, flights: str, wanted: list[float], body: object, content_type: str
+) -> None:
+    status, answer = many.invoke_model(flights, body, content_type)
+    assert (status, answer["predictions"]) == (200, wanted)
+
+
+def test_tensors_travel_in_the_carrier_to_each(many: Container, flights: str, wanted: list[float]) -> None:
+    values = np.array(ROWS, "<f4").tobytes()
+    tensor = {"name": "input", "shape": [2, 8], "datatype": "FP32", "parameters": {"binary_data_size": len(values)}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    status, answer = many.invoke_model(flights, head + values, f"{CARRIER};json-header-size={len(head)}")
+    assert status == 200 and np.allclose(answer["outputs"][0]["data"], wanted)
+    assert many.invoke_model(flights, head + values, CARRIER)[0] == 400
+    assert many.invoke_model(flights, b"\x93NUMPY", "application/x-npy")[0] == 415
+
+
+def test_all_shipped_models_answer_their_examples_side_by_side(many: Container) -> None:
+    laid = {model: many.lay(model) for model in SHIPPED}
+    for name, url in laid.values():
+        assert many.load(name, url)[0] == 200
+    for model, (name, _) in laid.items():
+        [case, *_] = json.loads((MODELS / model / "1/golden.json").read_text())["cases"]
+        status, answer = many.invoke_model(name, {"inputs": case["inputs"]})
+        assert status == 200, answer
+        for output in case["outputs"]:
+            got = np.array(answer["outputs"][output["name"]]).ravel()
+            want = np.array(output["data"])
+            assert (got == want).all() if want.dtype.kind == "U" else np.allclose(got, want, 1e-4, 1e-5), model
+    names, token = [], None
+    while token is not None or not names:
+        page = many.loaded(limit=2, **({"next_page_token": token} if token else {}))
+        names += [entry["modelName"] for entry in page["models"]]
+        token = page.get("nextPageToken")
+    assert sorted(names) == sorted(name for name, _ in laid.values())
+    for name, _ in laid.values():
+        assert many.unload(name) == 200
+
+
+def test_others_are_answered_while_models_come_and_go(many: Container, flights: str, wanted: list[float]) -> None:
+    stop = threading.Event()
+
+    def keep_asking() -> int:
+        count = 0
+        while not stop.is_set():
+            status, answer = many.invoke_model(flights, {"instances": ROWS})
+            assert (status, answer["predictions"]) == (200, wanted)
+            assert many.ping() == 200
+            count += 1
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        clients = [pool.submit(keep_asking) for _ in range(2)]
+        try:
+            for round in range(6):
+                name, url = many.lay(["digits", "wine"][round % 2], f"passing-{round}")
+                assert many.load(name, url)[0] == 200
+                assert many.unload(name) == 200
+        finally:
+            stop.set()
+        assert all(client.result() for client in clients)
+
+
+def link_out(its: Container, place: pathlib.Path) -> None:
+    shutil.rmtree(place)
+    place.symlink_to(MODELS / "wine/1")
+
+
+def link_file_out(its: Container, place: pathlib.Path) -> None:
+    (place / "model.onnx").unlink()
+    (place / "model.onnx").symlink_to(MODELS / "wine/1/model.onnx")
+
+
+def another_file(its: Container, place: pathlib.Path) -> None:
+    shutil.copy(MODELS / "wine/1/model.onnx", place / "model.onnx")
+
+
+def another_example(its: Container, place: pathlib.Path) -> None:
+    golden = json.loads((place / "golden.json").read_text())
+    golden["cases"][0]["outputs"][0]["data"] = [-1] * len(golden["cases"][0]["outputs"][0]["data"])
+    (place / "golden.json").write_text(json.dumps(golden))
+    (place / "manifest.json").unlink()
+
+
+def cut_short(its: Container, place: pathlib.Path) -> None:
+    data = (place / "model.onnx").read_bytes()
+    (place / "model.onnx").write_bytes(data[: len(data) // 2])
+    (place / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "code"),
+    [
+        (link_out, "missing_file"),
+        (link_file_out, "missing_file"),
+        (another_file, "bad_digest"),
+        (another_example, "golden_mismatch"),
+        (cut_short, "parse"),
+        (lambda its, place: shutil.rmtree(place), "missing_file"),
+    ],
+    ids=["link", "linked file", "other file", "other example", "cut short", "gone"],
+)
+def test_what_fails_the_checks_is_not_loaded(
+    many: Container, flights: str, harm: Callable[[Container, pathlib.Path], None], code: str
+) -> None:
+    name, url = many.lay(MODEL, f"harmed {code} {harm.__name__}")
+    harm(many, pathlib.Path(url))
+    status, answer = many.load(name, url)
+    assert (status, answer["code"]) == (400, code), answer
+    assert str(many.models) not in answer["error"]
+    assert many.ask("GET", f"/models/{urllib.parse.quote(name)}")[0] == 404
+    assert [entry["modelName"] for entry in many.loaded()["models"]] == [flights]
+    assert many.ping() == 200 and many.invoke_model(flights, {"instances": ROWS})[0] == 200
+
+
+@pytest.mark.parametrize("url", ["/opt/ml/model", "/", "{models}", "{models}/../../../wine", "wine", "../wine", "{shipped}/wine/1"])
+def test_what_lies_elsewhere_is_not_loaded(many: Container, url: str) -> None:
+    status, answer = many.load("elsewhere", url.format(models=many.models, shipped=MODELS))
+    assert (status, answer["code"]) == (400, "missing_file"), answer
+    assert many.loaded() == {"models": []}
+
+
+def test_sagemaker_hears_that_there_is_no_room_and_makes_some(folder: pathlib.Path) -> None:
+    with container_of_many(folder, SIDEGATE_REGISTRY__MAX_MODELS="2") as its:
+        models = [its.lay(model) for model in ["wine", "penguins", MODEL]]
+        assert [its.load(*model)[0] for model in models] == [200, 200, 507]
+        assert its.unload(models[0][0]) == 200
+        assert its.load(*models[2])[0] == 200
+    # Nothing fits beside the program itself.
+    with container_of_many(folder / "small", SIDEGATE_MEMORY__BUDGET_BYTES="1000000") as its:
+        status, answer = its.load(*its.lay("wine"))
+        assert (status, answer["code"]) == (507, "memory")
+        assert (its.ping(), its.loaded()) == (200, {"models": []})
+
+
+def test_a_container_that_starts_again_begins_with_nothing(folder: pathlib.Path) -> None:
+    cache = str(folder / "cache")
+    for _ in range(2):
+        shutil.rmtree(folder / "opt", ignore_errors=True)
+        with container_of_many(folder, SIDEGATE_REGISTRY__CACHE_DIR=cache) as its:
+            assert its.loaded() == {"models": []}
+            name, url = its.lay(MODEL)
+            assert its.load(name, url)[0] == 200
+            assert its.invoke_model(name, {"instances": ROWS})[0] == 200
+            assert its.end() < KILL_SECONDS

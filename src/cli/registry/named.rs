@@ -36,6 +36,7 @@ pub(super) fn place(config: &config::Registry) -> String {
             "the registry {url} (registry.url; registry.endpoint is not set: AWS, or what AWS_ENDPOINT_URL or the profile \
              names)"
         ),
+        (RegistryUrl::SageMaker(_), _) => format!("what SageMaker lays at {url} (registry.url)"),
         (RegistryUrl::Mlflow(url), _) => format!("the registry of MLflow at {url} (registry.url)"),
         (RegistryUrl::File(path) | RegistryUrl::SingleFile(path), _) => {
             let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());

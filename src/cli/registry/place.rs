@@ -106,6 +106,9 @@ impl Place {
                 "{url} is one model file; a registry is a folder or a bucket"
             )));
         }
+        if let RegistryUrl::SageMaker(_) = self.config.url {
+            return Err(Failure::Usage("what SageMaker lays there is only read".to_owned()));
+        }
         if let RegistryUrl::Mlflow(url) = &self.config.url {
             return Err(Failure::Usage(format!(
                 "the registry of an MLflow server is only read; register and promote there, at {url}"

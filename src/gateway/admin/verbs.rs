@@ -100,7 +100,7 @@ impl Verb {
             Ok(Err(refused)) => {
                 let (status, code) = match refused {
                     Refused::Unknown(_) => (StatusCode::NOT_FOUND, "unknown_model"),
-                    Refused::Conflict(_) => (StatusCode::CONFLICT, "load_failed"),
+                    Refused::Conflict(_) | Refused::Load(_) => (StatusCode::CONFLICT, "load_failed"),
                     Refused::Unreachable(_) => (StatusCode::SERVICE_UNAVAILABLE, "registry_unreachable"),
                 };
                 failure(status, code, &refused.to_string())

@@ -42,6 +42,8 @@ pub enum Method {
     Head,
     /// Asking for a prediction or a change.
     Post,
+    /// Taking a model away.
+    Delete,
     /// Anything else; answered with 405.
     Other,
 }
@@ -146,6 +148,7 @@ pub fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
         Some("POST") => Method::Post,
         Some("GET") => Method::Get,
         Some("HEAD") => Method::Head,
+        Some("DELETE") => Method::Delete,
         _ => Method::Other,
     };
     if target.len() > MAX_TARGET_BYTES {

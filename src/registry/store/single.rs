@@ -12,13 +12,15 @@ use crate::registry::manifest::Manifest;
 use crate::registry::{MAX_JSON_BYTES, layout};
 
 /// What of a version is read beside its model.
-const BESIDE: [&str; 3] = [layout::MANIFEST, layout::GOLDEN, layout::PROFILE];
+pub(super) const BESIDE: [&str; 3] = [layout::MANIFEST, layout::GOLDEN, layout::PROFILE];
 
 /// One model file, seen as version 1 of a model.
 pub struct SingleFile {
     name: ModelName,
     format: Format,
     path: PathBuf,
+    /// Whether what is beside it belongs to it without a manifest that says so.
+    alone: bool,
 }
 
 impl SingleFile {
@@ -28,7 +30,12 @@ impl SingleFile {
         let path = path.into();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let format = Format::of(&path).unwrap_or(Format::Onnx);
-        Self { name: ModelName::sanitized(&stem), format, path }
+        Self { name: ModelName::sanitized(&stem), format, path, alone: false }
+    }
+
+    /// The model file of a folder that is a version's and nothing else, under another name.
+    pub(super) const fn of_version(name: ModelName, format: Format, path: PathBuf) -> Self {
+        Self { name, format, path, alone: true }
     }
 
     fn key(&self, file: &str) -> String {
@@ -41,7 +48,11 @@ impl SingleFile {
             return Ok(Some((self.path.clone(), self.format.file_name())));
         }
         let Some(name) = BESIDE.into_iter().find(|name| key == self.key(name)) else { return Ok(None) };
-        Ok(self.manifest()?.map(|_| (self.path.with_file_name(name), name)))
+        Ok(self.has_others()?.then(|| (self.path.with_file_name(name), name)))
+    }
+
+    fn has_others(&self) -> Result<bool, StoreError> {
+        Ok(self.alone || self.manifest()?.is_some())
     }
 
     /// The manifest beside the file, where that is a version's folder.
@@ -66,7 +77,7 @@ impl Store for SingleFile {
 
     fn keys(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let mut keys = vec![self.key(self.format.file_name())];
-        if self.manifest()?.is_some() {
+        if self.has_others()? {
             keys.extend(BESIDE.map(|name| self.key(name)));
         }
         keys.retain(|key| key.starts_with(prefix));

@@ -233,7 +233,8 @@ impl Loader {
     }
 
     /// Has a version freed once nobody uses it any more.
-    pub(super) fn retire(&self, version: Arc<ServedVersion>) {
+    pub(super) fn retire(&mut self, version: Arc<ServedVersion>) {
+        self.unswept = true;
         drop(self.bench.ask(move |bench| bench.retired.push(version)));
     }
 

@@ -88,7 +88,9 @@ impl Loader {
     ) -> Result<(), Gone> {
         let gone: Vec<ModelName> =
             self.models.keys().filter(|name| !survey.models.contains(name)).cloned().collect();
-        gone.iter().for_each(|name| self.missing(name));
+        for name in &gone {
+            if self.asked { self.forget(name, config) } else { self.missing(name) }
+        }
         let names = survey.models.into_iter().filter(|name| is_chosen(name, config));
         let mut names: Vec<ModelName> = names.collect();
         for name in names.split_off(names.len().min(config.registry.max_models)) {
@@ -332,6 +334,16 @@ impl Loader {
                 self.models.remove(&name);
             }
         }
+    }
+
+    /// Ends a model that nobody asks for any more, and keeps nothing of it: names that come and go may be any number.
+    fn forget(&mut self, name: &ModelName, config: &Config) {
+        if let Some(model) = self.models.get_mut(name) {
+            model.stopped = true;
+        }
+        self.arrange(name, config);
+        self.models.remove(name);
+        self.metrics.forget_model(name.as_str());
     }
 
     /// Says of a model whose folder is gone, or never was, that it serves on what is loaded.

@@ -73,6 +73,10 @@ impl Loader {
 
     /// Why this process is not ready: a required model without a version, or nothing served at all.
     fn not_ready(&self, config: &Config) -> Option<String> {
+        // Who waits to be asked for models is ready to be asked.
+        if self.asked {
+            return None;
+        }
         let why = |name: &ModelName, model: &ModelState| {
             let error =
                 model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));

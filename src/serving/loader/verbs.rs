@@ -180,7 +180,7 @@ impl Loader {
             return Ok(());
         }
         if let Some(error) = model.and_then(|model| model.unsigned.get(&model.pin?)) {
-            return Err(Refused::Conflict(error.to_string()));
+            return Err(Refused::Load(error.clone()));
         }
         if let Some(outage) = &self.outage {
             let text = format!("{}; what is loaded keeps serving", outage.error.detail);
@@ -196,7 +196,7 @@ impl Loader {
         };
         let failure = model.problem.as_ref().or_else(|| model.failed.values().next_back().map(|f| &f.error));
         match failure {
-            Some(error) => Err(Refused::Conflict(error.to_string())),
+            Some(error) => Err(Refused::Load(error.clone())),
             None if model.default.is_none() => {
                 Err(Refused::Conflict(format!("model `{name}` has no version to serve")))
             }

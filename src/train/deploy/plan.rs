@@ -42,7 +42,10 @@ pub(super) struct Call {
 // === impl Call ===
 
 impl Call {
-    /// A command without a file.
+    /// Stands for the folder of the files.
+    pub(super) const FOLDER: &str = "{folder}";
+
+    /// A command without a file of ours.
     pub(super) fn new(words: &[&str]) -> Self {
         Self { words: words.iter().map(|word| (*word).to_owned()).collect(), file: None }
     }
@@ -63,7 +66,9 @@ impl Call {
 
     /// The words, with the file in this folder.
     fn words(&self, folder: &Path) -> Vec<String> {
-        let mut words = self.words.clone();
+        let place = folder.display().to_string();
+        let mut words: Vec<String> =
+            self.words.iter().map(|word| word.replace(Self::FOLDER, &place)).collect();
         if let Some((name, _)) = &self.file {
             let path = folder.join(name).display().to_string();
             if words[0] == "kubectl" {
@@ -173,6 +178,7 @@ fn run(call: &Call, folder: &Path) -> Result<Result<String, String>, Failure> {
             "there is no `{program}` on the PATH: {}; without --apply the requests are written for another machine",
             match program.as_str() {
                 "aws" => "install the AWS CLI (`pip install awscli`) and log in",
+                "tar" => "install it",
                 _ => "install kubectl, and choose a cluster by its context",
             }
         )),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sidegate::config::RegistryUrl;
 use sidegate::model::Version;
 
 use super::plan::{Call, Plan, Step};
@@ -13,6 +14,14 @@ use super::subject::Subject;
 use super::{DeployArgs, dashed};
 use crate::config::hex;
 use crate::failure::Failure;
+
+/// Where the archives of an endpoint of many models are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Archives {
+    bucket: String,
+    /// Without `/` at its ends.
+    prefix: String,
+}
 
 /// Seconds until a container has to answer /ping.
 const STARTUP_SECONDS: u32 = 120;
@@ -27,17 +36,19 @@ pub(super) fn plan(args: &DeployArgs, subject: &Subject) -> Result<Plan, Failure
     let versions: BTreeSet<Version> = subject.files.keys().copied().collect();
     let mut steps = Vec::new();
     for version in &versions {
+        let file = match &args.multi_model {
+            Some(archives) => {
+                steps.push(archives.pack(&format!("{root}/{}/{version}", subject.model), subject, *version));
+                "create-model.json".to_owned()
+            }
+            None => format!("create-model-{version}.json"),
+        };
         let request = create_model(args, subject, &root, *version)?;
         let name = text(&request, "ModelName");
         steps.push(Step {
             probe: Some(Call::new(&["aws", "sagemaker", "describe-model", "--model-name", &name])),
             settled: None,
-            make: vec![Call::aws(
-                "sagemaker",
-                "create-model",
-                &format!("create-model-{version}.json"),
-                request,
-            )],
+            make: vec![Call::aws("sagemaker", "create-model", &file, request)],
             change: Vec::new(),
         });
     }
@@ -69,19 +80,48 @@ pub(super) fn plan(args: &DeployArgs, subject: &Subject) -> Result<Plan, Failure
             update_endpoint(args, subject, &endpoint, &config),
         )],
     });
+    let target = match (&args.multi_model, versions.first()) {
+        (Some(_), Some(version)) => {
+            format!("; the model is asked for by --target-model {}", archive(subject, *version))
+        }
+        _ => String::new(),
+    };
     let next = format!(
-        "endpoint {endpoint} is on its way; wait for it: aws sagemaker wait endpoint-in-service --endpoint-name {endpoint}"
+        "endpoint {endpoint} is on its way; wait for it: aws sagemaker wait endpoint-in-service --endpoint-name \
+         {endpoint}{target}"
     );
     Ok(Plan { steps, next })
 }
 
-/// One version as a model.
+/// What a version is called below the prefix.
+fn archive(subject: &Subject, version: Version) -> String {
+    format!("{}-{version}.tar.gz", subject.model)
+}
+
+/// One version as a model, or as one of many.
 fn create_model(
     args: &DeployArgs,
     subject: &Subject,
     root: &str,
     version: Version,
 ) -> Result<Value, Failure> {
+    if let Some(archives) = &args.multi_model {
+        return Ok(json!({
+            "ModelName": model_name(args, subject, root, version)?,
+            "ExecutionRoleArn": args.role()?,
+            "EnableNetworkIsolation": true,
+            "PrimaryContainer": {
+                "Image": args.image()?,
+                "Mode": "MultiModel",
+                "ModelDataUrl": format!("{}/", archives.url()),
+                // SageMaker says by a variable of its own that there are many. What they may take is memory's matter.
+                "Environment": {
+                    "SIDEGATE_HTTP__LISTEN": "0.0.0.0:8080",
+                    "SIDEGATE_REGISTRY__MAX_MODELS": "1000",
+                },
+            },
+        }));
+    }
     let file = subject.files.get(&version).map_or("model.onnx", String::as_str);
     Ok(json!({
         "ModelName": model_name(args, subject, root, version)?,
@@ -109,6 +149,10 @@ fn create_model(
 
 /// Another image, role or bucket is another model.
 fn model_name(args: &DeployArgs, subject: &Subject, root: &str, version: Version) -> Result<String, Failure> {
+    if let Some(archives) = &args.multi_model {
+        let what = format!("{} {} {}", archives.url(), args.image()?, args.role()?);
+        return Ok(format!("{}-{}", dashed(&args.name()?, 50), short(&what)));
+    }
     let what = format!("{root} {} {} {}", subject.model, args.image()?, args.role()?);
     Ok(format!("{}-{version}-{}", dashed(subject.model.as_str(), 32), short(&what)))
 }
@@ -161,6 +205,47 @@ fn update_endpoint(args: &DeployArgs, subject: &Subject, endpoint: &str, config:
 
 fn text(request: &Value, key: &str) -> String {
     request[key].as_str().unwrap_or_default().to_owned()
+}
+
+// === impl Archives ===
+
+impl Archives {
+    /// Reads `s3://bucket/prefix`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match RegistryUrl::parse(text)? {
+            RegistryUrl::S3 { bucket, prefix } if !prefix.is_empty() => Ok(Self { bucket, prefix }),
+            _ => Err("expected s3://bucket/prefix, a place where nothing is but archives".to_owned()),
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("s3://{}/{}", self.bucket, self.prefix)
+    }
+
+    /// The folder of a version as an archive, unless it is there: versions never change.
+    fn pack(&self, folder: &str, subject: &Subject, version: Version) -> Step {
+        let name = archive(subject, version);
+        let key = format!("{}/{name}", self.prefix);
+        let (loose, packed) =
+            (format!("{}/{}-{version}", Call::FOLDER, subject.model), format!("{}/{name}", Call::FOLDER));
+        Step {
+            probe: Some(Call::new(&["aws", "s3api", "head-object", "--bucket", &self.bucket, "--key", &key])),
+            settled: None,
+            make: vec![
+                Call::new(&["aws", "s3", "cp", "--recursive", "--only-show-errors", folder, &loose]),
+                Call::new(&["tar", "-czf", &packed, "-C", &loose, "."]),
+                Call::new(&[
+                    "aws",
+                    "s3",
+                    "cp",
+                    "--only-show-errors",
+                    &packed,
+                    &format!("{}/{name}", self.url()),
+                ]),
+            ],
+            change: Vec::new(),
+        }
+    }
 }
 
 /// Enough of a digest to tell two apart.
