@@ -156,7 +156,8 @@ impl DeployArgs {
     fn foresee(&self) -> Result<(), Failure> {
         self.check()?;
         if self.target != Target::Kubernetes {
-            (self.image()?, self.role()?);
+            self.image()?;
+            self.role()?;
         }
         self.name().map(drop)
     }
