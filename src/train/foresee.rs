@@ -48,6 +48,7 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     config.gate.check(task).map_err(Failure::Config)?;
     crate::deploy::foresee(config)?;
     config.export.check(task != Task::Regression).map_err(Failure::Config)?;
+    config.evaluation.check(task).map_err(Failure::Config)?;
     if let Some(search) = &config.search {
         search.metric(task, false).map_err(Failure::Config)?;
     }

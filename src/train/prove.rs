@@ -1,11 +1,17 @@
 //! That the exported file answers as the trained model does: every engine that runs it, on every row of the test.
 
+#[cfg(test)]
+mod tests;
+
 use sidegate::config::EngineChoice;
 use sidegate::engine::EngineKind;
-use sidegate::format::Model;
+use sidegate::format::Model as File;
 
 use crate::evaluate::card::Proof;
-use crate::features::{Features, Field, RawBatch};
+use crate::evaluate::class_of;
+use crate::failure::Failure;
+use crate::features::{Answer, ExportConfig, Features, Field, RawBatch, Recipe};
+use crate::learner::Model;
 use crate::predictor::Predictor;
 use crate::served::Served;
 use crate::table::Task;
@@ -13,20 +19,49 @@ use crate::table::Task;
 /// Of a prediction, relative where it is above 1 (decisions on tolerance: docs/training.md).
 const TOLERANCE: f64 = 1e-5;
 
+/// What is proven.
+pub(crate) struct Subject<'a> {
+    /// The exported file, read back.
+    pub(crate) whole: &'a File,
+    /// Its features alone.
+    pub(crate) alone: &'a File,
+    /// What was trained.
+    pub(crate) model: &'a Model,
+    /// On features that were made so.
+    pub(crate) recipe: &'a Recipe,
+    /// Of these raw columns.
+    pub(crate) fields: &'a [Field],
+    /// For this.
+    pub(crate) task: Task,
+    /// What the file is to answer.
+    pub(crate) answer: &'a Answer,
+    /// Under which names.
+    pub(crate) export: &'a ExportConfig,
+}
+
 /// A proof that goes on row by row.
-pub(crate) struct Prover {
-    task: Task,
+pub(crate) struct Prover<'a> {
     features: Features,
     predictor: Predictor,
+    judge: Judge<'a>,
     /// Whether features come out to the bit in every engine.
     exact: bool,
     /// The whole model and its features alone, by engine.
     engines: Vec<Engine>,
 }
 
+/// What an answer has to be.
+#[derive(Clone, Copy)]
+struct Judge<'a> {
+    task: Task,
+    answer: &'a Answer,
+}
+
 struct Engine {
     whole: Served,
     alone: Served,
+    /// The output that names a class, where there is one.
+    label: Option<usize>,
     proof: Proof,
     /// Features that did not come out bit by bit as in training.
     unequal: Option<String>,
@@ -34,35 +69,39 @@ struct Engine {
 
 // === impl Prover ===
 
-impl Prover {
-    /// Of a model and of its features alone, both as files that were read back; `columns` are those of their matrix, where
-    /// they take one. Engines that cannot run them are left out;
-    /// `trees` must. `exact`: the recipe has nothing that engines round in their own ways.
+impl<'a> Prover<'a> {
+    /// Loads both files. Engines that cannot run them are left out; `trees` must.
     ///
     /// # Errors
-    /// When `trees` cannot run them, or they ask for other columns.
-    pub(crate) fn new(
-        (whole, alone): (&Model, &Model),
-        features: Features,
-        predictor: Predictor,
-        (fields, columns): (&[Field], &[String]),
-        (task, exact): (Task, bool),
-    ) -> Result<Self, String> {
+    /// When `trees` cannot run them, they ask for other columns, or the model does not answer what the task asks for.
+    pub(crate) fn new(subject: &Subject<'a>) -> Result<Self, Failure> {
+        let Subject { whole, alone, model, recipe, fields, task, answer, export } = *subject;
+        let columns = export.columns(recipe).map_err(Failure::Config)?;
+        let name = matches!(answer, Answer::Classes(..)).then(|| export.named("label"));
         let mut engines = Vec::new();
         for choice in [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract] {
-            let load = |model| Served::of_columns(model, choice, fields, columns);
+            let load = |file| Served::of_columns(file, choice, fields, &columns);
             let both = load(whole).and_then(|whole| Ok((whole, load(alone)?)));
             match both {
                 Ok((whole, alone)) => {
                     let proof = Proof { engine: whole.engine.name().to_owned(), ..Proof::default() };
-                    engines.push(Engine { whole, alone, proof, unequal: None });
+                    let outputs = &whole.signature.outputs;
+                    let label = name.and_then(|name| outputs.iter().position(|spec| &*spec.name == name));
+                    engines.push(Engine { whole, alone, label, proof, unequal: None });
                 }
-                Err(error) if choice == EngineChoice::Trees => return Err(error),
+                Err(error) if choice == EngineChoice::Trees => return Err(Failure::Failed(error)),
                 // tract runs fewer graphs, and ONNX Runtime need not be there.
                 Err(error) => tracing::info!(?choice, error, "not proven with this engine"),
             }
         }
-        Ok(Self { task, features, predictor, exact, engines })
+        Ok(Self {
+            features: Features::new(recipe, fields.to_vec())?,
+            predictor: Predictor::new(model, task).map_err(Failure::Config)?,
+            judge: Judge { task, answer },
+            // Nothing that engines round in their own ways.
+            exact: recipe.is_exact(),
+            engines,
+        })
     }
 
     /// Compares the answers to some rows.
@@ -76,14 +115,14 @@ impl Prover {
         let width = self.features.columns().len();
         let values = self.features.of(raw).map_err(|error| error.to_string())?.to_vec();
         let wanted = self.predictor.scores(&values, width)?;
-        let (values, wanted, task) = (&values, &wanted, self.task);
+        let (values, wanted, judge) = (&values, &wanted, self.judge);
         std::thread::scope(|scope| {
             let asked: Vec<_> = self
                 .engines
                 .iter_mut()
                 .map(|engine| {
                     let name = engine.whole.engine;
-                    let asked = scope.spawn(move || engine.push(raw, values, wanted, task));
+                    let asked = scope.spawn(move || engine.push(raw, (values, wanted), judge));
                     (name, asked)
                 })
                 .collect();
@@ -116,7 +155,7 @@ impl Prover {
             if let Some(unequal) = unequal
                 && has_to_be
             {
-                return Err(format!("{engine} makes other features: {unequal}"));
+                return Err(format!("{engine} makes other features: {unequal}; nothing is registered"));
             }
         }
         Ok(self.engines.into_iter().map(|engine| engine.proof).collect())
@@ -126,22 +165,64 @@ impl Prover {
 // === impl Engine ===
 
 impl Engine {
-    fn push(&mut self, raw: &RawBatch, values: &[f32], wanted: &[f64], task: Task) -> Result<(), String> {
+    fn push(
+        &mut self,
+        raw: &RawBatch,
+        (values, wanted): (&[f32], &[f64]),
+        judge: Judge<'_>,
+    ) -> Result<(), String> {
         self.alone.ask(raw)?;
         self.unequal = self.unequal.take().or_else(|| unequal(&self.alone, values));
         self.whole.ask(raw)?;
-        let found = self.whole.scores(task)?;
+        let found = self.whole.scores(judge.task)?;
         self.proof.rows += raw.rows() as u64;
         if found.len() != wanted.len() {
             return Err(format!("{} answers where {} are wanted", found.len(), wanted.len()));
         }
-        for (found, wanted) in found.iter().zip(wanted) {
-            let off = (found - wanted).abs() / wanted.abs().max(1.0);
-            // What is no number is as far off as can be.
-            self.proof.largest = self.proof.largest.max(if off.is_nan() { f64::INFINITY } else { off });
+        let labels = self.label.and_then(|at| self.whole.outputs.get(at));
+        let width = wanted.len() / raw.rows();
+        for (row, (found, wanted)) in found.chunks_exact(width).zip(wanted.chunks_exact(width)).enumerate() {
+            for (found, wanted) in found.iter().zip(wanted) {
+                let off = (found - wanted).abs() / wanted.abs().max(1.0);
+                // What is no number is as far off as can be.
+                self.proof.largest = self.proof.largest.max(if off.is_nan() { f64::INFINITY } else { off });
+            }
+            if let (Some(labels), Answer::Classes(classes, _)) = (labels, judge.answer) {
+                // Where a hair's breadth decides, it is the engine's own answers that the label has to follow.
+                let class = judge.class(if judge.is_close(wanted) { found } else { wanted });
+                self.proof.flips += u64::from(!classes.is(class, &labels.data, row));
+            }
         }
-        self.proof.flips += flips(&found, wanted, task);
         Ok(())
+    }
+}
+
+// === impl Judge ===
+
+impl Judge<'_> {
+    fn threshold(self) -> f64 {
+        match self.answer {
+            Answer::Classes(_, threshold) => *threshold,
+            Answer::Number => f64::NAN,
+        }
+    }
+
+    /// The class of these scores of a row.
+    fn class(self, scores: &[f64]) -> usize {
+        class_of(self.task, scores, self.threshold())
+    }
+
+    /// Whether rounding may make it another class: the two best differ by less than the tolerance.
+    fn is_close(self, scores: &[f64]) -> bool {
+        match scores {
+            // The other class has what is left of 1.
+            [second] => (second - self.threshold()).abs() <= TOLERANCE / 2.0,
+            several => {
+                let mut sorted = several.to_vec();
+                sorted.sort_by(|a, b| b.total_cmp(a));
+                matches!(sorted[..], [first, second, ..] if first - second <= TOLERANCE)
+            }
+        }
     }
 }
 
@@ -156,29 +237,4 @@ fn unequal(served: &Served, values: &[f32]) -> Option<String> {
     let at = (0..values.len()).find(|at| differ(at).is_some())?;
     let (found, wanted) = differ(&at)?;
     Some(format!("value {at} is {found}, not {wanted}"))
-}
-
-/// Rows whose class is another one, where that is no matter of a hair's breadth.
-fn flips(found: &[f64], wanted: &[f64], task: Task) -> u64 {
-    let count = match task {
-        Task::Regression => 0,
-        Task::Binary => found
-            .iter()
-            .zip(wanted)
-            .filter(|(found, wanted)| {
-                (**found >= 0.5) != (**wanted >= 0.5) && (*wanted - 0.5).abs() > TOLERANCE / 2.0
-            })
-            .count(),
-        Task::Multiclass { classes } => found
-            .chunks_exact(classes as usize)
-            .zip(wanted.chunks_exact(classes as usize))
-            .filter(|(found, wanted)| {
-                let best =
-                    |row: &[f64]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
-                let (a, b) = (best(found), best(wanted));
-                a != b && (wanted[b] - wanted[a]).abs() > TOLERANCE
-            })
-            .count(),
-    };
-    count as u64
 }

@@ -211,6 +211,30 @@ fn every_kind_of_model_answers_in_the_gateway_as_it_was_trained() {
 }
 
 #[test]
+fn the_label_that_is_served_is_the_one_that_was_judged() {
+    let setup = desk("busy", "auto_deploy = true", &format!("{BUILTIN}[evaluation]\nthreshold = 0.95\n"));
+    let dir = folder(&setup);
+    result(&train(&dir, &["run", "train.toml"]), 0);
+    let card: Value = serde_json::from_slice(&fs::read(dir.join("models/rentals/1/card.json")).unwrap()).unwrap();
+    assert_eq!(card["evaluation"]["confusion"]["threshold"], 0.95);
+    let server = setup.start();
+    wait_served(&server);
+    let row = |temp: i32| json!({"at": 1_706_000_400, "weather": "clear", "temp": temp, "seats": 3});
+    let rows: Vec<Value> = (-5..25).map(row).collect();
+    let answer = server.data().post("/predict?model=rentals", json!(rows).to_string()).json();
+    let labels = answer["outputs"]["label"].as_array().unwrap();
+    let second = |row: usize| answer["outputs"]["probabilities"][row][1].as_f64().unwrap();
+    assert!((0..rows.len()).any(|row| (0.55..0.95).contains(&second(row))), "{answer}");
+    for (row, label) in labels.iter().enumerate() {
+        assert_eq!(label, if second(row) >= 0.95 { "yes" } else { "no" }, "{answer}");
+    }
+    let low = fs::read_to_string(dir.join("train.toml")).unwrap().replace("= 0.95", "= 1.5");
+    fs::write(dir.join("low.toml"), low).unwrap();
+    let said = ended(&train(&dir, &["run", "low.toml", "--dry-run"]), 2);
+    assert!(said.contains("evaluation.threshold is 1.5"), "{said}");
+}
+
+#[test]
 fn a_run_that_fails_says_so_by_its_code_and_registers_nothing() {
     let setup = desk("count", "auto_deploy = true", BUILTIN);
     let dir = folder(&setup);
@@ -612,6 +636,7 @@ fn a_dry_run_finds_what_would_end_a_run() {
             2,
             "evaluation.slices: there is no column `wether`; did you mean `weather`?",
         ),
+        ("[gate]\n", "[evaluation]\nthreshold = 0.7\n[gate]\n", 2, "evaluation.threshold is for two classes"),
         (
             "[gate]\n",
             "[search]\nparams = { num_leafs = [2, 9] }\n[split]\nvalidation = 0.1\n[gate]\n",

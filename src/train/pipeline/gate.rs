@@ -68,14 +68,15 @@ impl Pipeline<'_> {
 
     /// The file that is served.
     fn model(&self, source: &Source, prepared: &Prepared, trained: &Trained) -> Result<Vec<u8>, Failure> {
-        let answer = match &source.classes {
-            None => Answer::Number,
-            Some(classes) => {
-                let numbers: Option<Vec<i64>> = classes.iter().map(|class| class.parse().ok()).collect();
-                Answer::Classes(numbers.map_or_else(|| Classes::Names(classes.clone()), Classes::Numbers))
-            }
-        };
-        Ok(export(&prepared.recipe, &trained.fitted.model, &answer, &self.config.export)?)
+        Ok(export(&prepared.recipe, &trained.fitted.model, &self.answer(source), &self.config.export)?)
+    }
+
+    /// What that file is to answer.
+    pub(super) fn answer(&self, source: &Source) -> Answer {
+        let Some(classes) = &source.classes else { return Answer::Number };
+        let numbers: Option<Vec<i64>> = classes.iter().map(|class| class.parse().ok()).collect();
+        let classes = numbers.map_or_else(|| Classes::Names(classes.clone()), Classes::Numbers);
+        Answer::Classes(classes, self.config.evaluation.threshold())
     }
 
     /// The version in Production, which is what the card names as the parent; none where there is none.

@@ -1,0 +1,135 @@
+//! What is exported is tampered with, and has to be found out.
+
+use sidegate::booster::{Booster, Forest, Node, Test, Transform, Tree, Trees};
+use sidegate::format::Format;
+
+use super::*;
+use crate::features::{Classes, Fitter, Kind, RawColumn, Spec, export};
+use crate::served::tests::onnxruntime;
+
+/// A model of two classes on two columns, the second of which is scaled.
+struct Made {
+    fields: Vec<Field>,
+    recipe: Recipe,
+    model: Model,
+    answer: Answer,
+}
+
+fn rows() -> RawBatch {
+    let x: Vec<f32> = (0..600).map(|row| row as f32 / 100.0 - 3.0).collect();
+    let z = x.iter().map(|x| x * x - 2.0).collect();
+    RawBatch { columns: vec![RawColumn::Numbers(x), RawColumn::Numbers(z)] }
+}
+
+/// So many trees that ask a column each; `leaf` says what the sides of a tree add.
+fn booster(trees: usize, transform: Transform, leaf: impl Fn(usize) -> [f64; 2]) -> Booster {
+    let mut forest = Trees::<f64>::default();
+    for tree in 0..trees {
+        let root = forest.nodes.len() as u32;
+        forest.trees.push(Tree { root, target: 0 });
+        let (feature, at) = ((tree % 2) as u32, Test::AtMost(tree as f64 / trees as f64 * 2.0 - 1.0));
+        forest.nodes.push(Node::Split { feature, test: at, missing: false, yes: root + 1, no: root + 2 });
+        forest.nodes.extend(leaf(tree).map(Node::Leaf));
+    }
+    Booster::new(Forest::Double(forest), 2, Vec::new(), 1, None, transform).unwrap()
+}
+
+fn logistic(last: f64) -> Model {
+    let leaf = |tree| [-0.2, if tree == 19 { last } else { 0.15 }];
+    Model::Booster(booster(20, Transform::Logistic { slope: 1.0 }, leaf))
+}
+
+fn classes(names: [&str; 2], threshold: f64) -> Answer {
+    Answer::Classes(Classes::Names(names.map(str::to_owned).to_vec()), threshold)
+}
+
+fn file(recipe: &Recipe, model: &Model, answer: &Answer) -> File {
+    File::parse(Format::Onnx, export(recipe, model, answer, &ExportConfig::default()).unwrap()).unwrap()
+}
+
+fn features(recipe: &Recipe) -> File {
+    File::parse(Format::Onnx, recipe.features_file(None).unwrap()).unwrap()
+}
+
+impl Made {
+    fn new(model: Model, answer: Answer) -> Self {
+        let field = |name: &str| Field { name: name.to_owned(), kind: Kind::Number, nullable: false };
+        let fields = ["x", "z"].map(field).to_vec();
+        let spec = "s = { type = 'standardize', columns = ['z'] }".parse().unwrap();
+        let mut fitter = Fitter::new(Spec::parse(&spec).unwrap(), fields.clone()).unwrap();
+        fitter.push(&rows()).unwrap();
+        Self { fields, recipe: fitter.finish().unwrap(), model, answer }
+    }
+
+    fn whole(&self) -> File {
+        file(&self.recipe, &self.model, &self.answer)
+    }
+
+    /// What is found of these files.
+    fn prove(&self, whole: &File, alone: &File) -> Result<Vec<Proof>, String> {
+        let answer = &self.answer;
+        let export = ExportConfig::default();
+        let task = if *answer == Answer::Number { Task::Regression } else { Task::Binary };
+        let mut prover = Prover::new(&Subject {
+            whole,
+            alone,
+            model: &self.model,
+            recipe: &self.recipe,
+            fields: &self.fields,
+            task,
+            answer,
+            export: &export,
+        })
+        .unwrap();
+        prover.push(&rows())?;
+        prover.finish()
+    }
+
+    #[track_caller]
+    fn refused(&self, whole: &File, alone: &File, why: &str) {
+        let error = self.prove(whole, alone).unwrap_err();
+        assert!(error.contains(why) && error.ends_with("nothing is registered"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_exported_is_proven_in_every_engine_that_is_there() {
+    for threshold in [0.5, 0.3] {
+        let made = Made::new(logistic(0.15), classes(["no", "yes"], threshold));
+        let proof = made.prove(&made.whole(), &features(&made.recipe)).unwrap();
+        let engines: Vec<&str> = proof.iter().map(|proof| &*proof.engine).collect();
+        assert_eq!(engines, if onnxruntime() { vec!["trees", "ort"] } else { vec!["trees"] });
+        assert!(proof.iter().all(|proof| proof.rows == 600 && proof.flips == 0), "{proof:?}");
+        assert!(proof.iter().all(|proof| proof.largest < 1e-6), "{proof:?}");
+    }
+}
+
+#[test]
+fn another_leaf_is_another_answer() {
+    let made = Made::new(logistic(0.15), classes(["no", "yes"], 0.5));
+    let other = file(&made.recipe, &logistic(0.151), &made.answer);
+    made.refused(&other, &features(&made.recipe), "trees answers otherwise than the trained model: by up to ");
+}
+
+#[test]
+fn other_labels_of_the_same_probabilities_are_flips() {
+    let made = Made::new(logistic(0.15), classes(["no", "yes"], 0.5));
+    for other in [classes(["no", "yes"], 0.3), classes(["yes", "no"], 0.5), classes(["no", "yes!"], 0.5)] {
+        let other = file(&made.recipe, &made.model, &other);
+        made.refused(&other, &features(&made.recipe), " of 600 labels are others");
+    }
+    let numbers = Made::new(logistic(0.15), Answer::Classes(Classes::Numbers(vec![0, 1]), 0.5));
+    let turned = Answer::Classes(Classes::Numbers(vec![1, 0]), 0.5);
+    let turned = file(&numbers.recipe, &numbers.model, &turned);
+    numbers.refused(&turned, &features(&numbers.recipe), "600 of 600 labels are others");
+}
+
+#[test]
+fn features_are_those_of_training_to_the_bit() {
+    let made = Made::new(logistic(0.15), classes(["no", "yes"], 0.5));
+    let mut other = made.recipe.clone();
+    let scale = other.blocks.iter_mut().flat_map(|block| &mut block.features).find_map(|made| made.scale.as_mut());
+    let offset = &mut scale.unwrap().offset;
+    *offset = offset.next_up();
+    made.refused(&made.whole(), &features(&other), "trees makes other features: value ");
+}
