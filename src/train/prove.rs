@@ -48,6 +48,8 @@ pub(crate) struct Prover<'a> {
     exact: bool,
     /// The whole model and its features alone, by engine.
     engines: Vec<Engine>,
+    /// Engines that do not run it, and why.
+    left_out: Vec<(EngineKind, String)>,
 }
 
 /// What an answer has to be.
@@ -78,20 +80,25 @@ impl<'a> Prover<'a> {
         let Subject { whole, alone, model, recipe, fields, task, answer, export } = *subject;
         let columns = export.columns(recipe).map_err(Failure::Config)?;
         let name = matches!(answer, Answer::Classes(..)).then(|| export.named("label"));
-        let mut engines = Vec::new();
-        for choice in [EngineChoice::Trees, EngineChoice::Ort, EngineChoice::Tract] {
+        let (mut engines, mut left_out) = (Vec::new(), Vec::new());
+        for (kind, choice) in [
+            (EngineKind::Trees, EngineChoice::Trees),
+            (EngineKind::Ort, EngineChoice::Ort),
+            (EngineKind::Tract, EngineChoice::Tract),
+        ] {
             let load = |file| Served::of_columns(file, choice, fields, &columns);
             let both = load(whole).and_then(|whole| Ok((whole, load(alone)?)));
             match both {
                 Ok((whole, alone)) => {
-                    let proof = Proof { engine: whole.engine.name().to_owned(), ..Proof::default() };
+                    let proof =
+                        Proof { engine: kind.name().to_owned(), version: version(kind), ..Proof::default() };
                     let outputs = &whole.signature.outputs;
                     let label = name.and_then(|name| outputs.iter().position(|spec| &*spec.name == name));
                     engines.push(Engine { whole, alone, label, proof, unequal: None });
                 }
-                Err(error) if choice == EngineChoice::Trees => return Err(Failure::Failed(error)),
+                Err(error) if kind == EngineKind::Trees => return Err(Failure::Failed(error)),
                 // tract runs fewer graphs, and ONNX Runtime need not be there.
-                Err(error) => tracing::info!(?choice, error, "not proven with this engine"),
+                Err(error) => left_out.push((kind, error)),
             }
         }
         Ok(Self {
@@ -101,7 +108,13 @@ impl<'a> Prover<'a> {
             // Nothing that engines round in their own ways.
             exact: recipe.is_exact(),
             engines,
+            left_out,
         })
+    }
+
+    /// Engines in which nothing is proven, each with what stands against it.
+    pub(crate) fn left_out(&self) -> &[(EngineKind, String)] {
+        &self.left_out
     }
 
     /// Compares the answers to some rows.
@@ -224,6 +237,15 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// Which one it is, where that is not this program's own.
+fn version(kind: EngineKind) -> Option<String> {
+    if kind != EngineKind::Ort {
+        return None;
+    }
+    let (_, version) = sidegate::engine::onnxruntime_status()?.ok()?;
+    Some(version).filter(|version| !version.is_empty())
 }
 
 /// Where features differ from those of training, in their bits.

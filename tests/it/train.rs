@@ -205,6 +205,15 @@ fn every_kind_of_model_answers_in_the_gateway_as_it_was_trained() {
         }
         let done = result(&train(&dir, &["run", "train.toml"]), 0);
         assert_eq!(done["status"], "success", "{target} {model}");
+        let card: Value =
+            serde_json::from_slice(&fs::read(dir.join("models/rentals/1/card.json")).unwrap()).unwrap();
+        let proof = card["proof"].as_array().unwrap();
+        let engines: Vec<&str> = proof.iter().map(|proof| proof["engine"].as_str().unwrap()).collect();
+        // Whatever else runs it: without the library, which scripts/onnxruntime.sh brings, half of the proof is left out.
+        let required = std::env::var_os("SIDEGATE_TEST_REQUIRE_ORT").is_some();
+        assert!(engines.starts_with(if required { &["trees", "ort"] } else { &["trees"] }), "{target} {model}: {card}");
+        assert!(proof.iter().all(|proof| proof["rows"] == card["data"]["rows"]["test"]), "{card}");
+        assert!(!required || proof[1]["version"].is_string(), "{card}");
         // Its golden examples were answered as they were trained, or it would not serve.
         wait_served(&setup.start());
     }

@@ -50,6 +50,10 @@ impl Pipeline<'_> {
             answer: &answer,
             export: exported,
         })?;
+        for (engine, why) in prover.left_out() {
+            let words = format!("not proven in {engine}: {why}");
+            self.progress.say(Step::Prove.name(), &words, json!({ "engine": engine.name(), "proven": false }));
+        }
         let mut served =
             Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)
                 .map_err(Failure::Failed)?;

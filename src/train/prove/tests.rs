@@ -13,6 +13,7 @@ struct Made {
     recipe: Recipe,
     model: Model,
     answer: Answer,
+    export: ExportConfig,
 }
 
 fn rows() -> RawBatch {
@@ -58,29 +59,23 @@ impl Made {
         let spec = "s = { type = 'standardize', columns = ['z'] }".parse().unwrap();
         let mut fitter = Fitter::new(Spec::parse(&spec).unwrap(), fields.clone()).unwrap();
         fitter.push(&rows()).unwrap();
-        Self { fields, recipe: fitter.finish().unwrap(), model, answer }
+        Self { fields, recipe: fitter.finish().unwrap(), model, answer, export: ExportConfig::default() }
     }
 
     fn whole(&self) -> File {
         file(&self.recipe, &self.model, &self.answer)
     }
 
+    fn prover<'a>(&'a self, whole: &'a File, alone: &'a File) -> Prover<'a> {
+        let answer = &self.answer;
+        let task = if *answer == Answer::Number { Task::Regression } else { Task::Binary };
+        let Self { fields, recipe, model, export, .. } = self;
+        Prover::new(&Subject { whole, alone, model, recipe, fields, task, answer, export }).unwrap()
+    }
+
     /// What is found of these files.
     fn prove(&self, whole: &File, alone: &File) -> Result<Vec<Proof>, String> {
-        let answer = &self.answer;
-        let export = ExportConfig::default();
-        let task = if *answer == Answer::Number { Task::Regression } else { Task::Binary };
-        let mut prover = Prover::new(&Subject {
-            whole,
-            alone,
-            model: &self.model,
-            recipe: &self.recipe,
-            fields: &self.fields,
-            task,
-            answer,
-            export: &export,
-        })
-        .unwrap();
+        let mut prover = self.prover(whole, alone);
         prover.push(&rows())?;
         prover.finish()
     }
@@ -99,9 +94,19 @@ fn what_was_exported_is_proven_in_every_engine_that_is_there() {
         let proof = made.prove(&made.whole(), &features(&made.recipe)).unwrap();
         let engines: Vec<&str> = proof.iter().map(|proof| &*proof.engine).collect();
         assert_eq!(engines, if onnxruntime() { vec!["trees", "ort"] } else { vec!["trees"] });
+        let versions = proof.iter().map(|proof| proof.version.is_some());
+        assert!(versions.eq(engines.iter().map(|engine| *engine == "ort")), "{proof:?}");
         assert!(proof.iter().all(|proof| proof.rows == 600 && proof.flips == 0), "{proof:?}");
         assert!(proof.iter().all(|proof| proof.largest < 1e-6), "{proof:?}");
     }
+}
+
+#[test]
+fn an_engine_that_does_not_run_it_is_told_with_the_reason() {
+    let made = Made::new(logistic(0.15), classes(["no", "yes"], 0.5));
+    let prover = made.prover(&made.whole(), &features(&made.recipe));
+    let told = prover.left_out().iter().find(|(engine, _)| *engine == EngineKind::Tract);
+    assert!(told.is_some_and(|(_, why)| why.contains("TreeEnsembleRegressor")), "{:?}", prover.left_out());
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) fn render(card: &Card) -> String {
     if !card.proof.is_empty() {
         out += "\n## Proof\n\nThe exported file against the trained model, on the test rows.\n\n";
         let row = |proof: &super::Proof| {
-            vec![proof.engine.clone(), proof.rows.to_string(), short(proof.largest), proof.flips.to_string()]
+            vec![proof.name(), proof.rows.to_string(), short(proof.largest), proof.flips.to_string()]
         };
         table(
             &mut out,

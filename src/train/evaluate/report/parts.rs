@@ -160,7 +160,7 @@ pub(super) fn details(card: &Card) -> String {
         let rows = card.proof.iter().map(|proof| {
             let counts = [proof.rows, proof.flips].map(|count| text(count.to_string()));
             let [rows, flips] = counts;
-            vec![text(&proof.engine), rows, number(Some(proof.largest)), flips]
+            vec![text(proof.name()), rows, number(Some(proof.largest)), flips]
         });
         let head = ["engine", "rows", "largest difference", "other classes"];
         out += &section("The exported file against the trained model", "", &table("figures", &head, rows));
