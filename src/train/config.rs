@@ -174,9 +174,9 @@ impl EvaluationConfig {
             Some(_) if task != Task::Binary => {
                 Err("evaluation.threshold is for two classes: of more the likeliest is answered".to_owned())
             }
-            Some(threshold) if !(threshold > 0.0 && threshold < 1.0) => {
-                Err(format!("evaluation.threshold is {threshold}; a probability between 0 and 1 parts two classes"))
-            }
+            Some(threshold) if !(threshold > 0.0 && threshold < 1.0) => Err(format!(
+                "evaluation.threshold is {threshold}; a probability between 0 and 1 parts two classes"
+            )),
             _ => Ok(()),
         }
     }

@@ -15,9 +15,7 @@ use crate::learner::Model;
 use crate::predictor::Predictor;
 use crate::served::Served;
 use crate::table::Task;
-
-/// Of a prediction, relative where it is above 1 (decisions on tolerance: docs/training.md).
-const TOLERANCE: f64 = 1e-5;
+use crate::tolerance::{TOLERANCE, apart, is_rounding};
 
 /// What is proven.
 pub(crate) struct Subject<'a> {
@@ -57,6 +55,7 @@ pub(crate) struct Prover<'a> {
 struct Judge<'a> {
     task: Task,
     answer: &'a Answer,
+    model: &'a Model,
 }
 
 struct Engine {
@@ -65,6 +64,8 @@ struct Engine {
     /// The output that names a class, where there is one.
     label: Option<usize>,
     proof: Proof,
+    /// The largest difference that no rounding of sums accounts for.
+    beyond: f64,
     /// Features that did not come out bit by bit as in training.
     unequal: Option<String>,
 }
@@ -94,7 +95,7 @@ impl<'a> Prover<'a> {
                         Proof { engine: kind.name().to_owned(), version: version(kind), ..Proof::default() };
                     let outputs = &whole.signature.outputs;
                     let label = name.and_then(|name| outputs.iter().position(|spec| &*spec.name == name));
-                    engines.push(Engine { whole, alone, label, proof, unequal: None });
+                    engines.push(Engine { whole, alone, label, proof, beyond: 0.0, unequal: None });
                 }
                 Err(error) if kind == EngineKind::Trees => return Err(Failure::Failed(error)),
                 // tract runs fewer graphs, and ONNX Runtime need not be there.
@@ -104,7 +105,7 @@ impl<'a> Prover<'a> {
         Ok(Self {
             features: Features::new(recipe, fields.to_vec())?,
             predictor: Predictor::new(model, task).map_err(Failure::Config)?,
-            judge: Judge { task, answer },
+            judge: Judge { task, answer, model },
             // Nothing that engines round in their own ways.
             exact: recipe.is_exact(),
             engines,
@@ -151,14 +152,14 @@ impl<'a> Prover<'a> {
     /// # Errors
     /// When an engine answers otherwise than the trained model.
     pub(crate) fn finish(self) -> Result<Vec<Proof>, String> {
-        for Engine { proof, unequal, whole, .. } in &self.engines {
-            let Proof { engine, rows, largest, flips } = proof;
+        for Engine { proof, beyond, unequal, whole, .. } in &self.engines {
+            let Proof { engine, rows, flips, .. } = proof;
             if *rows == 0 {
                 return Err("there are no rows to prove the model on".to_owned());
             }
-            if *largest > TOLERANCE || *flips > 0 {
+            if *beyond > TOLERANCE || *flips > 0 {
                 return Err(format!(
-                    "{engine} answers otherwise than the trained model: by up to {largest:.1e} ({TOLERANCE:.0e} is allowed), \
+                    "{engine} answers otherwise than the trained model: by up to {beyond:.1e} ({TOLERANCE:.0e} is allowed), \
                      {flips} of {rows} labels are others; nothing is registered"
                 ));
             }
@@ -193,16 +194,21 @@ impl Engine {
             return Err(format!("{} answers where {} are wanted", found.len(), wanted.len()));
         }
         let labels = self.label.and_then(|at| self.whole.outputs.get(at));
-        let width = wanted.len() / raw.rows();
-        for (row, (found, wanted)) in found.chunks_exact(width).zip(wanted.chunks_exact(width)).enumerate() {
-            for (found, wanted) in found.iter().zip(wanted) {
-                let off = (found - wanted).abs() / wanted.abs().max(1.0);
-                // What is no number is as far off as can be.
-                self.proof.largest = self.proof.largest.max(if off.is_nan() { f64::INFINITY } else { off });
+        let [width, count] = [values.len(), wanted.len()].map(|all| all / raw.rows());
+        let rows = values.chunks_exact(width).zip(found.chunks_exact(count)).zip(wanted.chunks_exact(count));
+        for (row, ((values, found), wanted)) in rows.enumerate() {
+            let off =
+                found.iter().zip(wanted).map(|(found, wanted)| apart(*found, *wanted)).fold(0.0, f64::max);
+            let rounded = off > TOLERANCE && judge.is_rounding(values, [found, wanted]);
+            self.proof.largest = self.proof.largest.max(off);
+            if rounded {
+                self.proof.rounded += 1;
+            } else {
+                self.beyond = self.beyond.max(off);
             }
             if let (Some(labels), Answer::Classes(classes, _)) = (labels, judge.answer) {
                 // Where a hair's breadth decides, it is the engine's own answers that the label has to follow.
-                let class = judge.class(if judge.is_close(wanted) { found } else { wanted });
+                let class = judge.class(if rounded || judge.is_close(wanted) { found } else { wanted });
                 self.proof.flips += u64::from(!classes.is(class, &labels.data, row));
             }
         }
@@ -223,6 +229,11 @@ impl Judge<'_> {
     /// The class of these scores of a row.
     fn class(self, scores: &[f64]) -> usize {
         class_of(self.task, scores, self.threshold())
+    }
+
+    /// Whether rounding accounts for what is between answers to a row of features.
+    fn is_rounding(self, row: &[f32], answers: [&[f64]; 2]) -> bool {
+        matches!(self.model, Model::Booster(booster) if is_rounding(booster, row, answers))
     }
 
     /// Whether rounding may make it another class: the two best differ by less than the tolerance.

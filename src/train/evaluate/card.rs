@@ -159,6 +159,9 @@ pub(crate) struct Proof {
     pub rows: u64,
     /// The largest difference, relative where the answer is above 1.
     pub largest: f64,
+    /// Rows that differ by more than the tolerance, as float32 sums of leaves that cancel do.
+    #[serde(default)]
+    pub rounded: u64,
     /// Classes that came out otherwise.
     pub flips: u64,
 }

@@ -52,7 +52,11 @@ impl Pipeline<'_> {
         })?;
         for (engine, why) in prover.left_out() {
             let words = format!("not proven in {engine}: {why}");
-            self.progress.say(Step::Prove.name(), &words, json!({ "engine": engine.name(), "proven": false }));
+            self.progress.say(
+                Step::Prove.name(),
+                &words,
+                json!({ "engine": engine.name(), "proven": false }),
+            );
         }
         let mut served =
             Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)

@@ -187,7 +187,8 @@ fn classes_are_answered_by_name() {
 #[test]
 fn of_two_classes_the_label_is_the_one_that_the_evaluation_counts() {
     // The averages of a forest lie on thresholds, which float32 holds less than exactly.
-    let shares: [f32; 9] = [0.1, 0.3, 0.5, 0.7, 0.9, 0.7_f32.next_down(), 0.7_f32.next_up(), 0.5_f32.next_up(), 0.499];
+    let shares: [f32; 9] =
+        [0.1, 0.3, 0.5, 0.7, 0.9, 0.7_f32.next_down(), 0.7_f32.next_up(), 0.5_f32.next_up(), 0.499];
     let mut booster = blank();
     booster.divisor = Some(1);
     let mut trees = Trees::<f32>::default();
@@ -203,7 +204,11 @@ fn of_two_classes_the_label_is_the_one_that_the_evaluation_counts() {
     }
     booster.forest = Forest::Single(trees);
     let recipe = plain(4);
-    let fields: Vec<Field> = recipe.inputs.iter().map(|input| Field { name: input.name.clone(), kind: Kind::Number, nullable: false }).collect();
+    let fields: Vec<Field> = recipe
+        .inputs
+        .iter()
+        .map(|input| Field { name: input.name.clone(), kind: Kind::Number, nullable: false })
+        .collect();
     let mut columns = vec![RawColumn::Numbers(vec![0.0; shares.len()]); 4];
     columns[0] = RawColumn::Numbers((0..shares.len()).map(|row| row as f32).collect());
     let engines = [EngineChoice::Trees, EngineChoice::Ort];
@@ -213,8 +218,11 @@ fn of_two_classes_the_label_is_the_one_that_the_evaluation_counts() {
         let file = export(&recipe, &Model::Booster(booster.clone()), &answer).unwrap();
         let file = File::parse(Format::Onnx, file).unwrap();
         let scores: Vec<f64> = shares.iter().map(|share| f64::from(*share)).collect();
-        let counted = Predictions::new(Task::Binary, vec![0.0; shares.len()], scores, None).unwrap().classes(threshold);
-        let second = shares.iter().filter(|share| if threshold == 0.5 { **share > 0.5 } else { **share >= threshold as f32 });
+        let counted =
+            Predictions::new(Task::Binary, vec![0.0; shares.len()], scores, None).unwrap().classes(threshold);
+        let second = shares
+            .iter()
+            .filter(|share| if threshold == 0.5 { **share > 0.5 } else { **share >= threshold as f32 });
         assert_eq!(counted.iter().sum::<usize>(), second.count(), "{threshold}");
         for engine in engines.into_iter().filter(|engine| *engine == EngineChoice::Trees || onnxruntime()) {
             let mut served = Served::of_columns(&file, engine, &fields, &[]).unwrap();
@@ -222,7 +230,11 @@ fn of_two_classes_the_label_is_the_one_that_the_evaluation_counts() {
             assert_eq!(served.outputs[0].shape[..], [shares.len()]);
             let labels = &served.outputs[0].data;
             for (row, class) in counted.iter().enumerate() {
-                assert!(classes.is(*class, labels, row), "{engine:?}, {threshold}: {} is not {class}", shares[row]);
+                assert!(
+                    classes.is(*class, labels, row),
+                    "{engine:?}, {threshold}: {} is not {class}",
+                    shares[row]
+                );
             }
         }
     }

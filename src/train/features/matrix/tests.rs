@@ -26,7 +26,8 @@ fn same(a: f32, b: f32) -> bool {
 /// The graph of features in ONNX Runtime, where that is there.
 fn in_onnxruntime(recipe: &Recipe, matrix: Option<&str>, fields: &[Field]) -> Option<Served> {
     let file = Model::parse(Format::Onnx, recipe.features_file(matrix).unwrap()).unwrap();
-    let names: Vec<String> = matrix.iter().flat_map(|_| fields.iter().map(|field| field.name.clone())).collect();
+    let names: Vec<String> =
+        matrix.iter().flat_map(|_| fields.iter().map(|field| field.name.clone())).collect();
     onnxruntime().then(|| Served::of_columns(&file, EngineChoice::Ort, fields, &names).unwrap())
 }
 
