@@ -62,7 +62,7 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     }
     let mut columns = match recipe(config, fields)? {
         Some(recipe) => Features::new(&recipe, fields.to_vec())?.columns().to_vec(),
-        None => fields.iter().map(alone).collect(),
+        None => fields.iter().map(|field| alone(config, field)).collect(),
     };
     let mut monotone = config.model.monotone.clone();
     monotone.retain(|name, _| unread(config).all(|column| !name.starts_with(&format!("{column}_"))));
@@ -95,9 +95,11 @@ fn recipe(config: &Config, fields: &[Field]) -> Result<Option<Recipe>, Failure> 
     }
 }
 
-/// A column as a feature of its own.
-fn alone(field: &Field) -> Column {
-    let categories = (field.kind == Kind::Text).then_some(1);
+/// A column as a feature of its own. What others make of a text may stand in its place.
+fn alone(config: &Config, field: &Field) -> Column {
+    let mut members = config.features.members.iter();
+    let is_alone = !members.any(|(_, member)| member.columns().iter().any(|column| **column == field.name));
+    let categories = (field.kind == Kind::Text && is_alone).then_some(1);
     Column { name: field.name.clone(), categories, monotone: 0 }
 }
 

@@ -71,6 +71,9 @@ pub(crate) enum FitError {
     /// The rows cannot be trained on, or did not come.
     #[error("{0}")]
     Data(String),
+    /// The rows came, and this learner makes nothing of a value in them.
+    #[error("{0}")]
+    Values(String),
     /// What the library says, or that it is not there.
     #[error("{0}")]
     Library(String),

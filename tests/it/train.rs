@@ -211,7 +211,10 @@ fn every_kind_of_model_answers_in_the_gateway_as_it_was_trained() {
         let engines: Vec<&str> = proof.iter().map(|proof| proof["engine"].as_str().unwrap()).collect();
         // Whatever else runs it: without the library, which scripts/onnxruntime.sh brings, half of the proof is left out.
         let required = std::env::var_os("SIDEGATE_TEST_REQUIRE_ORT").is_some();
-        assert!(engines.starts_with(if required { &["trees", "ort"] } else { &["trees"] }), "{target} {model}: {card}");
+        assert!(
+            engines.starts_with(if required { &["trees", "ort"] } else { &["trees"] }),
+            "{target} {model}: {card}"
+        );
         assert!(proof.iter().all(|proof| proof["rows"] == card["data"]["rows"]["test"]), "{card}");
         assert!(!required || proof[1]["version"].is_string(), "{card}");
         // Its golden examples were answered as they were trained, or it would not serve.
@@ -224,7 +227,8 @@ fn the_label_that_is_served_is_the_one_that_was_judged() {
     let setup = desk("busy", "auto_deploy = true", &format!("{BUILTIN}[evaluation]\nthreshold = 0.95\n"));
     let dir = folder(&setup);
     result(&train(&dir, &["run", "train.toml"]), 0);
-    let card: Value = serde_json::from_slice(&fs::read(dir.join("models/rentals/1/card.json")).unwrap()).unwrap();
+    let card: Value =
+        serde_json::from_slice(&fs::read(dir.join("models/rentals/1/card.json")).unwrap()).unwrap();
     assert_eq!(card["evaluation"]["confusion"]["threshold"], 0.95);
     let server = setup.start();
     wait_served(&server);
@@ -666,6 +670,18 @@ fn a_dry_run_finds_what_would_end_a_run() {
         ),
         ("type = \"builtin\"", "type = \"builtin\"\nmonotone = { weather_rain = -1 }", 0, "weather_…"),
         ("columns = [\"weather\"]", "columns = [\"wether\"]", 2, "wether"),
+        (
+            "type = \"builtin\"\nparams = { num_iterations = 60, num_leaves = 15, min_data_in_leaf = 5 }",
+            "type = \"linear\"\nmonotone = { temp = 1 }",
+            2,
+            "linear models cannot keep `temp` monotone",
+        ),
+        (
+            "type = \"builtin\"\nparams = { num_iterations = 60, num_leaves = 15, min_data_in_leaf = 5 }\n[features.kinds]\ntype = \"one_hot\"\ncolumns = [\"weather\"]",
+            "type = \"linear\"",
+            2,
+            "`weather` is a category, of which linear models make nothing; one-hot encode it",
+        ),
         (
             "[features.kinds]",
             "[validation]\nschema = \"none.toml\"\n[features.kinds]",

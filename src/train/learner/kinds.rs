@@ -115,17 +115,17 @@ impl Learner {
         }
     }
 
-    /// Whether the learner takes these parameters, as far as it can tell without learning.
+    /// Whether the learner takes these columns and parameters, as far as it can tell without learning.
     ///
     /// # Errors
-    /// [`FitError::Parameters`], naming the parameter.
+    /// [`FitError::Parameters`], naming the parameter or the column.
     pub(crate) fn check(&self, rows: &dyn Rows, task: Task) -> Result<(), FitError> {
         let Self { params, .. } = self;
         match self.kind {
             Kind::Builtin => builtin::check_gbdt(rows, task, params),
             Kind::RandomForest => builtin::check_random_forest(rows, task, params),
-            Kind::Linear => builtin::check_linear(params),
-            Kind::Logistic => builtin::check_logistic(params),
+            Kind::Linear => builtin::check_linear(rows, task, params),
+            Kind::Logistic => builtin::check_logistic(rows, task, params),
             Kind::Xgboost => xgboost::check(rows, task, params),
             Kind::Lightgbm => lightgbm::check(rows, task, params),
         }
