@@ -60,7 +60,10 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     if config.model.class_weight.is_some() && task == Task::Regression {
         return Err(Failure::Config("model.class_weight is for classes".into()));
     }
-    let mut columns = match recipe(config, fields)? {
+    let recipe = recipe(config, fields)?;
+    // Whether features are those that rows will make, so that what is said of one by its place can be tried.
+    let is_known = recipe.is_some() && unread(config).next().is_none();
+    let mut columns = match recipe {
         Some(recipe) => Features::new(&recipe, fields.to_vec())?.columns().to_vec(),
         None => fields.iter().map(|field| alone(config, field)).collect(),
     };
@@ -70,9 +73,13 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     let rows = Unread { columns, validated: config.split.validation > 0.0 };
     let learner = config.learner();
     learner.is_at_hand()?;
-    learner.check(&rows, task)?;
-    for params in config.search.iter().flat_map(|search| search.corners(&learner.params)) {
-        Learner { params, ..learner.clone() }.check(&rows, task)?;
+    let corners = config.search.iter().flat_map(|search| search.corners(&learner.params));
+    let corners = corners.map(|params| Learner { params, ..learner.clone() });
+    for learner in std::iter::once(learner.clone()).chain(corners) {
+        learner.check(&rows, task)?;
+        if is_known {
+            learner.rehearse(&rows, task)?;
+        }
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod kinds;
 pub(crate) mod library;
 mod lightgbm;
 mod parameters;
+mod rehearsal;
 mod rows;
 mod stopping;
 mod xgboost;
