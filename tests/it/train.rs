@@ -136,6 +136,7 @@ fn what_is_trained_is_served_and_a_better_one_takes_over() {
     ] {
         assert!(version.join(file).is_file(), "{file}");
     }
+    drawn(&version, &["Predicted and actual", "Residuals", "Importance", "Learning curve"]);
     let manifest: Value = serde_json::from_slice(&fs::read(version.join("manifest.json")).unwrap()).unwrap();
     assert!(manifest["metrics"]["test_rmse"].as_f64().unwrap() < 12.0, "{manifest}");
     assert!(manifest["lineage"]["data"].as_str().unwrap().starts_with("sha256:"), "{manifest}");
@@ -161,6 +162,15 @@ fn what_is_trained_is_served_and_a_better_one_takes_over() {
         ended(&train(&dir, &["runs", "compare", "rentals", one, two, "--registry", "models", "--json"]), 0);
     let compared: Value = serde_json::from_str(&compared).unwrap();
     assert!(compared["metric_comparison"]["test_rmse"]["improvement"].is_number(), "{compared}");
+}
+
+/// What is drawn in the report of a version.
+#[track_caller]
+fn drawn(version: &Path, plots: &[&str]) {
+    let report = fs::read_to_string(version.join("report.html")).unwrap();
+    for plot in plots {
+        assert!(report.contains(&format!(" aria-label=\"{plot}\"")), "{plot}");
+    }
 }
 
 #[test]
@@ -230,6 +240,10 @@ fn the_label_that_is_served_is_the_one_that_was_judged() {
     let card: Value =
         serde_json::from_slice(&fs::read(dir.join("models/rentals/1/card.json")).unwrap()).unwrap();
     assert_eq!(card["evaluation"]["confusion"]["threshold"], 0.95);
+    drawn(&dir.join("models/rentals/1"), &["ROC curve", "Precision and recall", "Confusion matrix"]);
+    let done = result(&train(&dir, &["run", "train.toml", "--until", "evaluate"]), 0);
+    let judged = dir.join("runs").join(done["run_id"].as_str().unwrap());
+    assert!(judged.join("calibration.svg").is_file() && !judged.join("report.html").exists());
     let server = setup.start();
     wait_served(&server);
     let row = |temp: i32| json!({"at": 1_706_000_400, "weather": "clear", "temp": temp, "seats": 3});

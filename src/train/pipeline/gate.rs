@@ -12,7 +12,7 @@ use sidegate::serving::checks::Finding;
 
 use super::data::Prepared;
 use super::{Pipeline, Reached, interface};
-use crate::evaluate::{Card, Champion, Comparison, Decision, plot};
+use crate::evaluate::{Card, Champion, Comparison, Decision};
 use crate::failure::Failure;
 use crate::features::{Answer, Classes, export};
 use crate::judge::{self, Judged};
@@ -56,10 +56,9 @@ impl Pipeline<'_> {
         self.run.write("gate.json", serde_json::to_vec_pretty(&decision).unwrap_or_default())?;
         let refusals = decision.refusals().join("; ");
         let comparison = champion.and_then(Result::ok);
-        self.drawn = plot::of(&judged.predictions, source.classes.as_deref().unwrap_or_default());
         let mut card = self.card(source, prepared, (judged, &trained.params), comparison, decision, facts);
         card.interface = interface(&file);
-        self.show(&card, &trained.fitted)?;
+        self.show(&card)?;
         if !refusals.is_empty() {
             return Err(Failure::Gate(format!("the gate refuses: {refusals}")));
         }

@@ -71,7 +71,7 @@ impl Pipeline<'_> {
         })?;
         package.finish(&self.run.folder)?;
         card.proof = prover.finish().map_err(Failure::Failed)?;
-        self.show(&card, fitted)?;
+        self.show(&card)?;
         let proven: Vec<String> =
             card.proof.iter().map(|proof| format!("{} {:.1e}", proof.engine, proof.largest)).collect();
         Ok(self.over(Step::Prove, &proven.join(", "), json!({ "proof": card.proof }))?.then_some(()))
