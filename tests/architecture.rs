@@ -124,10 +124,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const TRAIN_MAY_USE: &[(&str, &[&str])] = &[
     ("table", &[]),
     ("environment", &[]),
-    ("learner", &["environment", "table"]),
+    ("walk", &[]),
+    ("tolerance", &["walk"]),
+    ("learner", &["environment", "table", "tolerance"]),
     ("features", &["learner", "table"]),
     ("data", &["features", "table"]),
-    ("evaluate", &["table"]),
+    ("evaluate", &["table", "walk"]),
     ("mlflow", &["environment", "table"]),
 ];
 

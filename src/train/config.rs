@@ -18,6 +18,7 @@ use crate::learner::{Kind, Learner};
 use crate::mlflow::Tracking;
 use crate::schedule::ScheduleConfig;
 use crate::search::SearchConfig;
+use crate::table::Task;
 
 /// The file as it is written.
 #[derive(Deserialize)]
@@ -152,10 +153,33 @@ pub(crate) struct EvaluationConfig {
     pub(crate) slices: Vec<String>,
     /// Resamples of the intervals.
     pub(crate) resamples: u32,
-    /// The probability from which on the second of two classes is predicted.
+    /// The probability from which on the second of two classes is answered; the likelier one where it is not said.
     pub(crate) threshold: Option<f64>,
     /// Rows of the test that are explained.
     pub(crate) explained_rows: usize,
+}
+
+impl EvaluationConfig {
+    /// The threshold of two classes.
+    pub(crate) fn threshold(&self) -> f64 {
+        self.threshold.unwrap_or(0.5)
+    }
+
+    /// Whether there is something for the threshold to part.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub(crate) fn check(&self, task: Task) -> Result<(), String> {
+        match self.threshold {
+            Some(_) if task != Task::Binary => {
+                Err("evaluation.threshold is for two classes: of more the likeliest is answered".to_owned())
+            }
+            Some(threshold) if !(threshold > 0.0 && threshold < 1.0) => Err(format!(
+                "evaluation.threshold is {threshold}; a probability between 0 and 1 parts two classes"
+            )),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for EvaluationConfig {

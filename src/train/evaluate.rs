@@ -27,7 +27,7 @@ pub(crate) use gate::{Champion, Decision, Gate, short};
 pub(crate) use importance::{Sample, chosen, permutation};
 pub(crate) use metric::{Metric, metrics, named as named_metric, unknown as unknown_metric};
 pub(crate) use paired::Comparison;
-pub(crate) use predictions::Predictions;
+pub(crate) use predictions::{Predictions, class_of};
 pub(crate) use random::Random;
 pub(crate) use shap::{Cover, shap};
 pub(crate) use slices::Grouping;

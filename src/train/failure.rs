@@ -102,6 +102,7 @@ impl From<FitError> for Failure {
         match error {
             FitError::Parameters(text) => Self::Config(format!("model.params: {text}")),
             FitError::Data(text) => Self::data(text),
+            FitError::Values(text) => Self::Validation(text),
             FitError::Library(text) => Self::Failed(text),
         }
     }

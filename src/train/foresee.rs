@@ -48,6 +48,7 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     config.gate.check(task).map_err(Failure::Config)?;
     crate::deploy::foresee(config)?;
     config.export.check(task != Task::Regression).map_err(Failure::Config)?;
+    config.evaluation.check(task).map_err(Failure::Config)?;
     if let Some(search) = &config.search {
         search.metric(task, false).map_err(Failure::Config)?;
     }
@@ -59,9 +60,12 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     if config.model.class_weight.is_some() && task == Task::Regression {
         return Err(Failure::Config("model.class_weight is for classes".into()));
     }
-    let mut columns = match recipe(config, fields)? {
+    let recipe = recipe(config, fields)?;
+    // Whether features are those that rows will make, so that what is said of one by its place can be tried.
+    let is_known = recipe.is_some() && unread(config).next().is_none();
+    let mut columns = match recipe {
         Some(recipe) => Features::new(&recipe, fields.to_vec())?.columns().to_vec(),
-        None => fields.iter().map(alone).collect(),
+        None => fields.iter().map(|field| alone(config, field)).collect(),
     };
     let mut monotone = config.model.monotone.clone();
     monotone.retain(|name, _| unread(config).all(|column| !name.starts_with(&format!("{column}_"))));
@@ -69,9 +73,13 @@ pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(),
     let rows = Unread { columns, validated: config.split.validation > 0.0 };
     let learner = config.learner();
     learner.is_at_hand()?;
-    learner.check(&rows, task)?;
-    for params in config.search.iter().flat_map(|search| search.corners(&learner.params)) {
-        Learner { params, ..learner.clone() }.check(&rows, task)?;
+    let corners = config.search.iter().flat_map(|search| search.corners(&learner.params));
+    let corners = corners.map(|params| Learner { params, ..learner.clone() });
+    for learner in std::iter::once(learner.clone()).chain(corners) {
+        learner.check(&rows, task)?;
+        if is_known {
+            learner.rehearse(&rows, task)?;
+        }
     }
     Ok(())
 }
@@ -94,9 +102,11 @@ fn recipe(config: &Config, fields: &[Field]) -> Result<Option<Recipe>, Failure> 
     }
 }
 
-/// A column as a feature of its own.
-fn alone(field: &Field) -> Column {
-    let categories = (field.kind == Kind::Text).then_some(1);
+/// A column as a feature of its own. What others make of a text may stand in its place.
+fn alone(config: &Config, field: &Field) -> Column {
+    let mut members = config.features.members.iter();
+    let is_alone = !members.any(|(_, member)| member.columns().iter().any(|column| **column == field.name));
+    let categories = (field.kind == Kind::Text && is_alone).then_some(1);
     Column { name: field.name.clone(), categories, monotone: 0 }
 }
 

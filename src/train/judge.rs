@@ -215,7 +215,7 @@ pub(crate) fn compare(config: &Config, champion: Vec<f64>, judged: &Judged) -> R
     let champion =
         Predictions::new(judged.predictions.task(), judged.predictions.truth().to_vec(), champion, weights)?
             .at_quantile(judged.predictions.quantile())?;
-    let threshold = config.evaluation.threshold.unwrap_or(0.5);
+    let threshold = config.evaluation.threshold();
     Comparison::of(&champion, &judged.predictions, threshold, &bootstrap(config))
 }
 

@@ -6,6 +6,7 @@ mod kinds;
 pub(crate) mod library;
 mod lightgbm;
 mod parameters;
+mod rehearsal;
 mod rows;
 mod stopping;
 mod xgboost;
@@ -71,6 +72,9 @@ pub(crate) enum FitError {
     /// The rows cannot be trained on, or did not come.
     #[error("{0}")]
     Data(String),
+    /// The rows came, and this learner makes nothing of a value in them.
+    #[error("{0}")]
+    Values(String),
     /// What the library says, or that it is not there.
     #[error("{0}")]
     Library(String),

@@ -28,7 +28,9 @@ mod search;
 mod served;
 mod spool;
 mod table;
+mod tolerance;
 mod tracking;
+mod walk;
 
 use std::process::ExitCode;
 

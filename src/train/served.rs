@@ -2,7 +2,7 @@
 
 mod fill;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use sidegate::config::EngineChoice;
 use sidegate::engine::{self, EngineKind, LoadOptions, Scratch, Session};

@@ -212,3 +212,87 @@ pub(crate) fn fill(
     let values = features.of(&seen.raw).map_err(|error| error.to_string())?;
     filling.push(&seen.rest.parts, values, &seen.rest.target, seen.rest.weight.as_deref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learner::{Kind, Learner};
+    use crate::table::Task;
+
+    /// Three rows of class 0 to one of class 1 to learn from, the other way round to test on.
+    fn filled(folder: &Path, weights: Option<&dyn Fn(f32, f32) -> f32>) -> Spool {
+        let column = Column { name: "x".to_owned(), categories: None, monotone: 0 };
+        let mut filling = Filling::new(folder, vec![column], weights.is_some()).unwrap();
+        for row in 0_u16..480 {
+            let part = [Part::Train, Part::Validation, Part::Test][usize::from(row % 12 / 4).min(2)];
+            let rare = row % 4 == 0;
+            let class = f32::from(u8::from(rare != (part == Part::Test)));
+            let x = f32::from(row * 7 % 31) + 9.0 * class;
+            let weight = weights.map(|weight| weight(class, x));
+            let weight = weight.as_ref().map(std::slice::from_ref);
+            filling.push(&[part], &[x], &[class], weight).unwrap();
+        }
+        filling.finish().unwrap()
+    }
+
+    fn weights(spool: &Spool, part: Part) -> Option<Vec<f32>> {
+        let mut all = None;
+        let take = &mut |batch: Batch<'_>| {
+            all = batch.weight.map(<[f32]>::to_vec);
+            Ok(())
+        };
+        spool.scan(part, take).unwrap();
+        all
+    }
+
+    /// What of scikit-learn's `balanced` is of these rows: 160 / (2 · 120), 160 / (2 · 40).
+    fn balanced(class: f32) -> f32 {
+        if class == 0.0 { 160.0 / 240.0 } else { 2.0 }
+    }
+
+    #[test]
+    fn balanced_classes_are_learned_as_rows_that_weigh_so() {
+        let folders = [(); 4].map(|()| tempfile::tempdir().unwrap());
+        let [plain, explicit, given, both] = &folders;
+        let own = |_: f32, x: f32| 0.5 + x / 64.0;
+        let mut ours = filled(plain.path(), None);
+        assert_eq!([Part::Train, Part::Validation, Part::Test].map(|part| ours.count(part)), [160; 3]);
+        assert_eq!(weights(&ours, Part::Train), None);
+        ours.balance(2).unwrap();
+        let theirs = filled(explicit.path(), Some(&|class, _| balanced(class)));
+        let mut weighted = filled(given.path(), Some(&own));
+        weighted.balance(2).unwrap();
+        // Weights of the rows' own count besides.
+        let product = filled(both.path(), Some(&|class, x| own(class, x) * balanced(class)));
+        for (ours, theirs) in [(&ours, &theirs), (&weighted, &product)] {
+            // What is learned from and what says when to stop, by the classes of what is learned from.
+            for part in [Part::Train, Part::Validation] {
+                assert_eq!(weights(ours, part), weights(theirs, part), "{part:?}");
+            }
+            for (kind, params) in [("builtin", "num_iterations = 5\nmin_data_in_leaf = 5"), ("logistic", "")]
+            {
+                let learned = |rows: &Spool| {
+                    let (kind, params) = (Kind::named(kind).unwrap(), params.parse().unwrap());
+                    let learner = Learner { kind, params, library: None, seed: 7, threads: 1 };
+                    format!("{:?}", learner.fit(rows, Task::Binary, &mut |_| ()).unwrap())
+                };
+                assert_eq!(learned(ours), learned(theirs), "{kind}");
+            }
+        }
+        // The test is judged as it is.
+        assert_eq!(weights(&ours, Part::Test), None);
+        let folder = tempfile::tempdir().unwrap();
+        let unweighted = filled(folder.path(), Some(&own));
+        assert_eq!(weights(&weighted, Part::Test), weights(&unweighted, Part::Test));
+    }
+
+    #[test]
+    fn a_class_that_none_is_of_weighs_what_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = filled(folder.path(), None);
+        spool.balance(3).unwrap();
+        let found = weights(&spool, Part::Train).unwrap();
+        assert!(found.iter().all(|weight| weight.is_finite()), "{found:?}");
+        assert_eq!(found[0], 160.0 / (3.0 * 40.0));
+    }
+}

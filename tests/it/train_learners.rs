@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::registry_cli::ended;
 use super::train::{desk, folder, predict, result, train, wait_served};
 
 /// The library that a variable names, or that is in `lib/`; none, with a word, unless it is required.
@@ -15,6 +16,26 @@ fn library(variable: &str, file: &str) -> Option<PathBuf> {
         eprintln!("skipped: there is no {file}; `scripts/test.sh learners` runs this");
     }
     Some(found).filter(|found| found.is_file())
+}
+
+#[test]
+fn what_a_library_refuses_is_a_mistake_of_the_configuration_and_found_by_a_dry_run() {
+    for (learner, variable, file, objective) in [
+        ("xgboost", "SIDEGATE_XGBOOST", "libxgboost.so", "reg:nothing"),
+        ("lightgbm", "SIDEGATE_LIGHTGBM", "lib_lightgbm.so", "nothing"),
+    ] {
+        let Some(library) = library(variable, file) else { return };
+        let model = format!(
+            "[model]\ntype = \"{learner}\"\nlibrary = {library:?}\nparams = {{ objective = \"{objective}\" }}\n"
+        );
+        let setup = desk("count", "", &model);
+        let dir = folder(&setup);
+        let said = ended(&train(&dir, &["run", "train.toml", "--dry-run"]), 2);
+        assert!(said.contains("model.params: ") && said.contains("nothing"), "{learner}: {said}");
+        // Before features are made, too.
+        let said = ended(&train(&dir, &["run", "train.toml"]), 2);
+        assert!(!said.contains("\"step\":\"features\""), "{learner}: {said}");
+    }
 }
 
 #[test]

@@ -104,6 +104,17 @@ fn one_class_only() {
 }
 
 #[test]
+fn missing_values_of_which_a_linear_model_makes_nothing() {
+    let said = "`temp` has missing or infinite values, of which linear models make nothing; impute it in the features";
+    refused(
+        &[],
+        (BUILTIN, "[features.w]\ntype = \"drop\"\ncolumns = [\"weather\"]\n[model]\ntype = \"linear\"\n"),
+        3,
+        said,
+    );
+}
+
+#[test]
 fn a_column_that_vanished() {
     let said =
         "column `chairs` (data.columns) is not in the data, which has: at, weather, temp, seats, count, busy";

@@ -152,10 +152,16 @@ pub(crate) struct Feature {
 pub(crate) struct Proof {
     /// The engine.
     pub engine: String,
+    /// Its version, where it is a library of somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// Rows asked.
     pub rows: u64,
     /// The largest difference, relative where the answer is above 1.
     pub largest: f64,
+    /// Rows that differ by more than the tolerance, as float32 sums of leaves that cancel do.
+    #[serde(default)]
+    pub rounded: u64,
     /// Classes that came out otherwise.
     pub flips: u64,
 }
@@ -181,6 +187,14 @@ pub(crate) struct Lineage {
     /// The version of the program.
     #[serde(default)]
     pub program: String,
+}
+
+impl Proof {
+    /// The engine with its version: `ort 1.32.0`.
+    pub(crate) fn name(&self) -> String {
+        let version = self.version.iter().map(|version| format!(" {version}"));
+        std::iter::once(self.engine.clone()).chain(version).collect()
+    }
 }
 
 impl Card {
@@ -212,6 +226,7 @@ impl Card {
     pub(super) fn details(&self) -> Vec<(&'static str, String)> {
         let rows: Vec<String> = self.data.rows.iter().map(|(part, rows)| format!("{rows} {part}")).collect();
         let (lineage, range) = (&self.lineage, self.data.range.as_ref());
+        let proven: Vec<String> = self.proof.iter().map(Proof::name).collect();
         let all = [
             ("task", Some(self.evaluation.task.clone())),
             ("learner", Some(self.model.learner.clone())),
@@ -228,6 +243,7 @@ impl Card {
             ("run", lineage.run.clone()),
             ("seed", lineage.seed.map(|seed| seed.to_string())),
             ("program", Some(lineage.program.clone())),
+            ("proven in", Some(proven.join(", "))),
         ];
         let known = all.into_iter().filter_map(|(name, text)| Some((name, text?)));
         known.filter(|(_, text)| !text.is_empty()).collect()

@@ -76,7 +76,7 @@ pub(crate) struct BestF1 {
 pub(crate) struct Settings {
     /// How intervals are found.
     pub bootstrap: Bootstrap,
-    /// The probability from which on the second of two classes is predicted; a half if none is given.
+    /// The probability from which on the second of two classes is predicted; the likelier one if none is given.
     pub threshold: Option<f64>,
     /// Names of the classes; their numbers if none are given.
     pub labels: Vec<String>,

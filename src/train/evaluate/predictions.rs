@@ -125,12 +125,7 @@ impl Predictions {
 
     /// The class of each row: the second of two from the threshold on, the likeliest of more.
     pub(crate) fn classes(&self, threshold: f64) -> Vec<usize> {
-        match self.task {
-            Task::Regression | Task::Binary => {
-                self.scores.iter().map(|score| usize::from(*score >= threshold)).collect()
-            }
-            Task::Multiclass { .. } => self.scores.chunks_exact(self.width()).map(largest).collect(),
-        }
+        self.scores.chunks_exact(self.width()).map(|row| class_of(self.task, row, threshold)).collect()
     }
 
     /// What each row costs.
@@ -161,6 +156,23 @@ impl Predictions {
         };
         self.scores.chunks_exact(self.width()).zip(&self.truth).map(|(row, truth)| of(row, *truth)).collect()
     }
+}
+
+/// The class that is answered to a row of such scores.
+pub(crate) fn class_of(task: Task, row: &[f64], threshold: f64) -> usize {
+    match task {
+        Task::Multiclass { .. } => largest(row),
+        Task::Regression | Task::Binary => {
+            usize::from(row.first().is_some_and(|score| is_second(*score, threshold)))
+        }
+    }
+}
+
+/// Whether the second of two classes is answered at its probability: what is counted here is what the served file's `label`
+/// says, which compares in float32. At a half that is where it is the likelier, for of two equals ArgMax takes the first.
+pub(super) fn is_second(probability: f64, threshold: f64) -> bool {
+    let (probability, threshold) = (probability as f32, threshold as f32);
+    if threshold == 0.5 { probability > 0.5 } else { probability >= threshold }
 }
 
 /// The place of the first of the largest.

@@ -11,8 +11,8 @@ pub(crate) use cover::Cover;
 
 use sidegate::booster::{Booster, Forest};
 
-use self::cover::Walk;
 use self::paths::Paths;
+use crate::walk::Walk;
 
 /// Shapley values of some rows, in the scores before the booster's transform.
 #[derive(Clone, Debug, PartialEq)]

@@ -41,8 +41,8 @@ pub(crate) fn export(
             let targets = linear.weights.len();
             let transform = match answer {
                 Answer::Number => Transform::Identity,
-                Answer::Classes(_) if targets == 1 => Transform::Logistic { slope: 1.0 },
-                Answer::Classes(_) => Transform::Softmax,
+                Answer::Classes(..) if targets == 1 => Transform::Logistic { slope: 1.0 },
+                Answer::Classes(..) => Transform::Softmax,
             };
             (scores, targets, transform)
         }

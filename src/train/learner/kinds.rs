@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sidegate::suggest::meant;
 
 use super::library::{self, Library};
+use super::rehearsal::Rehearsal;
 use super::{FitError, Fitted, builtin, lightgbm, xgboost};
 use crate::table::{Round, Rows, Task};
 
@@ -115,20 +116,41 @@ impl Learner {
         }
     }
 
-    /// Whether the learner takes these parameters, as far as it can tell without learning.
+    /// Whether the learner takes these columns and parameters, as far as it can tell without learning.
     ///
     /// # Errors
-    /// [`FitError::Parameters`], naming the parameter.
+    /// [`FitError::Parameters`], naming the parameter or the column.
     pub(crate) fn check(&self, rows: &dyn Rows, task: Task) -> Result<(), FitError> {
         let Self { params, .. } = self;
         match self.kind {
             Kind::Builtin => builtin::check_gbdt(rows, task, params),
             Kind::RandomForest => builtin::check_random_forest(rows, task, params),
-            Kind::Linear => builtin::check_linear(params),
-            Kind::Logistic => builtin::check_logistic(params),
+            Kind::Linear => builtin::check_linear(rows, task, params),
+            Kind::Logistic => builtin::check_logistic(rows, task, params),
             Kind::Xgboost => xgboost::check(rows, task, params),
             Kind::Lightgbm => lightgbm::check(rows, task, params),
         }
+    }
+
+    /// Whether the library takes the values of these parameters too, where one trains: it learns a round of rows that are made
+    /// up, of columns like these.
+    ///
+    /// # Errors
+    /// [`FitError::Parameters`], with what the library says; [`FitError::Library`] where it cannot be loaded.
+    pub(crate) fn rehearse(&self, rows: &dyn Rows, task: Task) -> Result<(), FitError> {
+        let params = match self.kind {
+            Kind::Xgboost => xgboost::NAMES.with(&self.params, "n_estimators", 1),
+            Kind::Lightgbm => lightgbm::NAMES.with(&self.params, "num_iterations", 1),
+            Kind::Builtin | Kind::RandomForest | Kind::Linear | Kind::Logistic => return Ok(()),
+        };
+        let rehearsal = Rehearsal::of(rows, task);
+        Self { params, ..self.clone() }.fit(&rehearsal, task, &mut |_| ()).map(drop).map_err(|error| {
+            match error {
+                // Nothing is wrong with the rows.
+                FitError::Data(text) | FitError::Values(text) => FitError::Parameters(text),
+                other => other,
+            }
+        })
     }
 
     /// Whether the library is there, where one trains.

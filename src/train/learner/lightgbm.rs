@@ -40,7 +40,7 @@ pub(super) fn fit(
         0 => None,
         count => Some(data::validation(&train, rows, task, count)?),
     };
-    let mut booster = Booster::new(&train, validation.as_ref(), &settings).map_err(FitError::Library)?;
+    let mut booster = Booster::new(&train, validation.as_ref(), &settings).map_err(FitError::Parameters)?;
     let metrics = booster.metrics().map_err(FitError::Library)?;
     let watched = if first_only { 1 } else { metrics.len() };
     let mut stopping = patience
@@ -48,7 +48,8 @@ pub(super) fn fit(
 
     let mut kept = rounds;
     for round in 0..rounds {
-        let more = booster.update().map_err(FitError::Library)?;
+        let more =
+            booster.update().map_err(if round == 0 { FitError::Parameters } else { FitError::Library })?;
         if round == 0 {
             // What cannot be served is refused before the other rounds.
             let text = booster.save(1).map_err(FitError::Library)?;
@@ -87,7 +88,7 @@ pub(super) fn fit(
     })
 }
 
-/// Whether [`fit`] takes these parameters; what their values may be, the library says when it trains.
+/// Whether [`fit`] takes these parameters; what their values may be, the library says when it trains, or [rehearses](super::rehearsal).
 ///
 /// # Errors
 /// See [`FitError`].

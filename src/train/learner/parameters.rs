@@ -37,6 +37,19 @@ impl Names {
         Ok(Parameters { learner: self.learner, values })
     }
 
+    /// The table with another value of a parameter, whichever of its names it has there.
+    pub(super) fn with(
+        &self,
+        table: &toml::Table,
+        name: &'static str,
+        value: impl Into<Value>,
+    ) -> toml::Table {
+        let mut table = table.clone();
+        table.retain(|key, _| self.first_name(key).as_ref() != Ok(&name));
+        table.insert(name.to_owned(), value.into());
+        table
+    }
+
     fn first_name(&self, key: &str) -> Result<&'static str, FitError> {
         let is = |name: &str, others: &[&str]| name == key || others.contains(&key);
         if let Some((name, _)) = self.known.iter().find(|(name, others)| is(name, others)) {

@@ -32,6 +32,14 @@ fn unknown_and_repeated_parameters_are_refused() {
 }
 
 #[test]
+fn a_parameter_is_replaced_under_every_name() {
+    let table = |text: &str| text.parse::<toml::Table>().unwrap();
+    let with = NAMES.with(&table("learning_rate = 0.5\nmax_depth = 3"), "eta", 0.25);
+    assert_eq!(with, table("max_depth = 3\neta = 0.25"));
+    assert_eq!(NAMES.with(&table("unknown = 1"), "eta", 1), table("unknown = 1\neta = 1"));
+}
+
+#[test]
 fn values_are_written_as_the_libraries_read_them() {
     let table = "eta = 0.1\nmax_depth = [1, [2, 3], \"x\"]".parse().unwrap();
     let texts = NAMES.read(&table).unwrap().texts(|_, items| vec![items.join(",")]).unwrap();

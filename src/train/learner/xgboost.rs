@@ -4,7 +4,7 @@ mod parameters;
 
 use sidegate::booster::Source;
 
-use self::parameters::NAMES;
+pub(super) use self::parameters::NAMES;
 use super::agreement;
 use super::parameters::Parameters;
 use super::rows::with_pages;
@@ -49,16 +49,18 @@ pub(super) fn fit(
     let validation = if counts.validation > 0 { Some(bin(Part::Validation, Some(&train))?) } else { None };
     let matrices: Vec<&Matrix> = std::iter::once(&train).chain(&validation).collect();
     let given = texts.iter().map(|(name, text)| (*name, text.as_str()));
-    let mut booster = Booster::new(library, &matrices, given).map_err(FitError::Library)?;
+    let mut booster = Booster::new(library, &matrices, given).map_err(FitError::Parameters)?;
 
     let (mut stopping, mut kept) = (None, rounds);
     for round in 0..rounds {
-        booster.update(round, &train).map_err(FitError::Library)?;
+        // Values of parameters are read with the first round.
+        let refused = if round == 0 { FitError::Parameters } else { FitError::Library };
+        booster.update(round, &train).map_err(refused)?;
         if round == 0 {
             // What cannot be served is refused before the other rounds.
             parse(Source::XgboostUbj, &booster.save().map_err(FitError::Library)?, columns)?;
         }
-        let evaluations = booster.evaluate(round, &matrices).map_err(FitError::Library)?;
+        let evaluations = booster.evaluate(round, &matrices).map_err(refused)?;
         // The last metric decides, as in the library's own training.
         let last = |matrix| evaluations.iter().rev().find(|evaluation| evaluation.matrix == matrix);
         tell(progress, (round, rounds), last(0), last(1));
@@ -86,7 +88,7 @@ pub(super) fn fit(
     })
 }
 
-/// Whether [`fit`] takes these parameters; what their values may be, the library says when it trains.
+/// Whether [`fit`] takes these parameters; what their values may be, the library says when it trains, or [rehearses](super::rehearsal).
 ///
 /// # Errors
 /// See [`FitError`].

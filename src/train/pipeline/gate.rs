@@ -12,7 +12,7 @@ use sidegate::serving::checks::Finding;
 
 use super::data::Prepared;
 use super::{Pipeline, Reached, interface};
-use crate::evaluate::{Card, Champion, Comparison, Decision, plot};
+use crate::evaluate::{Card, Champion, Comparison, Decision};
 use crate::failure::Failure;
 use crate::features::{Answer, Classes, export};
 use crate::judge::{self, Judged};
@@ -56,10 +56,9 @@ impl Pipeline<'_> {
         self.run.write("gate.json", serde_json::to_vec_pretty(&decision).unwrap_or_default())?;
         let refusals = decision.refusals().join("; ");
         let comparison = champion.and_then(Result::ok);
-        self.drawn = plot::of(&judged.predictions, source.classes.as_deref().unwrap_or_default());
         let mut card = self.card(source, prepared, (judged, &trained.params), comparison, decision, facts);
         card.interface = interface(&file);
-        self.show(&card, &trained.fitted)?;
+        self.show(&card)?;
         if !refusals.is_empty() {
             return Err(Failure::Gate(format!("the gate refuses: {refusals}")));
         }
@@ -68,14 +67,15 @@ impl Pipeline<'_> {
 
     /// The file that is served.
     fn model(&self, source: &Source, prepared: &Prepared, trained: &Trained) -> Result<Vec<u8>, Failure> {
-        let answer = match &source.classes {
-            None => Answer::Number,
-            Some(classes) => {
-                let numbers: Option<Vec<i64>> = classes.iter().map(|class| class.parse().ok()).collect();
-                Answer::Classes(numbers.map_or_else(|| Classes::Names(classes.clone()), Classes::Numbers))
-            }
-        };
-        Ok(export(&prepared.recipe, &trained.fitted.model, &answer, &self.config.export)?)
+        Ok(export(&prepared.recipe, &trained.fitted.model, &self.answer(source), &self.config.export)?)
+    }
+
+    /// What that file is to answer.
+    pub(super) fn answer(&self, source: &Source) -> Answer {
+        let Some(classes) = &source.classes else { return Answer::Number };
+        let numbers: Option<Vec<i64>> = classes.iter().map(|class| class.parse().ok()).collect();
+        let classes = numbers.map_or_else(|| Classes::Names(classes.clone()), Classes::Numbers);
+        Answer::Classes(classes, self.config.evaluation.threshold())
     }
 
     /// The version in Production, which is what the card names as the parent; none where there is none.

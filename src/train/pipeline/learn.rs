@@ -71,6 +71,7 @@ impl Pipeline<'_> {
         let judged = judge::judge(self.config, source, &prepared.spool, trained, &prepared.slices)?;
         let metrics = judge::named(&judged.evaluation);
         self.run.record.metrics.clone_from(&metrics);
+        self.draw(source, &judged, &trained.fitted)?;
         let over = self.over(Step::Evaluate, &headline(&metrics), json!({ "metrics": metrics }))?;
         Ok(over.then_some(judged))
     }

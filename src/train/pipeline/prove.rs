@@ -8,11 +8,9 @@ use super::{Pipeline, Reached};
 use crate::evaluate::Card;
 use crate::evaluate::card::{Interface, Port};
 use crate::failure::Failure;
-use crate::features::Features;
 use crate::learner::Fitted;
 use crate::package::{self, Package};
-use crate::predictor::Predictor;
-use crate::prove::Prover;
+use crate::prove::{Prover, Subject};
 use crate::rows::Source;
 use crate::run::Step;
 use crate::served::Served;
@@ -41,12 +39,25 @@ impl Pipeline<'_> {
         let (exported, recipe) = (&self.config.export, &prepared.recipe);
         let columns = exported.columns(recipe).map_err(Failure::Config)?;
         let alone = File::parse(Format::Onnx, recipe.features_file(exported.input.as_deref())?)?;
-        let features = Features::new(recipe, source.fields.clone())?;
-        let predictor = Predictor::new(&fitted.model, source.task).map_err(Failure::Config)?;
-        let raw = (&source.fields[..], &columns[..]);
-        let mut prover =
-            Prover::new((&whole, &alone), features, predictor, raw, (source.task, recipe.is_exact()))
-                .map_err(Failure::Failed)?;
+        let answer = self.answer(source);
+        let mut prover = Prover::new(&Subject {
+            whole: &whole,
+            alone: &alone,
+            model: &fitted.model,
+            recipe,
+            fields: &source.fields,
+            task: source.task,
+            answer: &answer,
+            export: exported,
+        })?;
+        for (engine, why) in prover.left_out() {
+            let words = format!("not proven in {engine}: {why}");
+            self.progress.say(
+                Step::Prove.name(),
+                &words,
+                json!({ "engine": engine.name(), "proven": false }),
+            );
+        }
         let mut served =
             Served::of_columns(&whole, sidegate::config::EngineChoice::Trees, &source.fields, &columns)
                 .map_err(Failure::Failed)?;
@@ -60,7 +71,7 @@ impl Pipeline<'_> {
         })?;
         package.finish(&self.run.folder)?;
         card.proof = prover.finish().map_err(Failure::Failed)?;
-        self.show(&card, fitted)?;
+        self.show(&card)?;
         let proven: Vec<String> =
             card.proof.iter().map(|proof| format!("{} {:.1e}", proof.engine, proof.largest)).collect();
         Ok(self.over(Step::Prove, &proven.join(", "), json!({ "proof": card.proof }))?.then_some(()))

@@ -77,9 +77,9 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Writes everything that people look at.
-    pub(super) fn show(&self, card: &Card, fitted: &Fitted) -> Result<(), Failure> {
-        let named: Vec<(String, f64)> = card
+    /// Draws what was found, into the folder of the run and for the report.
+    pub(super) fn draw(&mut self, source: &Source, judged: &Judged, fitted: &Fitted) -> Result<(), Failure> {
+        let named: Vec<(String, f64)> = judged
             .features
             .iter()
             .map(|feature| {
@@ -87,9 +87,9 @@ impl Pipeline<'_> {
                 (feature.name.clone(), worth.unwrap_or_default())
             })
             .collect();
-        let mut plots = self.drawn.clone();
-        plots.extend(card.evaluation.confusion.iter().map(plot::confusion));
-        let label = if card.features.iter().any(|feature| feature.shap.is_some()) {
+        let mut plots = plot::of(&judged.predictions, source.classes.as_deref().unwrap_or_default());
+        plots.extend(judged.evaluation.confusion.iter().map(plot::confusion));
+        let label = if judged.features.iter().any(|feature| feature.shap.is_some()) {
             "mean |SHAP|"
         } else {
             "loss when shuffled"
@@ -101,7 +101,13 @@ impl Pipeline<'_> {
         for plot in &plots {
             self.run.write(&format!("{}.svg", plot.name), plot.file())?;
         }
-        self.run.write("report.html", report::page(card, &plots))?;
+        self.drawn = plots;
+        Ok(())
+    }
+
+    /// Writes everything that people look at.
+    pub(super) fn show(&self, card: &Card) -> Result<(), Failure> {
+        self.run.write("report.html", report::page(card, &self.drawn))?;
         self.run.write("card.md", card.markdown())?;
         self.run.write(CARD, card.json().map_err(Failure::Failed)?)?;
         Ok(())

@@ -112,7 +112,7 @@ impl Plan {
                     }
                 }
                 // Other parameters make no better rows.
-                Err(error @ FitError::Data(_)) => return Err(error),
+                Err(error @ (FitError::Data(_) | FitError::Values(_))) => return Err(error),
                 Err(error) => {
                     trial.error = Some(error.to_string());
                     first_error.get_or_insert(error);

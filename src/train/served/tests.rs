@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Once;
 
 use sidegate::config::EngineChoice;
 use sidegate::format::{Format, Model};
@@ -7,6 +8,18 @@ use sidegate::tensor::{Data, Datatype, Strings};
 use super::Served;
 use super::fill::fill;
 use crate::features::{Field, Kind, RawBatch, RawColumn};
+
+/// Whether ONNX Runtime is there: `lib/libonnxruntime.so`, which scripts/onnxruntime.sh brings. Without it what is tested
+/// of it passes unseen, unless `SIDEGATE_TEST_REQUIRE_ORT` is set.
+#[expect(clippy::disallowed_methods, reason = "what is asked of the tests is no configuration")]
+pub(crate) fn onnxruntime() -> bool {
+    static PREPARED: Once = Once::new();
+    // As `main` does, before the library is loaded.
+    PREPARED.call_once(sidegate::native::prepare_environment);
+    let found = sidegate::engine::onnxruntime_library().is_some();
+    assert!(found || std::env::var_os("SIDEGATE_TEST_REQUIRE_ORT").is_none(), "there is no ONNX Runtime");
+    found
+}
 
 fn fixture(name: &str) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);

@@ -37,11 +37,13 @@ pub(super) fn render(card: &Card) -> String {
     if !card.proof.is_empty() {
         out += "\n## Proof\n\nThe exported file against the trained model, on the test rows.\n\n";
         let row = |proof: &super::Proof| {
-            vec![proof.engine.clone(), proof.rows.to_string(), short(proof.largest), proof.flips.to_string()]
+            let [rows, rounded, flips] =
+                [proof.rows, proof.rounded, proof.flips].map(|count| count.to_string());
+            vec![proof.name(), rows, short(proof.largest), rounded, flips]
         };
         table(
             &mut out,
-            &["engine", "rows", "largest difference", "other classes"],
+            &["engine", "rows", "largest difference", "rounded sums", "other classes"],
             card.proof.iter().map(row).collect(),
         );
     }

@@ -2,7 +2,7 @@
 
 use super::{Measure, Shares, order};
 use crate::evaluate::metric::Loss;
-use crate::evaluate::predictions::Predictions;
+use crate::evaluate::predictions::{Predictions, is_second};
 
 /// Groups of equally wide probabilities that calibration is told by, as many as the monitor's.
 pub(in crate::evaluate) const GROUPS: usize = 16;
@@ -12,6 +12,8 @@ struct Row {
     at: u32,
     score: f64,
     second: bool,
+    /// Whether it is taken for the second class.
+    taken: bool,
     /// Whether the next row has another probability.
     last: bool,
     group: u8,
@@ -21,7 +23,6 @@ struct Row {
 
 pub(super) struct Binary {
     rows: Vec<Row>,
-    threshold: f64,
 }
 
 /// The group of calibration of a probability.
@@ -40,12 +41,13 @@ impl Binary {
             at: *place,
             score: score(*place),
             second: predictions.truth()[*place as usize] > 0.0,
+            taken: is_second(score(*place), threshold),
             last: next != Some(score(*place)),
             group: group(score(*place)) as u8,
             log_loss: log_loss[*place as usize],
             brier: brier[*place as usize],
         };
-        Self { rows: order.iter().zip(next).map(row).collect(), threshold }
+        Self { rows: order.iter().zip(next).map(row).collect() }
     }
 }
 
@@ -59,7 +61,7 @@ impl Measure for Binary {
             let w = weight[row.at as usize];
             let class = usize::from(row.second);
             tied[class] += w;
-            matrix[2 * class + usize::from(row.score >= self.threshold)] += w;
+            matrix[2 * class + usize::from(row.taken)] += w;
             log_loss += w * row.log_loss;
             brier += w * row.brier;
             let group = &mut groups[usize::from(row.group)];

@@ -158,11 +158,11 @@ pub(super) fn details(card: &Card) -> String {
     }
     if !card.proof.is_empty() {
         let rows = card.proof.iter().map(|proof| {
-            let counts = [proof.rows, proof.flips].map(|count| text(count.to_string()));
-            let [rows, flips] = counts;
-            vec![text(&proof.engine), rows, number(Some(proof.largest)), flips]
+            let counts = [proof.rows, proof.rounded, proof.flips].map(|count| text(count.to_string()));
+            let [rows, rounded, flips] = counts;
+            vec![text(proof.name()), rows, number(Some(proof.largest)), rounded, flips]
         });
-        let head = ["engine", "rows", "largest difference", "other classes"];
+        let head = ["engine", "rows", "largest difference", "rounded sums", "other classes"];
         out += &section("The exported file against the trained model", "", &table("figures", &head, rows));
     }
     out

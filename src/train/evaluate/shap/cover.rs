@@ -1,26 +1,12 @@
 //! How many rows come through each node.
 
-use sidegate::booster::{Booster, Forest, Node, Test, Tree, Trees};
+use sidegate::booster::{Booster, Forest};
+
+use crate::walk::Walk;
 
 /// Rows, or their weights, by node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Cover(pub(super) Vec<f64>);
-
-/// Trees of either kind of number, as a row walks them.
-pub(super) trait Walk {
-    fn trees(&self) -> &[Tree];
-    fn nodes(&self) -> usize;
-    /// The value of a leaf, or a split: its feature and where rows go.
-    fn node(&self, at: usize) -> Step;
-    /// Whether the row passes the split that stands here.
-    fn passes(&self, at: usize, row: &[f32]) -> bool;
-}
-
-/// A node without its test.
-pub(super) enum Step {
-    Leaf(f64),
-    Split { feature: usize, yes: usize, no: usize },
-}
 
 impl Cover {
     /// Of no rows yet.
@@ -98,82 +84,7 @@ fn walk<W: Walk>(trees: &W, rows: &[f32], width: usize, weight: Option<&[f32]>, 
     for (place, row) in rows.chunks_exact(width).enumerate() {
         let mass = weight.map_or(1.0, |weight| f64::from(weight[place]));
         for tree in trees.trees() {
-            let mut at = tree.root as usize;
-            loop {
-                counts[at] += mass;
-                at = match trees.node(at) {
-                    Step::Leaf(_) => break,
-                    Step::Split { yes, .. } if trees.passes(at, row) => yes,
-                    Step::Split { no, .. } => no,
-                };
-            }
-        }
-    }
-}
-
-/// How a test is asked in a kind of number.
-trait Number: Copy {
-    fn wide(self) -> f64;
-    /// The number of a category, as the library reads it off a value.
-    fn category(value: f32) -> f32;
-}
-
-impl Number for f32 {
-    fn wide(self) -> f64 {
-        f64::from(self)
-    }
-
-    /// XGBoost: -0.5 is no category.
-    fn category(value: f32) -> f32 {
-        value.floor()
-    }
-}
-
-impl Number for f64 {
-    fn wide(self) -> f64 {
-        self
-    }
-
-    /// LightGBM: -0.5 is category 0.
-    fn category(value: f32) -> f32 {
-        value.trunc()
-    }
-}
-
-impl<T: Number> Walk for Trees<T> {
-    fn trees(&self) -> &[Tree] {
-        &self.trees
-    }
-
-    fn nodes(&self) -> usize {
-        self.nodes.len()
-    }
-
-    fn node(&self, at: usize) -> Step {
-        match self.nodes.get(at) {
-            Some(Node::Split { feature, yes, no, .. }) => {
-                Step::Split { feature: *feature as usize, yes: *yes as usize, no: *no as usize }
-            }
-            Some(Node::Leaf(value)) => Step::Leaf(value.wide()),
-            None => Step::Leaf(0.0),
-        }
-    }
-
-    fn passes(&self, at: usize, row: &[f32]) -> bool {
-        let Some(Node::Split { feature, test, missing, .. }) = self.nodes.get(at) else { return false };
-        let value = row.get(*feature as usize).copied().unwrap_or(f32::NAN);
-        if value.is_nan() {
-            return *missing;
-        }
-        match test {
-            // Both kinds of number hold a float32 exactly.
-            Test::Below(threshold) => f64::from(value) < threshold.wide(),
-            Test::AtMost(threshold) => f64::from(value) <= threshold.wide(),
-            Test::OneOf(set) => {
-                let category = T::category(value);
-                let set = self.sets.get(*set as usize);
-                category >= 0.0 && set.is_some_and(|set| set.contains(&(category as u32)))
-            }
+            trees.leaf(tree.root, row, |at| counts[at] += mass);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::cover::{Cover, Step, Walk};
+use super::cover::Cover;
+use crate::walk::{Step, Walk};
 
 /// All ways to leaves, in flat lists.
 pub(super) struct Paths {

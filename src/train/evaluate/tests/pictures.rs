@@ -61,7 +61,13 @@ fn evil_card() -> Card {
         gate: Some(gate.decide(&evaluation, Champion::Absent, &BTreeMap::new())),
         comparison: Some(comparison),
         evaluation,
-        proof: vec![Proof { engine: text(), rows: 300, largest: 1e-7, flips: 0 }],
+        proof: vec![Proof {
+            engine: text(),
+            version: Some(text()),
+            rows: 300,
+            largest: 1e-7,
+            ..Proof::default()
+        }],
         lineage: Lineage { code: Some(text()), parent: Some(6), ..Lineage::default() },
     }
 }

@@ -13,8 +13,9 @@ use crate::features::graph::named;
 pub(crate) enum Answer {
     /// A number, or one for each target.
     Number,
-    /// A class, and how probable each is.
-    Classes(Classes),
+    /// A class, and how probable each is. Of two the second from this probability on; at a half, and of more, the likeliest,
+    /// and of equals the first.
+    Classes(Classes, f64),
 }
 
 /// What the classes are called, in the order of their numbers.
@@ -31,6 +32,19 @@ impl Classes {
         match self {
             Self::Numbers(classes) => classes.len(),
             Self::Names(classes) => classes.len(),
+        }
+    }
+
+    /// Whether these labels say at a row that it is the class of this number.
+    pub(crate) fn is(&self, class: usize, labels: &Data, row: usize) -> bool {
+        match (self, labels) {
+            (Self::Numbers(classes), Data::Int64(labels)) => {
+                classes.get(class).is_some_and(|class| labels.get(row) == Some(class))
+            }
+            (Self::Names(classes), Data::Bytes(labels)) => {
+                classes.get(class).is_some_and(|class| labels.get(row) == Some(class.as_bytes()))
+            }
+            _ => false,
         }
     }
 }
@@ -58,13 +72,20 @@ pub(super) fn write(
             };
             output(builder, &value, "prediction", Datatype::Fp32, &shape)
         }
-        Answer::Classes(classes) => {
-            let probabilities = probabilities(builder, scores, targets, transform)?;
+        Answer::Classes(classes, threshold) => {
+            let (own, probabilities) = probabilities(builder, scores, targets, transform)?;
             let count = targets.max(2);
             if classes.len() != count {
                 return Err(model!("the model tells {count} classes apart, but {} are named", classes.len()));
             }
-            let label = label(builder, &probabilities, classes);
+            let threshold = *threshold as f32;
+            let number = if targets == 1 && threshold != 0.5 {
+                from_threshold(builder, &own, threshold)
+            } else {
+                let last = vec![write::int("axis", 1), write::int("keepdims", 0)];
+                builder.node("ArgMax", &[&probabilities], last)
+            };
+            let label = label(builder, number, classes);
             let datatype = match classes {
                 Classes::Numbers(_) => Datatype::Int64,
                 Classes::Names(_) => Datatype::Bytes,
@@ -106,13 +127,14 @@ fn numbers(builder: &mut GraphBuilder, scores: &Value, targets: usize, transform
     }
 }
 
-/// The probability of every class. Scores that nothing is done to are probabilities, as those of forests are.
+/// What the model says itself, which of two classes is the second's probability alone, and the probability of every class.
+/// Scores that nothing is done to are probabilities, as those of forests are.
 fn probabilities(
     builder: &mut GraphBuilder,
     scores: &Value,
     targets: usize,
     transform: Transform,
-) -> Result<Value, Error> {
+) -> Result<(Value, Value), Error> {
     let several = match transform {
         Transform::Softmax | Transform::ArgMax => softmax(builder, scores),
         Transform::Logistic { .. } | Transform::Identity | Transform::Hinge => {
@@ -121,17 +143,26 @@ fn probabilities(
         other => return Err(model!("the objective ({other:?}) predicts numbers, not classes")),
     };
     if targets > 1 {
-        return Ok(several);
+        return Ok((several.clone(), several));
     }
     let one = builder.scalar(Data::Fp32(vec![1.0]));
     let first = builder.node("Sub", &[&one, &several], vec![]);
-    Ok(builder.node("Concat", &[&first, &several], vec![write::int("axis", 1)]))
+    let both = builder.node("Concat", &[&first, &several], vec![write::int("axis", 1)]);
+    Ok((several, both))
 }
 
-/// The class that is most probable; of equals the first.
-fn label(builder: &mut GraphBuilder, probabilities: &Value, classes: &Classes) -> Value {
-    let last = vec![write::int("axis", 1), write::int("keepdims", 0)];
-    let number = builder.node("ArgMax", &[probabilities], last);
+/// The number of one of two classes: the second where its probability, [rows, 1], is not below the threshold.
+fn from_threshold(builder: &mut GraphBuilder, probability: &Value, threshold: f32) -> Value {
+    let threshold = builder.scalar(Data::Fp32(vec![threshold]));
+    let second = builder.node("GreaterOrEqual", &[probability, &threshold], vec![]);
+    let to_number = vec![write::int("to", write::element(Datatype::Int64))];
+    let number = builder.node("Cast", &[&second], to_number);
+    let axes = builder.list(Data::Int64(vec![1]));
+    builder.node("Squeeze", &[&number, &axes], vec![])
+}
+
+/// What a class is called.
+fn label(builder: &mut GraphBuilder, number: Value, classes: &Classes) -> Value {
     let names = match classes {
         Classes::Numbers(classes) if classes.iter().copied().eq(0..classes.len() as i64) => return number,
         Classes::Numbers(classes) => Data::Int64(classes.clone()),

@@ -1,14 +1,19 @@
 use crate::learner::Linear;
 use sidegate::booster::{self, Booster, Forest, Node, Source, Test, Trees};
+use sidegate::config::EngineChoice;
 use sidegate::engine::{Engine, LoadOptions, Scratch, trees::Trees as Runs};
 use sidegate::format::{Format, Model as File};
 use sidegate::tensor::{Data, Datatype, Tensor};
 
 use super::*;
+use crate::evaluate::Predictions;
 use crate::features::fit::Fitter;
 use crate::features::raw::{Field, Kind, RawBatch, RawColumn};
 use crate::features::sample::Random;
 use crate::features::spec::Spec;
+use crate::served::Served;
+use crate::served::tests::onnxruntime;
+use crate::table::Task;
 
 /// A recipe of so many plain numbers.
 fn plain(width: usize) -> Recipe {
@@ -165,7 +170,7 @@ fn classes_are_answered_by_name() {
     }
     booster.forest = Forest::Single(trees);
     let classes = Classes::Names(["setosa", "versicolor", "virginica"].map(str::to_owned).to_vec());
-    let file = export(&plain(4), &Model::Booster(booster.clone()), &Answer::Classes(classes)).unwrap();
+    let file = export(&plain(4), &Model::Booster(booster.clone()), &Answer::Classes(classes, 0.5)).unwrap();
     let columns = [vec![1.0, -1.0, -1.0], vec![-1.0, 1.0, -1.0], vec![-1.0, -1.0, 1.0], vec![0.0; 3]];
     let outputs = run(file.clone(), &columns);
     let Data::Bytes(labels) = &outputs[0].data else { panic!() };
@@ -180,22 +185,76 @@ fn classes_are_answered_by_name() {
 }
 
 #[test]
+fn of_two_classes_the_label_is_the_one_that_the_evaluation_counts() {
+    // The averages of a forest lie on thresholds, which float32 holds less than exactly.
+    let shares: [f32; 9] =
+        [0.1, 0.3, 0.5, 0.7, 0.9, 0.7_f32.next_down(), 0.7_f32.next_up(), 0.5_f32.next_up(), 0.499];
+    let mut booster = blank();
+    booster.divisor = Some(1);
+    let mut trees = Trees::<f32>::default();
+    trees.trees.push(booster::Tree { root: 0, target: 0 });
+    for (row, share) in shares[1..].iter().enumerate() {
+        let root = trees.nodes.len() as u32;
+        let test = Test::Below(row as f32 + 0.5);
+        trees.nodes.push(Node::Split { feature: 0, test, missing: false, yes: root + 1, no: root + 2 });
+        trees.nodes.push(Node::Leaf(if row == 0 { shares[0] } else { shares[row] }));
+        if row + 2 == shares.len() {
+            trees.nodes.push(Node::Leaf(*share));
+        }
+    }
+    booster.forest = Forest::Single(trees);
+    let recipe = plain(4);
+    let fields: Vec<Field> = recipe
+        .inputs
+        .iter()
+        .map(|input| Field { name: input.name.clone(), kind: Kind::Number, nullable: false })
+        .collect();
+    let mut columns = vec![RawColumn::Numbers(vec![0.0; shares.len()]); 4];
+    columns[0] = RawColumn::Numbers((0..shares.len()).map(|row| row as f32).collect());
+    let engines = [EngineChoice::Trees, EngineChoice::Ort];
+    for threshold in [0.5, 0.3, 0.7, 0.9, 0.05] {
+        let classes = Classes::Names(["no", "yes"].map(str::to_owned).to_vec());
+        let answer = Answer::Classes(classes.clone(), threshold);
+        let file = export(&recipe, &Model::Booster(booster.clone()), &answer).unwrap();
+        let file = File::parse(Format::Onnx, file).unwrap();
+        let scores: Vec<f64> = shares.iter().map(|share| f64::from(*share)).collect();
+        let counted =
+            Predictions::new(Task::Binary, vec![0.0; shares.len()], scores, None).unwrap().classes(threshold);
+        let second = shares
+            .iter()
+            .filter(|share| if threshold == 0.5 { **share > 0.5 } else { **share >= threshold as f32 });
+        assert_eq!(counted.iter().sum::<usize>(), second.count(), "{threshold}");
+        for engine in engines.into_iter().filter(|engine| *engine == EngineChoice::Trees || onnxruntime()) {
+            let mut served = Served::of_columns(&file, engine, &fields, &[]).unwrap();
+            served.ask(&RawBatch { columns: columns.clone() }).unwrap();
+            assert_eq!(served.outputs[0].shape[..], [shares.len()]);
+            let labels = &served.outputs[0].data;
+            for (row, class) in counted.iter().enumerate() {
+                assert!(
+                    classes.is(*class, labels, row),
+                    "{engine:?}, {threshold}: {} is not {class}",
+                    shares[row]
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn linear_models_are_summed_in_float64() {
     let recipe = plain(2);
     let columns = [vec![1e7, 3.0], vec![1.0, -2.0]];
     let one = Linear { weights: vec![vec![1.0, 0.5]], intercepts: vec![-1e7] };
     let file = export(&recipe, &Model::Linear(one.clone()), &Answer::Number).unwrap();
     assert_eq!(numbers(&run(file, &columns)[0]), [0.5, -9_999_998.0]);
-    let file =
-        export(&recipe, &Model::Linear(one.clone()), &Answer::Classes(Classes::Numbers(vec![7, 3]))).unwrap();
+    let classes = |numbers: &[i64]| Answer::Classes(Classes::Numbers(numbers.to_vec()), 0.5);
+    let file = export(&recipe, &Model::Linear(one.clone()), &classes(&[7, 3])).unwrap();
     let outputs = run(file, &columns);
     assert_eq!(outputs[0].data, Data::Int64(vec![3, 7]));
     assert!((outputs[1].data.number(1).unwrap() - 1.0 / (1.0 + (-0.5_f64).exp())).abs() < 1e-6);
     let three =
         Linear { weights: vec![vec![1.0, 0.0], vec![0.0, 1.0], vec![0.0, 0.0]], intercepts: vec![0.0; 3] };
-    let file =
-        export(&recipe, &Model::Linear(three.clone()), &Answer::Classes(Classes::Numbers(vec![0, 1, 2])))
-            .unwrap();
+    let file = export(&recipe, &Model::Linear(three.clone()), &classes(&[0, 1, 2])).unwrap();
     assert_eq!(run(file, &[vec![-1.0, 2.0], vec![-2.0, 1.0]])[0].data, Data::Int64(vec![2, 0]));
 }
 
@@ -244,7 +303,7 @@ fn what_does_not_fit_is_refused() {
         assert!(matches!(error, Error::Model(_)) && error.to_string().contains(words), "{error}");
     }
     let mut booster = blank();
-    let two = Answer::Classes(Classes::Numbers(vec![0, 1]));
+    let two = Answer::Classes(Classes::Numbers(vec![0, 1]), 0.5);
     refused(&plain(3), &Model::Booster(booster.clone()), &Answer::Number, "trained on 4 features, not 3");
     let linear = Linear { weights: vec![vec![1.0]], intercepts: vec![0.0] };
     refused(&plain(3), &Model::Linear(linear.clone()), &Answer::Number, "1 weights for 3 features");

@@ -1,10 +1,14 @@
 //! Every kind of feature, computed by the graph, beside a plain computation of the same.
 
+use sidegate::config::EngineChoice;
+
 use super::*;
 use crate::features::fit::Fitter;
 use crate::features::raw::Kind;
 use crate::features::sample::{Row, batch, civil, fields, rows};
 use crate::features::spec::Spec;
+use crate::served::Served;
+use crate::served::tests::onnxruntime;
 
 fn recipe(spec: &str) -> Recipe {
     let mut fitter = Fitter::new(Spec::parse(&spec.parse().unwrap()).unwrap(), fields()).unwrap();
@@ -19,15 +23,39 @@ fn same(a: f32, b: f32) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
 }
 
+/// The graph of features in ONNX Runtime, where that is there.
+fn in_onnxruntime(recipe: &Recipe, matrix: Option<&str>, fields: &[Field]) -> Option<Served> {
+    let file = Model::parse(Format::Onnx, recipe.features_file(matrix).unwrap()).unwrap();
+    let names: Vec<String> =
+        matrix.iter().flat_map(|_| fields.iter().map(|field| field.name.clone())).collect();
+    onnxruntime().then(|| Served::of_columns(&file, EngineChoice::Ort, fields, &names).unwrap())
+}
+
+/// Compares what it makes with what `trees` made: in all bits, but for logarithms.
+#[track_caller]
+fn alike(served: &mut Served, rows: &RawBatch, wanted: &[f32], exact: bool) {
+    served.ask(rows).unwrap();
+    let Data::Fp32(found) = &served.outputs[0].data else { panic!() };
+    assert_eq!(found.len(), wanted.len());
+    for (at, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        let near = !exact && (found - wanted).abs() <= 1e-6 * wanted.abs().max(1.0);
+        assert!(near || same(*found, *wanted), "value {at}: {found} is not {wanted}");
+    }
+}
+
 /// Compares each feature that is listed, on rows that are unlike those of the fit.
 #[track_caller]
 fn check(spec: &str, wanted: &[Wanted<'_>]) {
     let recipe = recipe(spec);
     let mut features = Features::new(&recipe, fields()).unwrap();
+    let mut theirs = in_onnxruntime(&recipe, None, &fields());
     let names: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
     for rows in rows(4_000, 2, true).chunks(900) {
         let found = features.of(&batch(rows)).unwrap();
         assert_eq!(found.len(), rows.len() * names.len());
+        if let Some(served) = &mut theirs {
+            alike(served, &batch(rows), found, recipe.is_exact());
+        }
         for (name, wanted) in wanted {
             let at = names
                 .iter()
@@ -296,6 +324,9 @@ fn columns_in_one_matrix_make_the_same_features() {
         let Data::Fp32(found) = &outputs[0].data else { panic!() };
         assert_eq!(found.len(), wanted.len());
         assert!(found.iter().zip(wanted).all(|(found, wanted)| same(*found, *wanted)), "{spec}");
+        if let Some(mut served) = in_onnxruntime(&recipe, Some("all"), &numbers) {
+            alike(&mut served, &four(batch(&asked)), wanted, true);
+        }
     }
 }
 

@@ -27,18 +27,8 @@ pub(crate) fn ridge(
     threads: usize,
     progress: &mut dyn FnMut(&Round),
 ) -> Result<Fitted, FitError> {
-    let (params, alpha) = read(params)?;
-    if task != Task::Regression {
-        return Err(FitError::Parameters(
-            "`linear` predicts numbers; for classes there is `logistic`".into(),
-        ));
-    }
+    let (params, alpha) = read(rows, task, params)?;
     let width = rows.columns().len();
-    if width > MAX_WEIGHTS {
-        return Err(FitError::Data(format!(
-            "{width} features; `linear` takes {MAX_WEIGHTS}, `builtin` takes more"
-        )));
-    }
     let standard = Standard::read(rows, task)?;
     // The upper half of X'X, and X'y as its last column.
     let mut lines: Vec<Vec<f64>> = (0..width).map(|line| vec![0.0; width + 1 - line]).collect();
@@ -75,16 +65,28 @@ pub(crate) fn ridge(
     Ok(Fitted { model: Model::Linear(model), importance: importance(&[weights]), rounds: 1, file: None })
 }
 
-/// Whether [`ridge`] takes these parameters.
+/// Whether [`ridge`] takes these columns and parameters.
 ///
 /// # Errors
-/// A parameter that is not known or cannot be.
-pub(crate) fn check(params: &toml::Table) -> Result<(), FitError> {
-    read(params).map(drop)
+/// A column of which no sum is made, a parameter that is not known or cannot be.
+pub(crate) fn check(rows: &dyn Rows, task: Task, params: &toml::Table) -> Result<(), FitError> {
+    read(rows, task, params).map(drop)
 }
 
-fn read(params: &toml::Table) -> Result<(Params<'_>, f64), FitError> {
+fn read<'a>(rows: &dyn Rows, task: Task, params: &'a toml::Table) -> Result<(Params<'a>, f64), FitError> {
     let params = Params::new("linear", params, KNOWN)?;
+    if task != Task::Regression {
+        return Err(FitError::Parameters(
+            "`linear` predicts numbers; for classes there is `logistic`".into(),
+        ));
+    }
+    passes::check(rows.columns())?;
+    let width = rows.columns().len();
+    if width > MAX_WEIGHTS {
+        return Err(FitError::Parameters(format!(
+            "{width} features; `linear` takes {MAX_WEIGHTS}, `builtin` takes more"
+        )));
+    }
     let alpha = params.number("alpha", 1.0, (0.0, f64::INFINITY))?;
     Ok((params, alpha))
 }

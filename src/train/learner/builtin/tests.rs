@@ -197,6 +197,27 @@ fn what_cannot_be_learned_is_said_clearly() {
         memory
     };
     let reg = Task::Regression;
+    // A dry run sees the columns; what is in the rows is a matter of the data.
+    for (kind, task) in [("linear", reg), ("logistic", Task::Binary)] {
+        let refused = |memory: Memory| memory.fit(kind, task, "", 1).unwrap_err();
+        let check = |memory: Memory| {
+            let none = toml::Table::new();
+            match kind {
+                "linear" => crate::learner::builtin::check_linear(&memory, task, &none),
+                _ => crate::learner::builtin::check_logistic(&memory, task, &none),
+            }
+        };
+        assert_eq!(check(good()), Ok(()), "{kind}");
+        for change in
+            [|m: &mut Memory| m.columns[0].categories = Some(9), |m: &mut Memory| m.columns[0].monotone = 1]
+        {
+            let error = check(with(change)).unwrap_err();
+            assert!(matches!(error, FitError::Parameters(_)), "{kind}: {error}");
+            assert_eq!(refused(with(change)), error, "{kind}");
+        }
+        let error = refused(with(|m| m.values[0][5] = f32::NAN));
+        assert!(matches!(error, FitError::Values(_)), "{kind}: {error:?}");
+    }
     for (memory, kind, task, params, expected) in [
         (with(|m| m.target[0][41] = f32::NAN), "gbdt", reg, "", "row 41: the target is missing"),
         (with(|m| m.target[0].fill(4.5)), "random_forest", reg, "", "the target is 4.5 in all 100 rows"),

@@ -14,7 +14,7 @@ pub(super) fn train(
     settings: &str,
 ) -> Result<Dataset, FitError> {
     let width = rows.columns().len();
-    let chosen = Dataset::sample(library, count, settings).map_err(FitError::Library)?;
+    let chosen = Dataset::sample(library, count, settings).map_err(FitError::Parameters)?;
     let mut chosen = chosen.into_iter().filter_map(|row| usize::try_from(row).ok()).peekable();
     let (mut sample, mut seen) = (Sample::new(width), 0);
     let scanned = rows.scan(Part::Train, &mut |batch| {
@@ -27,7 +27,7 @@ pub(super) fn train(
         Ok(())
     });
     scanned.map_err(FitError::Data)?;
-    let filling = Dataset::from_sample(library, sample, count, settings).map_err(FitError::Library)?;
+    let filling = Dataset::from_sample(library, sample, count, settings).map_err(FitError::Parameters)?;
     let mut dataset = fill(filling, rows, Part::Train, task)?;
     if let Some(names) = names(rows.columns()) {
         dataset.name(names.iter().map(String::as_str)).map_err(FitError::Library)?;

@@ -9,7 +9,7 @@ use std::path::Path;
 use sidegate::booster::{Booster, Transform};
 
 use crate::learner::library::{Library, find};
-use crate::learner::{FitError, Fitted, Model as Learned, agreement, lightgbm, xgboost};
+use crate::learner::{FitError, Fitted, Kind, Learner, Model as Learned, agreement, lightgbm, xgboost};
 use crate::table::{Batch, Column, Part, Rows, Task};
 use sidegate::native;
 
@@ -302,6 +302,7 @@ fn what_is_wrong_is_said() {
     let made = Made::new(Task::Regression, false);
     check(Library::Xgboost, &made, "max_depth = 'deep'", "max_depth");
     check(Library::Xgboost, &made, "objective = 'reg:nothing'", "Unknown objective function");
+    check(Library::Xgboost, &made, "eval_metric = 'rmsee'", "Unknown metric");
     check(Library::Xgboost, &made, "booster = 'gblinear'", "linear models are kind");
     check(Library::Xgboost, &made, "max_dept = 1", "did you mean `max_depth`?");
     check(Library::Lightgbm, &made, "objective = 'nothing'", "Unknown objective type name: nothing");
@@ -311,6 +312,54 @@ fn what_is_wrong_is_said() {
     gap.parts[0].1[4321] = f32::NAN;
     for learner in BOTH {
         check(learner, &gap, "", "row 4321 has no target");
+    }
+}
+
+#[test]
+fn values_that_the_libraries_refuse_are_found_by_a_rehearsal() {
+    if !there(&BOTH) {
+        return;
+    }
+    let rehearse = |learner: Library, task, params: &str| {
+        let kind = if learner == Library::Xgboost { Kind::Xgboost } else { Kind::Lightgbm };
+        let (params, library) = (params.parse().unwrap(), library(learner).ok());
+        Learner { kind, params, library, seed: 7, threads: 2 }.rehearse(&Made::new(task, false), task)
+    };
+    for (learner, params) in [
+        (Library::Xgboost, "objective = 'reg:nothing'"),
+        (Library::Xgboost, "max_depth = 'deep'"),
+        (Library::Xgboost, "eval_metric = 'rmsee'"),
+        (Library::Xgboost, "subsample = 7.0"),
+        (Library::Lightgbm, "objective = 'nothing'"),
+        (Library::Lightgbm, "num_leaves = 1"),
+        (Library::Lightgbm, "bagging_fraction = 7.0"),
+        (Library::Lightgbm, "max_bin = 1"),
+    ] {
+        let found = rehearse(learner, Task::Regression, params);
+        assert!(matches!(found, Err(FitError::Parameters(_))), "{params}: {found:?}");
+    }
+    for task in TASKS {
+        for (learner, params) in [
+            (Library::Xgboost, "num_boost_round = 5000\nsubsample = 0.01\nearly_stopping_rounds = 3"),
+            (
+                Library::Lightgbm,
+                "num_round = 5000\nbagging_fraction = 0.01\nbagging_freq = 1\nnum_leaves = 4000",
+            ),
+        ] {
+            assert_eq!(rehearse(learner, task, params), Ok(()), "{task:?} {params}");
+        }
+    }
+    for (learner, objective) in [
+        (Library::Xgboost, "reg:gamma"),
+        (Library::Xgboost, "reg:logistic"),
+        (Library::Xgboost, "reg:squaredlogerror"),
+        (Library::Lightgbm, "gamma"),
+        (Library::Lightgbm, "tweedie"),
+        (Library::Lightgbm, "cross_entropy"),
+    ] {
+        // LightGBM takes no constraints together with some.
+        let found = rehearse(learner, Task::Regression, &format!("objective = '{objective}'"));
+        assert_eq!(found, Ok(()), "{objective}");
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::learner::parameters::Names;
 
 /// What may be set.
-pub(super) const NAMES: Names = Names { learner: "XGBoost", known: KNOWN, refused: REFUSED };
+pub(in crate::learner) const NAMES: Names = Names { learner: "XGBoost", known: KNOWN, refused: REFUSED };
 
 #[rustfmt::skip]
 const KNOWN: &[(&str, &[&str])] = &[

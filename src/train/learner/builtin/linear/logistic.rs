@@ -1,7 +1,7 @@
 //! Logistic regression by Newton's steps: few passes over the rows, and the optimum to the last digits.
 
 use super::importance;
-use super::passes::{Standard, Standardised};
+use super::passes::{self, Standard, Standardised};
 use super::solve::Matrix;
 use crate::learner::builtin::params::{Known, Params};
 use crate::learner::builtin::{FitError, Fitted, Model};
@@ -15,15 +15,34 @@ const ANCHOR: f64 = 1e-9;
 
 /// What it is told.
 struct Settings {
+    /// Scores per row.
+    scores: usize,
     penalty: f64,
     most: u32,
     tolerance: f64,
 }
 
 impl Settings {
-    fn read(params: &toml::Table) -> Result<Self, FitError> {
+    fn read(rows: &dyn Rows, task: Task, params: &toml::Table) -> Result<Self, FitError> {
         let params = Params::new("logistic", params, KNOWN)?;
+        let scores = match task {
+            Task::Regression => {
+                return Err(FitError::Parameters(
+                    "`logistic` predicts classes; for numbers there is `linear`".into(),
+                ));
+            }
+            Task::Binary => 1,
+            Task::Multiclass { classes } => classes as usize,
+        };
+        passes::check(rows.columns())?;
+        let width = rows.columns().len();
+        if scores * (width + 1) > MAX_WEIGHTS {
+            return Err(FitError::Parameters(format!(
+                "{scores} scores of {width} features; `logistic` takes {MAX_WEIGHTS} weights in all, `builtin` takes more"
+            )));
+        }
         Ok(Self {
+            scores,
             penalty: 1.0 / params.number("C", 1.0, (f64::MIN_POSITIVE, f64::INFINITY))?,
             most: params.count("max_iter", 100, (1, 100_000))?,
             tolerance: params.number("tol", 1e-4, (f64::MIN_POSITIVE, 1.0))?,
@@ -31,12 +50,12 @@ impl Settings {
     }
 }
 
-/// Whether [`fit`] takes these parameters.
+/// Whether [`fit`] takes these columns and parameters.
 ///
 /// # Errors
-/// A parameter that is not known or cannot be.
-pub(crate) fn check(params: &toml::Table) -> Result<(), FitError> {
-    Settings::read(params).map(drop)
+/// A column of which no sum is made, a parameter that is not known or cannot be.
+pub(crate) fn check(rows: &dyn Rows, task: Task, params: &toml::Table) -> Result<(), FitError> {
+    Settings::read(rows, task, params).map(drop)
 }
 
 /// Learns a logistic regression with scikit-learn's `C`, `max_iter` and `tol`, on features of standard deviation 1.
@@ -51,23 +70,8 @@ pub(crate) fn fit(
     threads: usize,
     progress: &mut dyn FnMut(&Round),
 ) -> Result<Fitted, FitError> {
-    let Settings { penalty, most, tolerance } = Settings::read(params)?;
-    let scores = match task {
-        Task::Regression => {
-            return Err(FitError::Parameters(
-                "`logistic` predicts classes; for numbers there is `linear`".into(),
-            ));
-        }
-        Task::Binary => 1,
-        Task::Multiclass { classes } => classes as usize,
-    };
+    let Settings { scores, penalty, most, tolerance } = Settings::read(rows, task, params)?;
     let each = rows.columns().len() + 1;
-    if scores * each > MAX_WEIGHTS {
-        return Err(FitError::Data(format!(
-            "{scores} scores of {} features; `logistic` takes {MAX_WEIGHTS} weights in all, `builtin` takes more",
-            each - 1
-        )));
-    }
     let standard = Standard::read(rows, task)?;
     let problem = Problem { rows, standard: &standard, scores, each, penalty, threads };
     let mut weights = vec![0.0; scores * each];

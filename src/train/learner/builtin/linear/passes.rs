@@ -2,7 +2,7 @@
 
 use crate::learner::builtin::checks::Checks;
 use crate::learner::builtin::{FitError, Linear};
-use crate::table::{Part, Rows, Task};
+use crate::table::{Column, Part, Rows, Task};
 
 /// Means and standard deviations of the features.
 pub(super) struct Standard {
@@ -35,22 +35,30 @@ impl Standardised<'_> {
     }
 }
 
+/// Whether weighted sums can be made of such columns.
+///
+/// # Errors
+/// [`FitError::Parameters`], naming the column.
+pub(super) fn check(columns: &[Column]) -> Result<(), FitError> {
+    if let Some(column) = columns.iter().find(|column| column.categories.is_some()) {
+        return Err(FitError::Parameters(format!(
+            "`{}` is a category, of which linear models make nothing; one-hot encode it in the features, or drop it",
+            column.name
+        )));
+    }
+    match columns.iter().find(|column| column.monotone != 0) {
+        None => Ok(()),
+        Some(column) => Err(FitError::Parameters(format!(
+            "linear models cannot keep `{}` monotone; drop the constraint or take `builtin`",
+            column.name
+        ))),
+    }
+}
+
 impl Standard {
     /// Reads the rows to learn from once.
     pub(super) fn read(rows: &dyn Rows, task: Task) -> Result<Self, FitError> {
         let columns = rows.columns();
-        if let Some(column) = columns.iter().find(|column| column.categories.is_some()) {
-            return Err(FitError::Data(format!(
-                "`{}` is a category, of which linear models make nothing; one-hot encode it in the features",
-                column.name
-            )));
-        }
-        if let Some(column) = columns.iter().find(|column| column.monotone != 0) {
-            return Err(FitError::Parameters(format!(
-                "linear models cannot keep `{}` monotone; drop the constraint or take `builtin`",
-                column.name
-            )));
-        }
         let width = columns.len();
         let mut standard = Self {
             task,
@@ -131,17 +139,18 @@ impl Standard {
         part: Part,
         mut each: impl FnMut(&[f32], &[f32], Option<&[f32]>),
     ) -> Result<Checks, FitError> {
-        let mut checks = Checks::new(self.names.len(), self.task)?;
-        rows.scan(part, &mut |batch| {
+        let (mut checks, mut unfit) = (Checks::new(self.names.len(), self.task)?, None);
+        let scanned = rows.scan(part, &mut |batch| {
             checks.take(&batch)?;
             if let Some(at) = batch.values.iter().position(|value| !value.is_finite()) {
                 let name = &self.names[at % self.names.len()];
-                return Err(format!("`{name}` has missing or infinite values, of which linear models make nothing; impute it in the features, or take `builtin`"));
+                let said = format!("`{name}` has missing or infinite values, of which linear models make nothing; impute it in the features, or take `builtin`");
+                return Err(unfit.insert(said).clone());
             }
             each(batch.values, batch.target, batch.weight);
             Ok(())
-        })
-        .map_err(FitError::Data)?;
+        });
+        scanned.map_err(|error| unfit.map_or(FitError::Data(error), FitError::Values))?;
         Ok(checks)
     }
 
