@@ -9,7 +9,7 @@ use sidegate::cli::{Signals, pages};
 use sidegate::registry::writer::Writer;
 
 use crate::config::Config;
-use crate::data::{Access, Data};
+use crate::data::{Access, Data, Wanted};
 use crate::failure::Failure;
 use crate::mlflow::TrackingArgs;
 use crate::pipeline::Pipeline;
@@ -101,7 +101,7 @@ struct RunArgs {
     /// Configuration of the training
     #[arg(value_name = "CONFIG.toml")]
     config: PathBuf,
-    /// Say what would be read and learned, and read and learn nothing
+    /// Say what would be read and learned; no row is, but of a prediction log
     #[arg(long)]
     dry_run: bool,
     /// The last step that is taken
@@ -173,9 +173,9 @@ pub(crate) fn print(text: &str) {
     drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
-fn open(config: &Config) -> Result<Data, Failure> {
+fn open(config: &Config, wanted: Wanted) -> Result<Data, Failure> {
     let bucket = |name: &str| registry::bucket(config, name);
-    let access = Access { environment: &crate::environment::variable, bucket: &bucket };
+    let access = Access { wanted, environment: &crate::environment::variable, bucket: &bucket };
     Ok(Data::open(&config.data, &config.split, &access)?)
 }
 
@@ -183,7 +183,7 @@ fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut config = Config::read(&args.config)?;
     config.tracking = args.tracking.over(config.tracking.take()).map_err(Failure::Config)?;
     if args.dry_run {
-        let shown = foresee::shown(&config, &open(&config)?)?;
+        let shown = foresee::shown(&config, &open(&config, Wanted::Columns)?)?;
         print(&shown);
         return Ok(());
     }
@@ -251,7 +251,7 @@ impl Begun {
 
 fn infer(path: &Path) -> Result<(), Failure> {
     let config = Config::read(path)?;
-    let data = open(&config)?;
+    let data = open(&config, Wanted::Rows)?;
     let validated = data.validate(&crate::data::schema::Schema::default(), false, 0)?;
     print(&crate::data::schema::Schema::infer(&validated.report).to_toml());
     Ok(())

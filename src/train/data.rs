@@ -23,5 +23,5 @@ mod tests;
 pub(crate) use error::DataError;
 pub(crate) use plan::Field as Column;
 pub(crate) use rows::{Data, Scanned};
-pub(crate) use source::Access;
 pub(crate) use source::prediction_log::KEY as LOG_KEY;
+pub(crate) use source::{Access, Wanted};

@@ -23,7 +23,7 @@ mod slices;
 pub(crate) use bootstrap::Bootstrap;
 pub(crate) use card::Card;
 pub(crate) use evaluation::{Evaluation, Settings};
-pub(crate) use gate::{Champion, Decision, Gate, short};
+pub(crate) use gate::{Champion, Decision, Gate, Rule, short};
 pub(crate) use importance::{Sample, chosen, permutation};
 pub(crate) use metric::{Metric, metrics, named as named_metric, unknown as unknown_metric};
 pub(crate) use paired::Comparison;

@@ -5,6 +5,7 @@
 use crate::config::{Config, TaskName};
 use crate::data::Data;
 use crate::data::split::{By, SplitConfig};
+use crate::evaluate::Rule;
 use crate::failure::Failure;
 use crate::features::recipe::Make;
 use crate::features::spec::Member;
@@ -47,6 +48,12 @@ impl Rows for Unread {
 pub(crate) fn check(config: &Config, fields: &[Field], task: Task) -> Result<(), Failure> {
     config.gate.check(task).map_err(Failure::Config)?;
     crate::deploy::foresee(config)?;
+    let by_resamples = |rule: &Rule| matches!(rule, Rule::NotWorse { .. });
+    if config.evaluation.resamples == 0 && config.gate.rules.iter().any(by_resamples) {
+        let text =
+            "gate.champion compares by resamples, and evaluation.resamples is 0; leave one of them out";
+        return Err(Failure::Config(text.into()));
+    }
     config.export.check(task != Task::Regression).map_err(Failure::Config)?;
     config.evaluation.check(task).map_err(Failure::Config)?;
     if let Some(search) = &config.search {

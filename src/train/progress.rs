@@ -50,14 +50,18 @@ impl Progress {
         drop(writeln!(std::io::stderr(), "{line}"));
     }
 
-    /// Rows that went by.
-    pub(crate) fn rows(&mut self, step: &str, rows: u64, since: Instant) {
+    /// Rows that went by, of how many if that is known.
+    pub(crate) fn rows(&mut self, step: &str, rows: u64, of: Option<u64>, since: Instant) {
         let rate = rows as f64 / since.elapsed().as_secs_f64().max(1e-9);
+        let left = of.map(|of| of.saturating_sub(rows) as f64 / rate);
         if self.people {
-            self.spinner().set_message(format!("{step}: {rows} rows, {rate:.0} rows/s"));
+            let rest =
+                of.zip(left).map(|(of, left)| format!(" of {of}, {left:.0} s left")).unwrap_or_default();
+            self.spinner().set_message(format!("{step}: {rows} rows{rest}, {rate:.0} rows/s"));
         } else if self.due() {
-            let rate = rate.round();
-            self.say(step, "rows", json!({ "rows": rows, "rows_per_second": rate }));
+            let numbers =
+                json!({ "rows": rows, "of": of, "rows_per_second": rate.round(), "seconds_left": left });
+            self.say(step, "rows", numbers);
         }
     }
 
@@ -67,6 +71,8 @@ impl Progress {
         let rate = f64::from(*at) / since.elapsed().as_secs_f64().max(1e-9);
         if self.people {
             let held = validation.map(|value| format!(", {value:.5} held out")).unwrap_or_default();
+            // A forest has no sum of its trees' errors that would mean anything.
+            let learned = if train.is_finite() { format!("{metric} {train:.5}") } else { metric.to_string() };
             let bar = self.bar.get_or_insert_with(|| {
                 let style = ProgressStyle::with_template(
                     "           train     {bar:30} {pos}/{len} {msg}, {eta} left",
@@ -74,7 +80,7 @@ impl Progress {
                 bar(u64::from(*of), style)
             });
             bar.set_position(u64::from(*at));
-            bar.set_message(format!("{metric} {train:.5}{held}, {rate:.1} rounds/s"));
+            bar.set_message(format!("{learned}{held}, {rate:.1} rounds/s"));
         } else if self.due() || at == of {
             let left = f64::from(of - at) / rate;
             self.say(

@@ -702,6 +702,15 @@ fn a_dry_run_finds_what_would_end_a_run() {
             2,
             "validation.schema: none.toml: ",
         ),
+        (
+            "[gate]\n",
+            "[evaluation]\nresamples = 0\n[gate]\nchampion = { rmse = {} }\n",
+            2,
+            "gate.champion compares by resamples",
+        ),
+        ("[gate]\n", "[deployment]\ntarget = \"sagemaker\"\n[gate]\n", 2, "--image is missing"),
+        ("[gate]\n", "[deployment]\ntarget = \"kubernetes\"\n[gate]\n", 2, "name a bucket with registry.url"),
+        ("[gate]\n", "[deployment]\napply = true\n[gate]\n", 2, "deployment.apply is for"),
         ("rows.csv", "none.csv", 5, "data.path: no "),
         ("url = \"models\"", "config = \"none.toml\"", 2, "registry.config: "),
         ("target_column", "threads = 0\ntarget_column", 2, "threads is 0"),
@@ -711,6 +720,28 @@ fn a_dry_run_finds_what_would_end_a_run() {
         assert!(said.contains(why), "{to}: {said}");
     }
     assert!(!dir.join("runs").exists() && !dir.join("models/rentals").exists());
+}
+
+/// Where nobody looks at bars.
+#[test]
+fn rounds_are_told_in_lines_of_json() {
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap() + "[split]\nvalidation = 0.1\n";
+    fs::write(dir.join("train.toml"), text).unwrap();
+    let said = ended(&train(&dir, &["run", "train.toml", "--until", "train"]), 0);
+    let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let rounds: Vec<Value> = lines.filter(|line| line["message"] == "round").collect();
+    let last = rounds.last().unwrap();
+    assert_eq!(
+        (&last["step"], &last["round"], &last["of"]),
+        (&"train".into(), &60.into(), &60.into()),
+        "{last}"
+    );
+    assert_eq!((&last["metric"], &last["seconds_left"]), (&"rmse".into(), &0.0.into()), "{last}");
+    for number in ["rounds_per_second", "train", "validation"] {
+        assert!(last[number].as_f64().is_some_and(|number| number > 0.0), "{number}: {last}");
+    }
 }
 
 #[test]

@@ -145,6 +145,33 @@ fn data_that_may_not_be_read_is_not_asked_for_again() {
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
+/// What passes is waited for, and said.
+#[test]
+fn data_that_cannot_be_read_now_is_asked_for_again() {
+    let bucket = Bucket::start();
+    let setup = desk("count", "", BUILTIN);
+    let dir = folder(&setup);
+    let rows = bucket.folder().join("data");
+    fs::create_dir_all(&rows).unwrap();
+    fs::copy(dir.join("rows.csv"), rows.join("rows.csv")).unwrap();
+    let text = fs::read_to_string(dir.join("train.toml")).unwrap();
+    let place = format!("{}/data/rows.csv", bucket.url());
+    let text = text.replace("source = \"file\"", "source = \"s3\"").replace("rows.csv", &place)
+        + "\n[retry]\nretries = 2\ndelay_seconds = 0\n";
+    fs::write(dir.join("train.toml"), text).unwrap();
+    let run = |code| {
+        let mut command = command(&["run", "train.toml", "--until", "validate"]);
+        ended(&command.envs(bucket.environment()).current_dir(&dir).output().unwrap(), code)
+    };
+    // More than the client tries by itself.
+    bucket.set_rules(vec![Rule::new(Fault::Answer(503, "SlowDown")).key("data").times(4)]);
+    let said = run(0);
+    assert!(said.contains("\"retries_left\":2") && said.contains("4000 of them kept"), "{said}");
+    bucket.set_rules(vec![Rule::new(Fault::Answer(503, "SlowDown")).key("data")]);
+    let said = run(5);
+    assert!(said.contains("\"retries_left\":1") && said.contains("SlowDown"), "{said}");
+}
+
 /// A training into a bucket that goes wrong in some way; what was said, and what is left below the model.
 #[track_caller]
 fn into(bucket: &Bucket, code: i32) -> String {

@@ -19,8 +19,19 @@ use crate::data::error::DataError;
 /// Opens the bucket of a name; why not, otherwise.
 pub(crate) type OpenBucket<'a> = dyn Fn(&str) -> Result<Box<dyn Store>, String> + 'a;
 
+/// What is wanted of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All rows.
+    Rows,
+    /// Which columns there are: of a bucket the first object is copied, of a database no row.
+    Columns,
+}
+
 /// What the process lends: its environment and its buckets.
 pub(crate) struct Access<'a> {
+    /// What for.
+    pub(crate) wanted: Wanted,
     /// Reads an environment variable.
     pub(crate) environment: &'a dyn Fn(&str) -> Option<String>,
     /// Opens the bucket of an `s3://` URL; its keys are the bucket's own, without any prefix.

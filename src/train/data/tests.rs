@@ -19,7 +19,7 @@ use datafusion::parquet::file::properties::WriterProperties;
 use crate::data::config::DataConfig;
 use crate::data::schema::Schema;
 use crate::data::split::SplitConfig;
-use crate::data::{Access, Data, DataError};
+use crate::data::{Access, Data, DataError, Wanted};
 use crate::features::RawColumn;
 use crate::features::raw::Whole;
 use crate::table::Part;
@@ -41,7 +41,8 @@ fn open(config: &str) -> Result<Data, DataError> {
 }
 
 fn open_split(config: &str, split: &str) -> Result<Data, DataError> {
-    let access = Access { environment: &|_| None, bucket: &|_| Err("no buckets here".into()) };
+    let access =
+        Access { wanted: Wanted::Rows, environment: &|_| None, bucket: &|_| Err("no buckets here".into()) };
     Data::open(&data_config(config), &split_config(split), &access)
 }
 

@@ -56,16 +56,22 @@ impl Data {
     /// # Errors
     /// Those of [`Self::examine`] and of [`Validated::sound`].
     pub(crate) fn validate(&self, schema: &Schema, classes: bool, now: i64) -> Result<Validated, DataError> {
-        self.examine(schema, classes, now)?.sound()
+        self.examine(schema, classes, now, &mut |_| {})?.sound()
     }
 
-    /// Passes over the rows once. `now` is milliseconds from 1970 on, for freshness; `classes` says whether the target
-    /// is a class. A report that has not passed is no error here, nor is a fault ([`Validated::sound`]): the report shall
+    /// Passes over the rows once, and tells how many went by. `now` is milliseconds from 1970 on, for freshness; `classes`
+    /// says whether the target is a class. A report that has not passed is no error here, nor is a fault ([`Validated::sound`]): the report shall
     /// be written first.
     ///
     /// # Errors
     /// When data cannot be read.
-    pub(crate) fn examine(&self, schema: &Schema, classes: bool, now: i64) -> Result<Validated, DataError> {
+    pub(crate) fn examine(
+        &self,
+        schema: &Schema,
+        classes: bool,
+        now: i64,
+        seen: &mut dyn FnMut(u64),
+    ) -> Result<Validated, DataError> {
         let fields = self.columns();
         let at = |name: Option<&str>| fields.iter().position(|field| Some(field.name.as_str()) == name);
         let target = at(self.config.target_column.as_deref());
@@ -85,6 +91,7 @@ impl Data {
                 }
             }
             rows += count as u64;
+            seen(rows);
             kept += keep.iter().filter(|keep| **keep).count() as u64;
             Ok(())
         })?;

@@ -10,7 +10,7 @@ use crate::data::kind::Kind;
 use crate::data::schema::Schema;
 use crate::data::split::SplitConfig;
 use crate::data::validate::{Report, Validated};
-use crate::data::{Access, Data, DataError};
+use crate::data::{Access, Data, DataError, Wanted};
 use crate::failure::Failure;
 use crate::features::{Field, RawBatch};
 use crate::rows::kind_of;
@@ -106,7 +106,7 @@ fn config(path: &str, target: Option<&str>, enough: usize) -> Result<DataConfig,
 
 fn open(config: &DataConfig) -> Result<Data, Failure> {
     let bucket = |_: &str| Err("--data is a file of this machine; copy it here first".to_owned());
-    let access = Access { environment: &crate::environment::variable, bucket: &bucket };
+    let access = Access { wanted: Wanted::Rows, environment: &crate::environment::variable, bucket: &bucket };
     Ok(Data::open(config, &SplitConfig { test: 0.0, ..SplitConfig::default() }, &access)?)
 }
 

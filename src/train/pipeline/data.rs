@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Pipeline, Reached};
 use crate::data::validate::{Finding, Report};
-use crate::data::{Access, Data, DataError};
+use crate::data::{Access, Data, DataError, Wanted};
 use crate::failure::Failure;
 use crate::features::{Features, Fitter, RawBatch, Recipe};
 use crate::foresee;
@@ -50,7 +50,10 @@ impl Pipeline<'_> {
         self.run.record.schema = Some(schema.digest());
         let now = i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000);
         let classes = config.classes().unwrap_or_else(|| data.target_is_class());
-        let examined = data.examine(&schema, classes, now.unwrap_or(i64::MAX));
+        let (progress, since) = (&mut self.progress, Instant::now());
+        let examined = data.examine(&schema, classes, now.unwrap_or(i64::MAX), &mut |seen| {
+            progress.rows("validate", seen, None, since);
+        });
         let examined = examined.map_err(|error| self.unfit(&origin, error))?;
         let report = &examined.report;
         self.run.record.same_data(&report.digest, self.from)?;
@@ -91,7 +94,8 @@ impl Pipeline<'_> {
     fn load(&mut self) -> Result<Data, DataError> {
         let config = self.config;
         let bucket = |url: &str| registry::bucket(config, url);
-        let access = Access { environment: &crate::environment::variable, bucket: &bucket };
+        let access =
+            Access { wanted: Wanted::Rows, environment: &crate::environment::variable, bucket: &bucket };
         let mut left = config.retry.retries;
         loop {
             match Data::open(&config.data, &config.split, &access) {
@@ -118,10 +122,10 @@ impl Pipeline<'_> {
         let mut filling = Filling::new(&self.run.folder, features.columns().to_vec(), source.is_weighted())?;
         let mut slices = Slices::new(source, &config.evaluation.slices)?;
         let mut sample = RawBatch::default();
-        let (since, mut seen) = (Instant::now(), 0);
+        let (since, mut seen, all) = (Instant::now(), 0, Some(source.validated.report.kept));
         source.scan(&mut |rows| {
             seen += rows.rest.parts.len() as u64;
-            self.progress.rows("features are computed", seen, since);
+            self.progress.rows("features are computed", seen, all, since);
             let parts = rows.rest.parts.iter().enumerate();
             let test: Vec<usize> =
                 parts.filter(|(_, part)| **part == Part::Test).map(|(row, _)| row).collect();
@@ -149,7 +153,7 @@ impl Pipeline<'_> {
         let (since, mut seen) = (Instant::now(), 0);
         source.scan_part(Part::Train, &mut |raw| {
             seen += raw.rows() as u64;
-            self.progress.rows("features are fitted", seen, since);
+            self.progress.rows("features are fitted", seen, None, since);
             fitter.push(raw).map_err(|error| error.to_string())
         })?;
         let recipe = fitter.finish()?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use sidegate::registry::store::Store;
 
 use super::files::{is_finished, of_format};
-use super::{Access, Files};
+use super::{Access, Files, Wanted};
 use crate::data::config::FileFormat;
 use crate::data::error::DataError;
 
@@ -31,6 +31,7 @@ pub(crate) fn fetch(
         DataError::NoFiles { format, .. } => DataError::NoFiles { path: url.to_owned(), format },
         other => other,
     })?;
+    let keys = if access.wanted == Wanted::Columns { &keys[..keys.len().min(1)] } else { &keys[..] };
     let mut paths = Vec::with_capacity(keys.len());
     for (number, key) in keys.iter().enumerate() {
         let path = folder.join(format!("{number:08}.{}", format.name().to_ascii_lowercase()));

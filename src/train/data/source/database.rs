@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
-use super::{Access, Files};
+use super::{Access, Files, Wanted};
 use crate::data::config::{DataConfig, FileFormat};
 use crate::data::error::DataError;
 use fault::fault;
@@ -44,7 +44,7 @@ pub(crate) fn spool(
         .build()
         .map_err(|error| DataError::of_io("the database", &error))?;
     let path = folder.join("rows.parquet");
-    let statement = runtime.block_on(copy(config, group, &server, &path))?;
+    let statement = runtime.block_on(copy(config, group, &server, access.wanted, &path))?;
     let origin = config.table.clone().unwrap_or_else(|| "query".to_owned());
     let origin = format!("postgresql:{}/{origin}", server.config.get_dbname().unwrap_or_default());
     Ok(Files { paths: vec![path], format: FileFormat::Parquet, origin, statement: Some(statement) })
@@ -54,6 +54,7 @@ async fn copy(
     config: &DataConfig,
     group: Option<&str>,
     server: &Server,
+    wanted: Wanted,
     path: &Path,
 ) -> Result<String, DataError> {
     let client = connect(server).await?;
@@ -64,6 +65,12 @@ async fn copy(
     let query = Query::new(config, group, plain.columns())?;
     let statement = query.statement();
     let mut spool = Spool::create(path, &query.columns)?;
+    if wanted == Wanted::Columns {
+        // What is wrong with it, the server says now.
+        client.prepare(&statement).await.map_err(|error| fault("the statement", &error))?;
+        spool.finish()?;
+        return Ok(statement);
+    }
     let rows = client
         .query_raw(&statement, std::iter::empty::<&(dyn ToSql + Sync)>())
         .await

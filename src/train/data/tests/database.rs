@@ -8,7 +8,7 @@ use tokio_postgres::NoTls;
 
 use super::{DAY_ONE, data_config, numbers, rows, split_config, texts};
 use crate::data::schema::Schema;
-use crate::data::{Access, Data, DataError};
+use crate::data::{Access, Data, DataError, Wanted};
 
 /// A running server.
 struct Server {
@@ -52,9 +52,13 @@ impl Server {
 }
 
 fn open(url: &str, more: &str) -> Result<Data, DataError> {
+    opened(url, more, Wanted::Rows)
+}
+
+fn opened(url: &str, more: &str, wanted: Wanted) -> Result<Data, DataError> {
     let config = data_config(&format!("source = \"database\"\nurl_env = \"DB\"\n{more}"));
     let environment = |name: &str| (name == "DB").then(|| url.to_owned());
-    let access = Access { environment: &environment, bucket: &|_| Err(String::new()) };
+    let access = Access { wanted, environment: &environment, bucket: &|_| Err(String::new()) };
     Data::open(&config, &split_config(""), &access)
 }
 
@@ -73,6 +77,11 @@ fn a_table_is_read_with_its_types_range_and_order() {
     let columns = "columns = [\"id\", \"price\", \"ratio\", \"ok\", \"name\", \"feeling\", \"day\", \"local\", \"doc\"]";
     let range = "date_column = \"at\"\ndate_range = { start = \"2024-01-01\", end = \"2024-01-03\" }";
     let data = server.open(&format!("table = \"Odd name\"\n{columns}\n{range}")).unwrap();
+    // A dry run asks for columns alone.
+    let dry =
+        opened(&server.url, &format!("table = \"Odd name\"\n{columns}\n{range}"), Wanted::Columns).unwrap();
+    assert_eq!((dry.columns(), dry.describe().is_ok()), (data.columns(), true));
+    assert!(matches!(dry.validate(&Schema::default(), false, 0), Err(DataError::EmptyRange { .. })));
     let statement = data.describe().unwrap();
     assert!(statement.contains("\"at\" >= TIMESTAMPTZ '2024-01-01T00:00:00Z' AND \"at\" <"), "{statement}");
     assert!(!statement.contains(&server.url) && !data.origin().contains('@'));
@@ -233,7 +242,11 @@ fn a_server_that_is_away_is_asked_again_and_what_it_refuses_is_not() {
 fn a_url_that_is_missing_or_wrong_is_named_by_its_variable_and_not_shown() {
     let config = data_config("source = \"database\"\nurl_env = \"DB\"\ntable = \"t\"");
     for url in [None, Some("postgresql://u:secret@host:port/db")] {
-        let access = Access { environment: &|_| url.map(str::to_owned), bucket: &|_| Err(String::new()) };
+        let access = Access {
+            wanted: Wanted::Rows,
+            environment: &|_| url.map(str::to_owned),
+            bucket: &|_| Err(String::new()),
+        };
         let error = Data::open(&config, &split_config(""), &access).err().unwrap();
         assert!(error.to_string().contains("`DB`") && !error.to_string().contains("secret"), "{error}");
         assert_eq!(error.exit_code(), 2);

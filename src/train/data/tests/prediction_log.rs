@@ -13,7 +13,7 @@ use sidegate::registry::store::{Folder, Store};
 use super::{data_config, numbers, open_split, rows, split_config, texts};
 use crate::data::config::DataConfig;
 use crate::data::schema::Schema as Rules;
-use crate::data::{Access, Data, DataError};
+use crate::data::{Access, Data, DataError, Wanted};
 
 /// A folder with a log, whose segments are lines or Parquet.
 struct Log {
@@ -369,8 +369,12 @@ fn a_bucket_is_read_as_a_folder_is() {
     let root = log.root().to_owned();
     let bucket = move |name: &str| Ok(Box::new(Folder::new(root.join(name))) as Box<dyn Store>);
     let config = data_config(&config(&format!("s3://lake/{prefix}/"), ""));
-    let data =
-        Data::open(&config, &split_config(""), &Access { environment: &|_| None, bucket: &bucket }).unwrap();
+    let data = Data::open(
+        &config,
+        &split_config(""),
+        &Access { wanted: Wanted::Rows, environment: &|_| None, bucket: &bucket },
+    )
+    .unwrap();
     let (found, _) = rows(&data, &Rules::default());
     assert_eq!(numbers(&found[2]), [10.0, 20.0, 3.0, 8.0, 4.0]);
     assert_eq!(data.origin(), format!("s3://lake/{prefix}/predictions/m"));

@@ -134,7 +134,7 @@ fn a_fault_with_which_nothing_can_be_trained_is_the_first_finding_of_a_report_th
         fs::write(&path, text).unwrap();
         let config = format!("target_column = \"y\"\ndate_column = \"d\"\n{more}");
         let data = open(&file(&path, &config)).unwrap();
-        let examined = data.examine(&read(schema).unwrap(), false, DAY_ONE).unwrap();
+        let examined = data.examine(&read(schema).unwrap(), false, DAY_ONE, &mut |_| {}).unwrap();
         let report = examined.report.clone();
         let fault = examined.sound().err().unwrap();
         let first = &report.findings[0];
