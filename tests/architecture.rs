@@ -358,7 +358,7 @@ fn one_place_does_what_only_one_place_should() {
     only_in("unsafe_code", &["native.rs", "native/"]);
     only_in("std::env::var", &["config.rs", "config/", "failpoint.rs", "native/process.rs"]);
     only_in("tokio::spawn", &["task.rs"]);
-    only_in("prometheus::", &["metrics.rs", "metrics/performance.rs"]);
+    only_in("prometheus::", &["metrics.rs", "metrics/performance.rs", "metrics/totals.rs"]);
     only_in("Arc::new(Snapshot", &["serving/loader/publish.rs"]);
     only_in("httparse", &["gateway/http/", "cli/answer.rs"]);
     only_in(

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use sha2::{Digest as _, Sha256};
 use sidegate::model::{ModelName, Stage};
+use sidegate::registry::digest::Digest;
 
 use crate::data::LOG_KEY;
 use crate::data::config::{DataConfig, SourceKind};
@@ -365,7 +365,7 @@ impl Config {
             schedule: file.schedule,
             card: file.card,
             tracking: file.tracking,
-            digest: sha256(text.as_bytes()),
+            digest: Digest::of(text.as_bytes(), &mut || {}).to_string(),
             text: text.to_owned(),
             folder: PathBuf::from("."),
         })
@@ -416,16 +416,6 @@ fn keys(text: &str) -> Option<BTreeMap<String, toml::Value>> {
         }
     }
     Some(keys)
-}
-
-/// As digests are written: `sha256:` and lower-case hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

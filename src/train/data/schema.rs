@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use sidegate::registry::digest::Digest;
 
-use crate::config::sha256;
 use crate::data::error::DataError;
 use crate::data::kind::Kind;
 
@@ -200,7 +200,7 @@ impl Schema {
 
     /// Digest of what it says: comments and order are no part of it.
     pub(crate) fn digest(&self) -> String {
-        sha256(&serde_json::to_vec(self).unwrap_or_default())
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default(), &mut || {}).to_string()
     }
 
     fn check(&self) -> Result<(), String> {

@@ -5,14 +5,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use sidegate::config::RegistryUrl;
 use sidegate::model::Version;
+use sidegate::registry::digest::Digest;
 
 use super::plan::{Call, Plan, Step};
 use super::subject::Subject;
 use super::{DeployArgs, dashed};
-use crate::config::hex;
 use crate::failure::Failure;
 
 /// Where the archives of an endpoint of many models are.
@@ -250,5 +249,6 @@ impl Archives {
 
 /// Enough of a digest to tell two apart.
 fn short(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes())[..4])
+    // Behind `sha256:`.
+    Digest::of(text.as_bytes(), &mut || {}).to_string()[7..15].to_owned()
 }
