@@ -55,6 +55,8 @@ fn what_is_larger_than_the_limit_is_sorted_on_disk() {
     assert!(spilled > (BYTES as u64) / 4, "{spilled} bytes were on disk");
     let used = peak.saturating_sub(before);
     eprintln!("{used} MiB more than before, {} MiB on disk", spilled >> 20);
+    // 61 at a limit of 16 when this was written, which leaves room for what batches and allocators keep.
+    assert!(used < 110, "{used} MiB more than before");
     drop(data);
     assert_eq!(size(&temp), 0, "what was spilled is still there");
 }
