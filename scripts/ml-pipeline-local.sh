@@ -92,8 +92,9 @@ END
     export SIDEGATE_REGISTRY__POLL_INTERVAL_MS=1000
     export TEST_DATA=s3://models/data/penguins/test/penguins.csv TEST_TARGET=species
     export TEST_THRESHOLDS=${TEST_THRESHOLDS:-accuracy=0.9}
-    # The job's gateway has the defaults of one, and this machine does all the rest too.
+    # This machine does all the rest too: what waits is late there, and not refused.
     export LOAD_SCENARIO=${LOAD_SCENARIO:-defaults}
+    export SIDEGATE_HTTP__QUEUE_WAIT_MS=30000 SIDEGATE_HTTP__REQUEST_TIMEOUT_MS=60000
     export RELEASE=$work/release.auto.tfvars.json
 }
 

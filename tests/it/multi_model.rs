@@ -140,12 +140,9 @@ fn an_unload_lets_requests_finish() {
     let (answer, answered) = client.join().unwrap();
     assert!(answered > begun, "it was answered before");
     assert_eq!(answer.ok()["predictions"].as_array().unwrap().len(), 5000);
-    assert!(
-        answered < unloaded + Duration::from_millis(50),
-        "memory was said to be free while it was in use"
-    );
+    assert!(answered < unloaded + Duration::from_secs(1), "memory was said to be free while it was in use");
     // 16 MiB of weights.
-    wait("the memory", Duration::from_secs(1), || (server.resident() + (8 << 10) < before).then_some(()));
+    wait("the memory", SOON, || (server.resident() + (8 << 10) < before).then_some(()));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! SageMaker's contract with a container of many models: `/models` and what is below it, where `registry.url` is a shelf.
-//! https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
+//! <https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html>
 //!
 //! A model that is asked for is put on the shelf, and then the loader finds it there like any other; nothing of it is
 //! decided here. `/models/NAME/invoke` is `/invocations` of that model and needs none of this.

@@ -76,7 +76,10 @@ impl Loader {
     /// Frees what was let go of and is not in use any more.
     pub(super) fn sweep(&mut self) -> Result<(), Gone> {
         let sweeping = self.bench.ask(|bench| bench.retired.sweep());
-        self.unswept = self.wait(&sweeping)?;
+        // While it waits it may let go of more.
+        self.unswept = false;
+        let left = self.wait(&sweeping)?;
+        self.unswept |= left;
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use clap::Parser;
 use sidegate::model::Version;
 
 use super::DeployArgs;
+use super::plan::typed;
 use crate::config::{Config, RegistryConfig};
 use crate::failure::Failure;
 use crate::progress::Progress;
@@ -67,11 +68,17 @@ pub(crate) fn after(
     let plan = super::made(&read(&flags)?)?;
     plan.write(&folder)?;
     let target = config.deployment.target.as_deref().unwrap_or_default();
+    let by_hand = format!("sidegate-train deploy {} --apply", typed(flags));
     let (words, sent) = if config.deployment.apply {
-        plan.apply(&folder)?;
+        // The run is over but for this.
+        plan.apply(&folder).map_err(|error| {
+            Failure::Failed(format!(
+                "version {version} is promoted, but not on {target}: {error}; then: {by_hand}"
+            ))
+        })?;
         (format!("version {version} is on {target}"), true)
     } else {
-        (format!("not sent to {target}: sidegate-train deploy {} --apply", flags.join(" ")), false)
+        (format!("not sent to {target}: {by_hand}"), false)
     };
     let told = serde_json::json!({ "target": target, "folder": folder.display().to_string(), "sent": sent });
     progress.say("deploy", &words, told);

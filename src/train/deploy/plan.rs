@@ -93,12 +93,17 @@ impl Call {
 
     /// As one types it.
     fn shown(&self, folder: &Path) -> String {
-        let quoted = |word: String| {
-            let plain = |c: char| c.is_alphanumeric() || "-_./:=@,+".contains(c);
-            if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
-        };
-        self.words(folder).into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+        typed(self.words(folder))
     }
+}
+
+/// Words as one types them in a shell.
+pub(super) fn typed(words: Vec<String>) -> String {
+    let quoted = |word: String| {
+        let plain = |c: char| c.is_alphanumeric() || "-_./:=@,+".contains(c);
+        if word.chars().all(plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    };
+    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 // === impl Plan ===

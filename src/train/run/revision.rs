@@ -8,7 +8,10 @@ use std::process::Command;
 pub(super) fn of(folder: &Path) -> Option<String> {
     let mut git = Command::new("git");
     // Hooks of git say by variables which repository is meant, which is another one.
-    let git = git.arg("-C").arg(folder).env_remove("GIT_DIR").env_remove("GIT_WORK_TREE");
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"] {
+        git.env_remove(name);
+    }
+    git.arg("-C").arg(folder);
     // No tag is near enough to stand for a commit.
     let told = git.args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]).output().ok()?;
     let text = String::from_utf8(told.stdout).ok().filter(|_| told.status.success())?;
