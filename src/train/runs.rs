@@ -107,7 +107,11 @@ fn find(store: &dyn Store, model: &ModelName, run: &str) -> Result<Option<Result
 }
 
 fn read(store: &dyn Store, model: &ModelName, run: &str) -> Result<Record, Failure> {
-    let none = || format!("there is no run `{run}` of {model}; see sidegate-train runs ls {model}");
+    let none = || {
+        format!(
+            "there is no run `{run}` of {model}; see sidegate-train runs ls {model}, with the same --registry"
+        )
+    };
     find(store, model, run)?.unwrap_or_else(|| Err(none())).map_err(Failure::Registry)
 }
 
@@ -139,7 +143,7 @@ fn ls(model: &ModelName, place: &Place) -> Result<(), Failure> {
         return Ok(());
     }
     if records.is_empty() && others.is_empty() {
-        print(&format!("{model} was never trained here\n"));
+        print(&format!("{model} was never trained here; --registry says where else to look\n"));
     }
     for record in records {
         let version = record.version.map(|version| format!("version {version}"));

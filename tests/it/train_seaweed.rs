@@ -95,7 +95,7 @@ fn what_lies_in_a_bucket_by_month_is_trained_on_and_served_from_it() {
     written(&dir, "s3://models/nothing/*.parquet", "");
     let missing = run(&["run", "train.toml"], 5);
     assert!(
-        missing["reason"].as_str().unwrap().contains("no Parquet file at `s3://models/nothing"),
+        missing["reason"].as_str().unwrap().contains("no Parquet or CSV file at `s3://models/nothing"),
         "{missing}"
     );
     written(&dir, "s3://other/rides", "");

@@ -47,10 +47,19 @@ pub(crate) fn find(path: &str, format: Option<FileFormat>) -> Result<Files, Data
         }
     }
     named.sort();
-    let absolute =
-        named.into_iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
+    let absolute = named.iter().map(|file| real(file)).collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     let (paths, format) = of_format(path, absolute, format, |path| path.to_str().unwrap_or_default())?;
     Ok(Files { paths, format, origin: path.to_owned(), statement: None })
+}
+
+/// An absolute path without `..`, which DataFusion takes none of. A file keeps its name, though it be a link: the name says
+/// what format it has.
+fn real(file: &Path) -> std::io::Result<PathBuf> {
+    let absolute = std::path::absolute(file)?;
+    match (absolute.parent(), absolute.file_name()) {
+        (Some(folder), Some(name)) => Ok(fs::canonicalize(folder)?.join(name)),
+        _ => Ok(absolute),
+    }
 }
 
 /// Writers keep what is unfinished in `_temporary`, `.part` and the like.
@@ -74,17 +83,17 @@ pub(super) fn is_finished(pattern: &str, found: &Path) -> bool {
 pub(crate) fn of_format<T>(
     path: &str,
     found: Vec<T>,
-    format: Option<FileFormat>,
+    asked: Option<FileFormat>,
     name: impl Fn(&T) -> &str,
 ) -> Result<(Vec<T>, FileFormat), DataError> {
     // A single file may be named as it likes when its format is said.
-    if let (Some(format), [only]) = (format, found.as_slice())
-        && name(only).ends_with(path.trim_start_matches("./"))
+    if let (Some(format), [only]) = (asked, found.as_slice())
+        && Path::new(name(only)).file_name() == Path::new(path).file_name()
     {
         return Ok((found, format));
     }
     let has = |wanted| found.iter().any(|file| FileFormat::of(name(file)) == Some(wanted));
-    let format = match (format, has(FileFormat::Parquet), has(FileFormat::Csv)) {
+    let format = match (asked, has(FileFormat::Parquet), has(FileFormat::Csv)) {
         (Some(format), ..) => format,
         (None, true, true) => {
             return Err(DataError::Config(format!(
@@ -96,7 +105,8 @@ pub(crate) fn of_format<T>(
     };
     let files: Vec<T> = found.into_iter().filter(|file| FileFormat::of(name(file)) == Some(format)).collect();
     if files.is_empty() {
-        return Err(DataError::NoFiles { path: path.to_owned(), format: format.name() });
+        let format = asked.map_or("Parquet or CSV", FileFormat::name);
+        return Err(DataError::NoFiles { path: path.to_owned(), format });
     }
     Ok((files, format))
 }
@@ -119,6 +129,15 @@ fn below(folder: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_may_go_up() {
+        let folder = fs::canonicalize(env!("CARGO_MANIFEST_DIR")).unwrap();
+        assert_eq!(real(&folder.join("src/../Cargo.toml")).unwrap(), folder.join("Cargo.toml"));
+        let files =
+            find(&format!("{}/src/../models/_data/../_data/penguins.csv", folder.display()), None).unwrap();
+        assert_eq!(files.paths, [folder.join("models/_data/penguins.csv")]);
+    }
 
     #[test]
     fn unfinished_files_are_left_out_unless_they_are_asked_for() {
