@@ -143,7 +143,8 @@ fn carry_out(args: &DeployArgs, plan: &Plan) -> Result<(), Failure> {
         let scratch = tempfile::tempdir()
             .map_err(|error| Failure::Failed(format!("a folder for the requests: {error}")))?;
         plan.write(scratch.path())?;
-        return plan.apply(scratch.path());
+        // The command that goes on by hand names what is there.
+        return plan.apply(scratch.path()).inspect_err(|_| drop(scratch.keep()));
     };
     plan.write(folder)?;
     if args.apply { plan.apply(folder) } else { plan.explain(folder) }

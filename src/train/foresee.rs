@@ -12,7 +12,7 @@ use crate::features::spec::Member;
 use crate::features::{Features, Field, Fitter, Kind, RawBatch, RawColumn, Recipe};
 use crate::learner::Learner;
 use crate::registry;
-use crate::rows::kind_of;
+use crate::rows::{kind_of, no_numbers};
 use crate::spool::constrain;
 use crate::table::{Batch, Column, Part, Rows, Task};
 
@@ -131,6 +131,10 @@ fn unread(config: &Config) -> impl Iterator<Item = &String> {
 pub(crate) fn shown(config: &Config, data: &Data) -> Result<String, Failure> {
     config.validation.schema()?;
     let classes = config.classes().unwrap_or_else(|| data.target_is_class());
+    let (target, _) = data.roles();
+    if !classes && data.columns().iter().any(|field| field.name == target && field.kind.is_text()) {
+        return Err(no_numbers(target));
+    }
     let fields = fields(data);
     if classes {
         // How many there are, the rows will say.
@@ -139,7 +143,6 @@ pub(crate) fn shown(config: &Config, data: &Data) -> Result<String, Failure> {
     } else {
         check(config, &fields, Task::Regression)?;
     }
-    let (target, _) = data.roles();
     let word = if classes { TaskName::Classification } else { TaskName::Regression };
     let columns: Vec<String> =
         data.columns().iter().map(|field| format!("{} ({})", field.name, field.kind.name())).collect();

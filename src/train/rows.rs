@@ -11,6 +11,13 @@ use crate::table::{Part, Task};
 /// Most classes that are told apart.
 const MOST_CLASSES: usize = 1000;
 
+/// Why a regression of texts is refused.
+pub(crate) fn no_numbers(target: &str) -> Failure {
+    Failure::Config(format!(
+        "`{target}` holds texts, which no regression predicts; task = \"classification\" does"
+    ))
+}
+
 /// Validated data with what is predicted of it.
 pub(crate) struct Source {
     data: Data,
@@ -66,9 +73,7 @@ impl Source {
             (task, Some(classes))
         } else {
             if summary.kind.is_text() {
-                return Err(Failure::Config(format!(
-                    "`{target}` holds texts, which no regression predicts; task = \"classification\" does"
-                )));
+                return Err(no_numbers(target));
             }
             (Task::Regression, None)
         };

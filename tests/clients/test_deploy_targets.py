@@ -116,6 +116,8 @@ def train(where: dict[str, str], *arguments: str | pathlib.Path, code: int = 0) 
     # The AWS CLI of this environment, which is not activated.
     path = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**environment(), "PATH": path, "SIDEGATE_REGISTRY__URL": REGISTRY, **where}
+    # As people have it: the AWS CLI of that environment does not hear AWS_REGION.
+    env.pop("AWS_DEFAULT_REGION", None)
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stderr if code else done.stdout

@@ -576,7 +576,8 @@ fn what_sidecars_would_refuse_is_refused_before_it_is_promoted() {
     assert_eq!(train_and(&dir, &["run", "train.toml"], 0).0["version"], 2);
     let server = setup.start_unready();
     wait_served(&server);
-    assert_eq!(server.version("rentals", 2)["state"], "serving");
+    // What people see is stored after what requests see.
+    server.wait_state("rentals", 2, "serving");
 }
 
 #[test]
@@ -711,6 +712,12 @@ fn a_dry_run_finds_what_would_end_a_run() {
         ("[gate]\n", "[deployment]\ntarget = \"sagemaker\"\n[gate]\n", 2, "--image is missing"),
         ("[gate]\n", "[deployment]\ntarget = \"kubernetes\"\n[gate]\n", 2, "name a bucket with registry.url"),
         ("[gate]\n", "[deployment]\napply = true\n[gate]\n", 2, "deployment.apply is for"),
+        (
+            "target_column = \"count\"",
+            "target_column = \"weather\"\ntask = \"regression\"",
+            2,
+            "`weather` holds texts, which no regression predicts",
+        ),
         ("rows.csv", "none.csv", 5, "data.path: no "),
         ("url = \"models\"", "config = \"none.toml\"", 2, "registry.config: "),
         ("target_column", "threads = 0\ntarget_column", 2, "threads is 0"),

@@ -48,12 +48,15 @@ pub(crate) enum DataError {
         /// What was looked for.
         format: &'static str,
     },
+    /// Nothing was asked for but all rows.
+    #[error("the data has no rows")]
+    NoRows,
     /// No row lies in the range.
     #[error("no rows from {start} (included) to {end} (excluded); see `data.date_range`")]
     EmptyRange {
-        /// As configured; `the beginning` without a range.
+        /// As configured; `the beginning` without one.
         start: String,
-        /// As configured; `the end` without a range.
+        /// As configured; `the end` without one.
         end: String,
     },
     /// A column that is asked for is not in the data.
@@ -138,7 +141,7 @@ impl DataError {
     /// column's, what was checked, and the rows that it concerns.
     pub(crate) fn fault(&self) -> Option<(&str, Check, u64)> {
         Some(match self {
-            Self::EmptyRange { .. } => ("", Check::Rows, 0),
+            Self::NoRows | Self::EmptyRange { .. } => ("", Check::Rows, 0),
             Self::ColumnVanished { column, .. } => (column, Check::Present, 0),
             Self::Unsupported { column, .. } => (column, Check::Type, 0),
             Self::Malformed { column, .. } => (column, Check::Type, 1),
@@ -151,13 +154,9 @@ impl DataError {
 
     /// That no row lies in a range, or there is none at all.
     pub(crate) fn empty(range: Option<&DateRange>) -> Self {
-        let of = |end: fn(&DateRange) -> &Option<String>, else_: &str| {
-            range.and_then(|range| end(range).clone()).unwrap_or_else(|| else_.into())
-        };
-        Self::EmptyRange {
-            start: of(|range| &range.start, "the beginning"),
-            end: of(|range| &range.end, "the end"),
-        }
+        let Some(range) = range else { return Self::NoRows };
+        let of = |end: &Option<String>, else_: &str| end.clone().unwrap_or_else(|| else_.into());
+        Self::EmptyRange { start: of(&range.start, "the beginning"), end: of(&range.end, "the end") }
     }
 
     /// How the process ends: 2 configuration, 3 validation, 5 data.

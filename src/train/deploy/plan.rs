@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Map, Value};
 
 use crate::cli::print;
+use crate::environment::variable;
 use crate::failure::Failure;
 
 /// What has to be done, in order.
@@ -87,6 +88,10 @@ impl Call {
         if words[0] == "aws" {
             // What it has to say goes to a terminal page by page otherwise.
             command.env("AWS_PAGER", "");
+            // Its first version hears this name alone, where we and all SDKs hear the other one.
+            if let (None, Some(region)) = (variable("AWS_DEFAULT_REGION"), variable("AWS_REGION")) {
+                command.env("AWS_DEFAULT_REGION", region);
+            }
         }
         command
     }
